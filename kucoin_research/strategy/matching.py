@@ -23,7 +23,7 @@ from kucoin_research.strategy.market import PaperMarket
 from kucoin_research.strategy.quotes import Quotes, is_better
 from kucoin_research.strategy.working_orders import WorkingOrder
 
-__all__ = ["LIQUIDITIES", "Execute", "Matcher", "Trigger"]
+__all__ = ["LIQUIDITIES", "Execute", "Matcher", "Refuse", "Trigger"]
 
 #: What takers find: the recorded depth, the best prices alone, or as much as they want.
 LIQUIDITIES = ("depth", "best", "unlimited")
@@ -32,6 +32,8 @@ LIQUIDITIES = ("depth", "best", "unlimited")
 Execute = Callable[[PaperMarket, WorkingOrder, int, float, str], bool]
 #: Places an order whose stop price was reached.
 Trigger = Callable[[PaperMarket, WorkingOrder], None]
+#: Ends a post-only order that would have taken a price.
+Refuse = Callable[[PaperMarket, WorkingOrder, float], None]
 
 _OTHER = {"buy": "sell", "sell": "buy"}
 
@@ -43,14 +45,17 @@ class Matcher:
     ----------
     execute
         Called for each execution.
+    refuse
+        Called for a post-only order that would take at a candle's open.
     queue
         ``risk_averse``, ``proportional`` or ``none``.
     liquidity
         ``depth``, ``best`` or ``unlimited``.
     """
 
-    def __init__(self, execute: Execute, *, queue: str, liquidity: str) -> None:
+    def __init__(self, execute: Execute, refuse: Refuse, *, queue: str, liquidity: str) -> None:
         self._execute = execute
+        self._refuse = refuse
         self._queue = queue
         self._is_unlimited = liquidity == "unlimited"
         self._is_best = liquidity == "best"
@@ -257,9 +262,11 @@ class Matcher:
     def _at_open(
         self, market: PaperMarket, order: WorkingOrder, price: float, volume: _Volume
     ) -> None:
-        if order.crosses(price):
-            self._fill_up_to(market, order, price, "taker", volume)
         order.has_met = True
+        if order.crosses(price) and order.order.post_only:
+            self._refuse(market, order, price)
+        elif order.crosses(price):
+            self._fill_up_to(market, order, price, "taker", volume)
 
     def _stops(
         self,

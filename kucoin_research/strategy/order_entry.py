@@ -76,8 +76,7 @@ class OrderEntry:
         if order.order.post_only and market.kind is MarketKind.QUOTES:
             price = self._matcher.would_take(market, order)
             if price is not None:
-                side = "ask" if order.order.side == "buy" else "bid"
-                return Rejection("", "post-only", f"it would have taken the {side} at {price:.12g}")
+                return self.would_take(order, price)
         refusal = check_band(order.order, market.contract, self._reference(market, order))
         if refusal is not None:
             return refusal
@@ -90,6 +89,12 @@ class OrderEntry:
         if market.contract.is_spot:
             return check_funds(order.order, market.contract, price) or self._bind_spot(order, price)
         return self._bind_margin(market, order, price)
+
+    @staticmethod
+    def would_take(order: WorkingOrder, price: float) -> Rejection:
+        """Refuse a post-only order."""
+        side = "ask" if order.order.side == "buy" else "bid"
+        return Rejection("", "post-only", f"it would have taken the {side} at {price:.12g}")
 
     def _price(self, market: PaperMarket, order: WorkingOrder) -> int | None:
         """Return the price by which an order is valued before it is filled."""

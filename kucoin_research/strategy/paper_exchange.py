@@ -87,7 +87,7 @@ class PaperExchange:
         self._ledger = ledger
         self._report = report
         self._funding = funding
-        self._matcher = Matcher(self._execute, queue=queue, liquidity=liquidity)
+        self._matcher = Matcher(self._execute, self._refuse, queue=queue, liquidity=liquidity)
         self._entry = OrderEntry(account, self._matcher, funding)
         self._liquidator = Liquidator(account, markets)
         self._commands: list[_Command] = []
@@ -286,6 +286,10 @@ class PaperExchange:
             self._end(market, order, OrderStatus.CANCELLED, self._entry.why_short(market, order))
             return
         self._matcher.rest(market, order)
+
+    def _refuse(self, market: PaperMarket, order: WorkingOrder, price: float) -> None:
+        refusal = self._entry.would_take(order, price)
+        self._end(market, order, OrderStatus.CANCELLED, str(refusal))
 
     def _accept(self, order: WorkingOrder) -> None:
         order.is_accepted = True
