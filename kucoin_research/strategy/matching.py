@@ -255,7 +255,9 @@ class Matcher:
                     continue
                 assert order.limit is not None
                 if is_better(side, order.limit, worst):
-                    self._fill_up_to(market, order, order.limit, "maker", volume)
+                    # Where the candle began beyond its limit, that was not traded any more.
+                    price = min(max(order.limit, candle.low), candle.high)
+                    self._fill_up_to(market, order, price, "maker", volume)
         # A stop that could only close had nothing to close before a limit order was filled.
         self._stops(market, waiting, candle, volume, trigger)
 

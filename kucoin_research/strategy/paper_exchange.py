@@ -322,6 +322,8 @@ class PaperExchange:
         self, market: PaperMarket, order: WorkingOrder, size: int, price: float, kind: str
     ) -> bool:
         """Execute a size of an order; False once the order is over."""
+        if order.is_over:  # ended by the fill of another one
+            return False
         contract = market.contract
         if order.order.reduce_only:
             size = min(size, self._entry.closable(order))
