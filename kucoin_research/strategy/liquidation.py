@@ -62,14 +62,21 @@ class Liquidator:
             return ()
         if self._account.is_cross:
             return self._due_cross(market.contract.settle)
-        mark, limit = market.mark_price, self._prices.get(market.symbol)
-        if mark is None or limit is None:
+        mark = market.mark_price
+        if mark is None or self._is_far(market, mark):
             return ()
-        is_far = mark > limit * (1 + _NEAR) if market.position > 0 else mark < limit * (1 - _NEAR)
         held = self._account.holdings[market.symbol].state
-        if is_far or not is_below_maintenance(market.contract, held, fixed(mark)):
-            return ()
-        return (DueLiquidation(market, None),)
+        is_due = is_below_maintenance(market.contract, held, fixed(mark))
+        return (DueLiquidation(market, None),) if is_due else ()
+
+    def _is_far(self, market: PaperMarket, mark: float) -> bool:
+        """Whether a mark price is too far away to look at the margin: a quick answer."""
+        if market.contract.instrument.risk_tiers:
+            return False  # a worth that grows may come to a tier of a higher rate
+        limit = self._prices.get(market.symbol)
+        if limit is None:
+            return True
+        return mark > limit * (1 + _NEAR) if market.position > 0 else mark < limit * (1 - _NEAR)
 
     def rate(self, currency: str) -> int | None:
         """Compute the risk rate of a currency's cross margin; None if no margin is left."""
