@@ -149,7 +149,8 @@ class PaperExchange:
         if market.waiting and market.is_fresh(now):
             for order in list(market.waiting):
                 market.waiting.remove(order)
-                self._place(market, order)
+                # A stop that was reached in the meantime has been accepted before.
+                (self._activate if order.is_accepted else self._place)(market, order)
         market.look_up()
 
     def _match(self, market: PaperMarket, record: Record, kind: type[Record]) -> None:
@@ -225,18 +226,24 @@ class PaperExchange:
     def _triggered(self, market: PaperMarket, order: WorkingOrder) -> None:
         market.stops.remove(order)
         order.stop_is_up = None
-        self._activate(market, order)
+        if self._can_match(market):
+            self._activate(market, order)
+        else:
+            market.waiting.append(order)
+
+    def _can_match(self, market: PaperMarket) -> bool:
+        """Whether anything is known to match a new order against."""
+        return market.kind is not MarketKind.QUOTES or market.is_fresh(self.now)
 
     # -- orders ------------------------------------------------------------------------------------
 
     def place(self, order: WorkingOrder) -> None:
         """Take a new order as it arrives."""
         market = self._markets[order.order.symbol]
-        if market.kind is MarketKind.QUOTES and not market.is_fresh(self.now):
-            market.waiting.append(order)  # nothing is known to match it against
-            market.look_up()
-            return
-        self._place(market, order)
+        if self._can_match(market):
+            self._place(market, order)
+        else:
+            market.waiting.append(order)
         market.look_up()
 
     def _place(self, market: PaperMarket, order: WorkingOrder) -> None:
