@@ -164,12 +164,12 @@ class PaperExchange:
             self._on_reference(market, ("MP", "IP"))
 
     def _on_quotes(self, market: PaperMarket, record: Record) -> None:
-        if isinstance(record, Ticker):
-            if market.stops:
-                self._on_reference(market, ("TP",))
-            if not market.has_trades and record.price is not None:
-                self._on_ticker_trade(market, record)
+        # A stop's order comes behind the print that reached it, so it is no part of that print.
+        if isinstance(record, Ticker) and not market.has_trades and record.price is not None:
+            self._on_ticker_trade(market, record)
         self._matcher.on_quotes(market)
+        if isinstance(record, Ticker) and market.stops:
+            self._on_reference(market, ("TP",))
 
     def _on_ticker_trade(self, market: PaperMarket, ticker: Ticker) -> None:
         # A ticker repeats its last trade while only quotes change.
@@ -182,14 +182,14 @@ class PaperExchange:
         trade: Trade = record  # type: ignore[assignment]
         if trade.price is None or trade.size is None:
             return
-        if market.stops:
-            self._on_reference(market, ("TP",))
         used = 0
         if market.kind is MarketKind.TRADES:
             used = self._matcher.on_print_alone(market, trade.price, trade.size)
         self._matcher.on_print(market, trade.side, trade.price, trade.size, used)
         if market.kind is MarketKind.TRADES:
             self._end_unfilled(market, "the trade did not fill it")
+        if market.stops:
+            self._on_reference(market, ("TP",))
 
     def _on_candle(self, market: PaperMarket, record: Record) -> None:
         candle: Candle = record  # type: ignore[assignment]
