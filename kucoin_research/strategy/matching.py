@@ -74,6 +74,11 @@ class Matcher:
             return order.left
         return sum(size for _, size in self._found(market, order, worst))
 
+    def cost(self, market: PaperMarket, order: WorkingOrder, worst: float | None) -> int:
+        """Return the value of what an order would find now."""
+        found = self._found(market, order, worst)
+        return sum(market.contract.value(size, fixed(price)) for price, size in found)
+
     def take(self, market: PaperMarket, order: WorkingOrder, worst: float | None) -> None:
         """Let an order take what it finds, up to a worst price.
 
