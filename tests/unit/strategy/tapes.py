@@ -214,6 +214,7 @@ class _Maker:
     def lose(self):
         if self.random.random() < 0.4:
             self.add(Status, "disconnected", None, "lost", None, None)
+            self.look_elsewhere()
             return
         began = self.now + _MOST_SYMBOLS + self.residue
         self.now += self.random.randrange(500, 8_000) * MILLI
@@ -222,9 +223,17 @@ class _Maker:
         local = local - local % _MOST_SYMBOLS + self.residue
         self.gaps.append((began, local))
         self.add(Status, "gap", name, "missing", None, None, at=began)
+        self.look_elsewhere()
         self.move()
         self.refill()
         self.snapshot()
+
+    def look_elsewhere(self):
+        # Trades and mark prices may come before the first quotes do.
+        for _ in range(self.random.randrange(4)):
+            self.now += self.random.randrange(10, 300) * MILLI
+            self.trade()
+            self.mark()
 
 
 class _CandleMaker(_Maker):
@@ -319,8 +328,10 @@ def draw_case(seed, **fixed):
     """Draw a recording and the options of a run."""
     random = Random(f"case {seed}")
     if random.random() < 0.15:
-        names = random.sample(["ETHUSDTM", "XBTUSDTM"], random.choice([1, 2]))
+        names = random.sample(["ETHUSDTM", "XBTUSDTM", "BTC-USDT"], random.choice([1, 2]))
         channels = dict.fromkeys(names, ("candle", "mark_price"))
+        if "BTC-USDT" in channels:
+            channels["BTC-USDT"] = ("candle",)
     else:
         names = ["XBTUSDTM", *random.sample(["ETHUSDTM", "XBTUSDM", "BTC-USDT"], 2)]
         channels = {each: draw_channels(random, each) for each in names}
@@ -336,11 +347,14 @@ def draw_case(seed, **fixed):
         "fees": fees,
         "seed": seed,
     }
-    if "XBTUSDM" not in channels:
-        del options["cash"]["XBT"]
-    if "BTC-USDT" not in channels:
-        del options["cash"]["BTC"]
-    return recording(seed, channels), {**options, **fixed}
+    options.update(fixed)
+    needed = {"XBT": "XBTUSDM", "BTC": "BTC-USDT"}
+    options["cash"] = {
+        name: amount
+        for name, amount in options["cash"].items()
+        if needed.get(name) in (None, *channels)
+    }
+    return recording(seed, channels), options
 
 
 # -- recordings made by hand -----------------------------------------------------------------------
