@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from kucoin_research.model.records import Candle, Depth50, MarkPrice
+from kucoin_research.model.records import Candle, Depth50, MarkPrice, Status
 from kucoin_research.strategy.fixed_point import ONE
 from tests.unit.strategy.displayed import OTHER, Displayed, exact
 from tests.unit.strategy.tapes import (
@@ -16,6 +16,7 @@ from tests.unit.strategy.tapes import (
     acting,
     by_hand,
     draw_case,
+    marked,
     play,
     printed,
     quote,
@@ -276,15 +277,16 @@ def test_a_print_without_a_side_fills_both_sides_from_one_size():
 
 def test_a_reduce_only_order_leaves_the_rest_of_a_print_to_the_next():
     def rest(broker):
-        broker.sell(10, limit=103.0, reduce_only=True)
+        broker.sell(5, limit=103.0, reduce_only=True)
         broker.sell(10, limit=104.0)
 
     fills = hand(
-        acting({0: buying(2), 1: rest}),
-        quote(0, 100.0, 5, 101.0, 5), quote(10, 100.0, 5, 102.0, 5), printed(20, "buy", 105.0, 9),
-    )  # fmt: skip
+        acting({0: buying(5), 1: rest, 2: lambda broker: broker.sell(3)}),
+        *(quote(at, 100.0, 5, 101.0, 5) for at in (0, 10, 20)),
+        printed(30, "buy", 105.0, 9),
+    )
 
-    assert fills == [(2.0, 101.0), (2.0, 103.0), (7.0, 104.0)]
+    assert fills == [(5.0, 101.0), (3.0, 100.0), (2.0, 103.0), (7.0, 104.0)]
 
 
 def test_a_stop_has_no_part_of_the_print_that_reaches_it():
@@ -336,3 +338,30 @@ def test_what_a_candle_left_over_is_filled_at_a_price_of_the_next():
     fills = hand(acting({0: buying(3, limit=101.0)}), *candles)
 
     assert fills == [(2.0, 100.0), (1.0, 81.0)]
+
+
+def test_a_stop_reached_behind_a_lost_connection_waits_for_quotes():
+    lost = Status(None, START + 10 * MILLI, None, "disconnected", None, None, None, None)
+
+    fills = hand(
+        acting({0: buying(2, stop=105.0)}),
+        quote(0, 100.0, 5, 101.0, 5),
+        lost,
+        printed(20, "buy", 106.0, 5),
+        quote(30, 109.0, 5, 110.0, 5),
+    )
+
+    assert fills == [(2.0, 110.0)]
+
+
+def test_a_short_position_that_grows_into_a_higher_tier_is_liquidated_by_its_rate():
+    records = [
+        quote(0, 3_000.0, 99, 3_001.0, 99, "ETHUSDTM"), marked(10, 3_000.0, "ETHUSDTM"),
+        marked(20, 3_000.0, "ETHUSDTM"), marked(30, 3_130.0, "ETHUSDTM"),
+    ]  # fmt: skip
+
+    run = play(
+        acting({1: lambda broker: broker.sell(96)}), by_hand(*records), latency=0.0, leverage=20.0
+    )
+
+    assert run.result.stats["liquidations"] == 1
