@@ -342,8 +342,9 @@ class PaperRun:
 
 
 def _markets(tape: Tape, options: RunOptions) -> dict[str, PaperMarket]:
+    # In one order, whatever that of the data is: markets value currencies, and share losses.
     markets = {}
-    for symbol, channels in tape.channels.items():
+    for symbol, channels in sorted(tape.channels.items()):
         facts = tape.instruments[symbol]
         fees = options.fees.get(symbol) or options.fees.get("*") or Fees.of(facts)
         contract = Contract(facts, fees, options.leverage, options.margin_rules)
