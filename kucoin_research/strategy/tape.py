@@ -200,8 +200,10 @@ def _of_frames(frames: Mapping[Any, Any]) -> Session:
     if not frames:
         raise InvalidInput("data is an empty mapping, so there is nothing to play")
     tables, found = [], dict[str, None]()
-    for name, frame in frames.items():
-        channel = parse_channel(name)
+    # In one order, whatever that of the mapping is: it is the order of rows of one arrival.
+    channels = sorted((str(parse_channel(name)), name) for name in frames)
+    for _, name in channels:
+        channel, frame = parse_channel(name), frames[name]
         rows = _prepared(channel, frame)
         for symbol in rows["symbol"].cast(pl.String).unique(maintain_order=True):
             if symbol is not None:
@@ -209,10 +211,11 @@ def _of_frames(frames: Mapping[Any, Any]) -> Session:
             if symbol is None and channel.name != "status":
                 raise InvalidInput(f"the frame of {name!r} has rows without a symbol")
             tables.append(_table(channel, symbol, rows))
+    tables.sort(key=lambda each: (each.channel, each.symbol or ""))
     meta: dict[str, Any] = {
         "state": "closed",
         "symbols": list(found),
-        "channels": [str(parse_channel(name)) for name in frames],
+        "channels": [channel for channel, _ in channels],
         "candles_are_closed": True,
         "files": {},
     }
