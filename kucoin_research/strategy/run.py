@@ -127,10 +127,10 @@ class PaperRun:
         try:
             for record in records:
                 now = local_timestamp_of(record)
-                if now > exchange.wake:
-                    exchange.advance(now)
                 if now >= self._next_sample:
                     self._sample_before(now)
+                if now > exchange.wake:
+                    exchange.advance(now)
                 if is_lag_needed:
                     self._note_lag(record, now)
                 exchange.take(record)
@@ -256,6 +256,7 @@ class PaperRun:
     def _sample_before(self, now: int) -> None:
         """Sample the equity as it was before a record that arrives in a new step."""
         begun = now - now % self._step
+        self._exchange.advance(begun)  # what is due later in the step is no part of the sample
         self._next_sample = begun + self._step
         if self.started is None:
             self.started = now
