@@ -15,6 +15,7 @@ from tests.unit.strategy.tapes import (
     play,
     printed,
     quote,
+    recording,
     settled,
 )
 
@@ -228,6 +229,22 @@ def test_round_trips_add_up_to_what_was_realised(seed):
         assert gross == pytest.approx(held.realised / ONE, abs=1e-9)
         assert fees == pytest.approx(held.fees / ONE, abs=1e-9)
         assert funding == pytest.approx(held.funding / ONE, abs=1e-9)
+
+
+@pytest.mark.parametrize("seed", CASES)
+def test_equity_of_a_time_holds_what_was_filled_by_then(seed):
+    recorded = recording(seed, {"XBTUSDTM": ("depth5", "trade", "mark_price")})
+    trader = RandomTrader(seed, recorded.symbols)
+    run = play(trader, recorded, latency=(0.4, 0.1), leverage=20)
+    count, fills = Recount(INSTRUMENTS["XBTUSDTM"], (0.0002, 0.0006)), list(run.fills)
+
+    times = run.result.equity["timestamp"].dt.epoch("ns").to_list()
+    for when, cash in zip(times, run.result.equity["cash"], strict=True):
+        while fills and fills[0].timestamp <= when:
+            fill = fills.pop(0)
+            count.fill(signed(fill), exact(fill.price), fill.liquidity)
+        assert cash == pytest.approx(float(10_000 + count.realised - count.fees), abs=1e-6)
+    assert not fills
 
 
 # -- cases that failed once ------------------------------------------------------------------------
