@@ -75,7 +75,7 @@ class Matcher:
         return sum(size for _, size in self._found(market, order, worst))
 
     def cost(self, market: PaperMarket, order: WorkingOrder, worst: float | None) -> int:
-        """Return the value of what an order would find now."""
+        """Return the value of all that an order would find now."""
         found = self._found(market, order, worst)
         return sum(market.contract.value(size, fixed(price)) for price, size in found)
 
@@ -185,7 +185,7 @@ class Matcher:
     ) -> None:
         """Take a public trade; without the taker's side only trading through a price counts.
 
-        ``used`` is what other orders had of it.
+        ``used`` is the part that other orders had.
         """
         volume = fixed(size)
         for side in ("buy", "sell") if taker is None else (_OTHER[taker],):
@@ -226,7 +226,7 @@ class Matcher:
         Returns
         -------
         int
-            What they had of the print.
+            The part of the print that they had.
         """
         used = 0
         orders = [*market.resting["buy"], *market.resting["sell"]]

@@ -97,7 +97,7 @@ class PaperRun:
         )
         self._balances = dict(self._account.cash)  # at the start
         self._unvalued = [each.symbol for each in self.markets.values() if self._held(each)]
-        self._coins: dict[str, int] = {}  # what the coins of the start cost, by symbol
+        self._coins: dict[str, int] = {}  # cost of the coins of the start, by symbol
         for symbol in self._unvalued:
             self._hear_holding(symbol)
         self._reports: deque[tuple[int, Report]] = deque()
@@ -235,7 +235,7 @@ class PaperRun:
         latency = self.options.latency
         if latency is not None:
             return report.when + latency[1]
-        # What happened at one time is heard at one time: a fill with the position that it made.
+        # Reports of one time are heard at one time: a fill with the position that it made.
         if self._reports and self._reports[-1][1].when == report.when:
             return self._reports[-1][0]
         return report.when + self._drawn_lag()
@@ -256,7 +256,7 @@ class PaperRun:
     def _sample_before(self, now: int) -> None:
         """Sample the equity as it was before a record that arrives in a new step."""
         begun = now - now % self._step
-        self._exchange.advance(begun)  # what is due later in the step is no part of the sample
+        self._exchange.advance(begun)  # later orders of the step are no part of the sample
         self._next_sample = begun + self._step
         if self.started is None:
             self.started = now
