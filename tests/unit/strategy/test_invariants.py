@@ -22,7 +22,7 @@ from tests.unit.strategy.tapes import (
     quote,
 )
 
-CASES = range(30)
+CASES = range(20)
 CANCELLED_SHORT = ("depth exhausted", "IOC:", "FOK: 0", "FOK:")
 
 
