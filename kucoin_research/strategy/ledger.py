@@ -73,10 +73,12 @@ _PRICES = pl.Schema({"timestamp": _TIME, "symbol": _TEXT, "price": _NUMBER})
 
 @dataclass(slots=True)
 class _Trip:
-    """A round trip that is under way; amounts are multiples of 10**-18."""
+    """A round trip; amounts are multiples of 10**-18."""
 
+    contract: Contract
     entered: int
     sign: int
+    exited: int = 0
     entry_size: int = 0
     entry_value: int = 0
     exit_size: int = 0
@@ -106,8 +108,7 @@ class Ledger:
         self.traded: dict[str, int] = {}  # the value of all fills, by currency
         self.liquidations = 0
         self._trips: dict[str, _Trip] = {}
-        self._last_trips: dict[str, _Trip] = {}
-        self._ended: list[_Ended] = []
+        self._ended: list[_Trip] = []
         self._positions: list[tuple[Any, ...]] = []
         self._fundings: list[tuple[Any, ...]] = []
         self._equity: list[tuple[Any, ...]] = []
@@ -146,7 +147,7 @@ class Ledger:
             trip.exit_value += abs(value)
             trip.pnl += realised
             trip.fees += fee
-            self._end(fill, trip, contract)
+            self._end(trip, fill.timestamp)
 
     def _note(self, fill: Fill, holding: Holding) -> None:
         self.fills.append(fill)
@@ -172,20 +173,20 @@ class Ledger:
             trip.pnl += done.booked.realised
             trip.fees += fee
             if not fill.position_after or opened:
-                self._end(fill, self._trips.pop(fill.symbol), contract)
+                self._end(self._trips.pop(fill.symbol), fill.timestamp)
         if opened:
             fee = done.fee - (rounded_quotient(done.fee * closed, whole) if closed else 0)
             trip = self._trips.get(fill.symbol)
             if trip is None:
-                trip = _Trip(fill.timestamp, 1 if fill.side == "buy" else -1)
+                trip = _Trip(contract, fill.timestamp, 1 if fill.side == "buy" else -1)
                 self._trips[fill.symbol] = trip
             trip.entry_size += opened
             trip.entry_value += abs(done.booked.opened_cost)
             trip.fees += fee
 
-    def _end(self, fill: Fill, trip: _Trip, contract: Contract) -> None:
-        self._last_trips[fill.symbol] = trip
-        self._ended.append(_Ended(contract, trip, fill.timestamp))
+    def _end(self, trip: _Trip, now: int) -> None:
+        trip.exited = now
+        self._ended.append(trip)
 
     def funded(
         self,
@@ -197,17 +198,31 @@ class Ledger:
         received: int,
         currency: str,
     ) -> None:
-        """Note a funding that was paid or received on the position held at a time."""
-        # KuCoin collects up to 20 s behind the time, and the position may have been closed since.
-        trips = [self._trips.get(symbol), self._last_trips.get(symbol)]
-        for trip in trips:
-            if trip is not None and trip.entered < when:
-                trip.funding += received
-                break
+        """Note a funding that was paid or received."""
+        trip = self._trip_at(symbol, when)
+        if trip is not None:
+            trip.funding += received
         row = (
             when, symbol, as_float(size), as_float(mark), rate, as_float(received), currency, False,
         )  # fmt: skip
         self._fundings.append(row)
+
+    def _trip_at(self, symbol: str, when: int) -> _Trip | None:
+        """Find the round trip that was under way before a time.
+
+        A settlement is announced a little later, when its round trip may have ended.
+        """
+        trip = self._trips.get(symbol)
+        if trip is not None and trip.entered < when:
+            return trip
+        return next(
+            (
+                each
+                for each in reversed(self._ended)
+                if each.contract.symbol == symbol and each.entered < when
+            ),
+            trip,
+        )
 
     def note(
         self, when: int, symbol: str | None, text: str, position: float, equity: float | None
@@ -278,29 +293,29 @@ class Ledger:
         return _frame(self._prices, _PRICES)
 
 
-def _trade_row(ended: _Ended) -> tuple[Any, ...]:
-    contract, trip, exited = ended
+def _trade_row(trip: _Trip) -> tuple[Any, ...]:
+    contract = trip.contract
+
+    def average(size: int, value: int) -> float | None:
+        if not value:
+            return None
+        return as_float(contract.average_price(size, -value if contract.is_inverse else value))
+
     pnl = trip.pnl - trip.fees + trip.funding
     return (
         contract.symbol,
         "buy" if trip.sign > 0 else "sell",
         trip.entered,
-        exited,
+        trip.exited,
         as_float(trip.entry_size),
-        _average(contract, trip.entry_size, trip.entry_value),
-        _average(contract, trip.exit_size, trip.exit_value),
+        average(trip.entry_size, trip.entry_value),
+        average(trip.exit_size, trip.exit_value),
         as_float(pnl),
         as_float(trip.fees),
         as_float(trip.funding),
         pnl / trip.entry_value if trip.entry_value else None,
-        exited - trip.entered,
+        trip.exited - trip.entered,
     )
-
-
-def _average(contract: Contract, size: int, value: int) -> float | None:
-    if not value:
-        return None
-    return as_float(contract.average_price(size, -value if contract.is_inverse else value))
 
 
 def _signed(fill: Fill) -> int:

@@ -77,6 +77,11 @@ class Matcher:
             return order.left
         return sum(size for _, size in self._found(market, order, worst))
 
+    def cost(self, market: PaperMarket, order: WorkingOrder, worst: float | None) -> int:
+        """Return the value of all that an order would find now."""
+        found = self._found(market, order, worst)
+        return sum(market.contract.value(size, fixed(price)) for price, size in found)
+
     def take(self, market: PaperMarket, order: WorkingOrder, worst: float | None) -> None:
         """Let an order take what it finds, up to a worst price.
 
@@ -153,12 +158,12 @@ class Matcher:
             order.takes = order.must_not_rest or self.would_take(market, order) is not None
         quotes = market.quotes
         if quotes is not None and order.limit is not None:
-            self._see(quotes, order)
+            self._see(market, quotes, order)
 
-    def _see(self, quotes: Quotes, order: WorkingOrder) -> None:
+    def _see(self, market: PaperMarket, quotes: Quotes, order: WorkingOrder) -> None:
         displayed = quotes.size_at(order.order.side, order.limit or 0.0)
         if displayed is not None:
-            order.see_displayed(fixed(displayed), self._queue)
+            order.see_displayed(fixed(displayed), self._queue, market.contract.lot)
 
     def on_quotes(self, market: PaperMarket) -> None:
         """Take new quotes: move orders in their queues, and fill those that are crossed."""
@@ -175,7 +180,7 @@ class Matcher:
                 if best is not None and order.crosses(best[0]):
                     self._cross(market, order)
                 if not order.is_over:
-                    self._see(quotes, order)
+                    self._see(market, quotes, order)
 
     def _cross(self, market: PaperMarket, order: WorkingOrder) -> None:
         # The order was there first, so it trades at its own price.
@@ -244,7 +249,7 @@ class Matcher:
                 continue
             before = order.left
             free = order.left if self._is_unlimited else min(order.left, volume - used)
-            if free > 0:
+            if free > 0 and order.accepts(free):
                 self._execute(market, order, free, price, "taker")
                 used += before - order.left
         return used
@@ -268,7 +273,9 @@ class Matcher:
             there = [each for each in limits if each.order.side == side and not each.is_over]
             for order in _by_priority(there, side):
                 if order.limit is not None and is_better(side, order.limit, worst):
-                    self._fill_up_to(market, order, order.limit, "maker", volume)
+                    # Where the candle began beyond its limit, that was not traded any more.
+                    price = min(max(order.limit, candle.low), candle.high)
+                    self._fill_up_to(market, order, price, "maker", volume)
         # A stop that could only close had nothing to close before a limit order was filled.
         self._stops(market, waiting, candle, volume, trigger)
 
@@ -324,6 +331,8 @@ class Matcher:
     ) -> None:
         before = order.left
         size = volume.free(before)
+        if not order.accepts(size):
+            return
         if size:
             self._execute(market, order, size, price, kind)
             volume.use(before - order.left)

@@ -81,8 +81,7 @@ class OrderEntry:
         if order.order.post_only and market.kind is not MarketKind.CANDLES:
             price = self._matcher.would_take(market, order)
             if price is not None:
-                side = "ask" if order.order.side == "buy" else "bid"
-                return Rejection("", "post-only", f"it would have taken the {side} at {price:.12g}")
+                return self.would_take(order, price)
         refusal = check_band(order.order, market.contract, self._reference(market, order))
         if refusal is not None:
             return refusal
@@ -93,8 +92,15 @@ class OrderEntry:
             text = "Unavailable to place the order, there's no contra order in the market."
             return Rejection("300008", text)
         if market.contract.is_spot:
-            return check_funds(order.order, market.contract, price) or self._bind_spot(order, price)
+            refusal = check_funds(order.order, market.contract, price)
+            return refusal or self._bind_spot(market, order, price)
         return self._bind_margin(market, order, price)
+
+    @staticmethod
+    def would_take(order: WorkingOrder, price: float) -> Rejection:
+        """Refuse a post-only order."""
+        side = "ask" if order.order.side == "buy" else "bid"
+        return Rejection("", "post-only", f"it would have taken the {side} at {price:.12g}")
 
     def _price(self, market: PaperMarket, order: WorkingOrder) -> int | None:
         """Return the price by which an order is valued before it is filled."""
@@ -195,7 +201,7 @@ class OrderEntry:
         )
         return Rejection("300003", text, hint)
 
-    def _bind_spot(self, order: WorkingOrder, price: int) -> Rejection | None:
+    def _bind_spot(self, market: PaperMarket, order: WorkingOrder, price: int) -> Rejection | None:
         symbol = order.order.symbol
         contract = self._account.holdings[symbol].contract
         if order.sign < 0:
@@ -208,6 +214,9 @@ class OrderEntry:
             self._account.hold_coins(symbol, order.left)
             return None
         value = contract.value(order.left, price)
+        if order.order.time_in_force == "FOK":  # it may not run out of money half way
+            worst = self.worst_price(market, order)
+            value = max(value, self._matcher.cost(market, order, worst))
         cost = value + max(0, contract.fee(value, is_taker=True))
         free = self._account.available(contract.settle)
         if cost > free:

@@ -103,9 +103,11 @@ class PaperRun:
                 remark=self._remark,
             )
         )
-        for symbol in self.markets:
-            if self._account.holdings[symbol].size:
-                self._hear_holding(symbol)
+        self._balances = dict(self._account.cash)  # at the start
+        self._unvalued = [each.symbol for each in self.markets.values() if self._held(each)]
+        self._coins: dict[str, int] = {}  # cost of the coins of the start, by symbol
+        for symbol in self._unvalued:
+            self._hear_holding(symbol)
         self._reports: deque[tuple[int, Report]] = deque()
         self._arrived_last = 0
         self._random = Random(options.seed)  # noqa: S311 - no secret is made of it
@@ -232,11 +234,19 @@ class PaperRun:
     # -- reports -----------------------------------------------------------------------------------
 
     def _queue_report(self, report: Report) -> None:
-        latency = self.options.latency
-        due = report.when + (self._drawn_lag() if latency is None else latency[1])
+        due = self._due_of(report)
         if self._reports:
             due = max(due, self._reports[-1][0])
         self._reports.append((due, report))
+
+    def _due_of(self, report: Report) -> int:
+        latency = self.options.latency
+        if latency is not None:
+            return report.when + latency[1]
+        # Reports of one time are heard at one time: a fill with the position that it made.
+        if self._reports and self._reports[-1][1].when == report.when:
+            return self._reports[-1][0]
+        return report.when + self._drawn_lag()
 
     def _deliver(self, now: int) -> None:
         reports, hear = self._reports, self.broker.hear
@@ -254,6 +264,7 @@ class PaperRun:
     def _sample_before(self, now: int) -> None:
         """Sample the equity as it was before a record that arrives in a new step."""
         begun = now - now % self._step
+        self._exchange.advance(begun)  # later orders of the step are no part of the sample
         self._next_sample = begun + self._step
         if self.started is None:
             self.started = now
@@ -298,25 +309,24 @@ class PaperRun:
 
     def _begin(self) -> None:
         """Value the start, once there are prices: cash, and coins that were held from the start."""
-        total = 0
-        for currency, amount in self._account.cash.items():
-            worth = self._valuation.worth(currency, amount)
-            if worth is None:
-                return
-            total += worth
-        coins = [each for each in self._account.holdings.values() if each.size]
-        for holding in coins:
-            mark = self.markets[holding.contract.symbol].mark
-            worth = None
-            if mark is not None:
-                holding.cost = holding.contract.value(holding.size, mark)
-                worth = self._valuation.worth(holding.contract.settle, holding.cost)
-            if worth is None:
-                return
-            total += worth
-        for holding in coins:
-            self._hear_holding(holding.contract.symbol)
-        self.initial_equity = as_float(total)
+        for symbol in self._unvalued:
+            self._value_coins(symbol)
+        self._unvalued = [each for each in self._unvalued if each not in self._coins]
+        costs = ((self.markets[each].contract.settle, cost) for each, cost in self._coins.items())
+        worths = [self._valuation.worth(*each) for each in (*self._balances.items(), *costs)]
+        known = [each for each in worths if each is not None]
+        if not self._unvalued and len(known) == len(worths):
+            self.initial_equity = as_float(sum(known))
+
+    def _value_coins(self, symbol: str) -> None:
+        # At the first price of their pair, before any of them can be sold.
+        mark, holding = self.markets[symbol].mark, self._account.holdings[symbol]
+        if mark is not None:
+            self._coins[symbol] = holding.cost = holding.contract.value(holding.size, mark)
+            self._hear_holding(symbol)
+
+    def _held(self, market: PaperMarket) -> int:
+        return self._account.holdings[market.symbol].size
 
     def _remark(self, symbol: str | None, text: str) -> None:
         held = 0 if symbol is None else self._account.holdings[symbol].size
@@ -343,7 +353,8 @@ class PaperRun:
 
 def _markets(facts: MarketFacts, options: RunOptions) -> dict[str, PaperMarket]:
     markets = {}
-    for symbol, channels in facts.channels.items():
+    # In one order, whatever that of the data is: markets value currencies, and share losses.
+    for symbol, channels in sorted(facts.channels.items()):
         instrument = facts.instruments[symbol]
         fees = options.fees.get(symbol) or options.fees.get("*") or Fees.of(instrument)
         contract = Contract(instrument, fees, options.leverage, options.margin_rules)

@@ -210,8 +210,9 @@ def _of_frames(frames: Mapping[Any, Any]) -> Session:
     if not frames:
         raise InvalidInput("data is an empty mapping, so there is nothing to play")
     tables, found, names = [], dict[str, None](), list[str]()
-    for name, frame in frames.items():
-        channel = parse_channel(name)
+    # In one order, whatever that of the mapping is: it is the order of rows of one arrival.
+    for _, name in sorted((str(parse_channel(each)), each) for each in frames):
+        channel, frame = parse_channel(name), frames[name]
         rows = _prepared(channel, frame)
         names += _names_in(channel, rows)
         for symbol in rows["symbol"].cast(pl.String).unique(maintain_order=True):
@@ -220,6 +221,7 @@ def _of_frames(frames: Mapping[Any, Any]) -> Session:
             if symbol is None and channel.name != "status":
                 raise InvalidInput(f"the frame of {name!r} has rows without a symbol")
             tables.append(_table(channel, symbol, rows))
+    tables.sort(key=lambda each: (each.channel, each.symbol or ""))
     meta: dict[str, Any] = {
         "state": "closed",
         "symbols": list(found),

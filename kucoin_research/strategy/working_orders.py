@@ -103,15 +103,20 @@ class WorkingOrder:
         """Whether a price of the other side is better than the order's limit."""
         return self.crosses(price) and price != self.limit
 
+    def accepts(self, size: int) -> bool:
+        """Whether the order may be filled by a size: FOK takes all of it or nothing."""
+        return self.order.time_in_force != "FOK" or size >= self.left
+
     def lose_place(self) -> None:
         """Go to the back of the queue, as it will be displayed next."""
         self.ahead, self.traded = None, 0
 
-    def see_displayed(self, size: int, model: str) -> None:
+    def see_displayed(self, size: int, model: str, lot: int) -> None:
         """Take a new displayed size at its price into its place in the queue.
 
         Risk-averse: only trades move the order forward, and no more can be before it than is
-        displayed. Proportional: cancelled sizes were before and behind it in proportion.
+        displayed. Proportional: cancelled sizes were before and behind it in proportion, in whole
+        lots, since no order has a part of one.
         """
         if model == "none":
             self.ahead = 0
@@ -119,7 +124,8 @@ class WorkingOrder:
             self.ahead = size
         elif model == "proportional" and (there := self.displayed - self.traded) > 0:
             cancelled = max(0, there - size)
-            self.ahead = min(self.ahead - cancelled * self.ahead // there, size)
+            gone = cancelled * self.ahead // there
+            self.ahead = min(self.ahead - gone // lot * lot, size)
         else:
             self.ahead = min(self.ahead, size)
         self.displayed, self.traded = size, 0

@@ -60,10 +60,10 @@ CANDLES = [
         liquidity=["taker"],
     ),
     Case(
-        name="a later gap open beyond a resting limit fills at the limit",
+        name="a later gap open beyond a resting limit fills at the worst price of the candle",
         records=[FIRST, QUIET, candle(2, 97.0, 98.0, 96.0, 97.5)],
         orders={60: lambda broker: broker.buy(5, limit=98.5)},
-        fills=[(1, 5, 98.5)],
+        fills=[(1, 5, 98.0)],
         liquidity=["maker"],
     ),
     Case(

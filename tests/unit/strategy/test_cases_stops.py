@@ -115,7 +115,7 @@ STOPS = [
     Case(
         name="the trade that reaches a stop does not fill its limit as well",
         records=[
-            trade(0, "buy", 100.0), quotes(0, 99.9, 101.0), trade(1, "buy", 100.5, 50),
+            trade(0, "buy", 100.0), quotes(0.5, 99.9, 101.0), trade(1, "buy", 100.5, 50),
             quotes(2, 99.9, 101.0),
         ],
         orders={0: lambda broker: broker.sell(5, stop=100.5, limit=100.5)},
