@@ -5,6 +5,7 @@ from __future__ import annotations
 from kucoin_research.errors import StopStrategy, StrategyFailed
 from kucoin_research.strategy.backtest import backtest
 from kucoin_research.strategy.broker import Broker
+from kucoin_research.strategy.chaos import chaos
 from kucoin_research.strategy.lookahead import check_lookahead
 from kucoin_research.strategy.paper import PaperTrading, paper
 from kucoin_research.strategy.parity import Parity, parity
@@ -23,6 +24,7 @@ __all__ = [
     "Sweep",
     "backtest",
     "backtest_signals",
+    "chaos",
     "check_lookahead",
     "load_strategy",
     "paper",

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from kucoin_research.errors import UnknownChannel, shown
@@ -17,7 +19,7 @@ from kucoin_research.model.intervals import parse_interval
 from kucoin_research.sessions.session import Session
 from kucoin_research.sessions.table import Table
 
-__all__ = ["Change", "Frames", "HeldData", "Rows"]
+__all__ = ["Change", "Frames", "HeldData", "Mask", "Rows"]
 
 _TIME = pl.Datetime("ns", "UTC")
 
@@ -47,6 +49,8 @@ class Rows(NamedTuple):
         return self.frame.filter(mask)
 
 
+#: Marks rows.
+Mask = npt.NDArray[np.bool_]
 #: Makes other rows of some rows.
 Change = Callable[[Rows], pl.DataFrame]
 
@@ -111,6 +115,21 @@ class HeldData:
     def played(self, change: Change) -> Session:
         """Make a changed copy to play."""
         return self.session_of([change(rows) for rows in self.tables])
+
+    def in_frames(self, masks: Sequence[Mask]) -> dict[int | str, Mask]:
+        """Turn masks of the tables into masks of the frames of a mapping, by their keys."""
+        found: dict[int | str, Mask] = {}
+        tables = iter(masks)
+        for rows in self.frames or ():
+            mask: Mask = np.zeros(rows.frame.height, dtype=bool)
+            found[rows.key] = mask
+            # As a run opens frames: in order of arrival, one table for each symbol.
+            order = np.argsort(rows.known.to_numpy(), kind="stable")
+            symbols = rows.frame["symbol"].cast(pl.String)[order]
+            for symbol in symbols.unique(maintain_order=True):
+                its = symbols.eq_missing(pl.Series([symbol], dtype=pl.String)).to_numpy()
+                mask[order[its]] = next(tables)
+        return found
 
     def session_of(self, frames: Sequence[pl.DataFrame], before: Iterable[Table] = ()) -> Session:
         """Make a session of one frame for each table.
