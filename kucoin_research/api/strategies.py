@@ -13,6 +13,7 @@ from kucoin_research.strategy.result import Result
 from kucoin_research.strategy.signals import backtest_signals
 from kucoin_research.strategy.strategy_files import load_strategy
 from kucoin_research.strategy.sweep import Sweep, sweep
+from kucoin_research.strategy.warm_up import check_warm_up
 
 __all__ = [
     "Broker",
@@ -26,6 +27,7 @@ __all__ = [
     "backtest_signals",
     "chaos",
     "check_lookahead",
+    "check_warm_up",
     "load_strategy",
     "paper",
     "parity",
