@@ -233,9 +233,10 @@ def check_lookahead(
     Parameters
     ----------
     make_strategy
-        Returns a fresh strategy for each run. If it takes an argument, it is called with the
-        changed data, so that indicators that are computed beforehand are checked: a mapping of
-        frames if ``data`` is one, else a session; both have ``frame(channel, symbol=None)``.
+        Returns a fresh strategy for each run. If it needs an argument, or its first one is called
+        ``data``, it is given the changed data, so that indicators that are computed beforehand are
+        checked: a mapping of frames if ``data`` is one, else a session; both have
+        ``frame(channel, symbol=None)``.
     data
         As ``backtest`` takes it. It is held in memory.
     points
@@ -361,7 +362,7 @@ class _Check:
             key=lambda each: each.difference.number if each.difference else 0,
             default=None,
         )
-        reacts = None if random_at is not None or not full.calls else self._reacts(full)
+        reacts = self._reacts(full) if trials and full.calls else None
         points = sorted({each.point for each in trials if each.refusal is None})
         compared = max((each.compared for each in trials), default=0)
         actions = [number for number in full.actions if number < compared]

@@ -227,7 +227,8 @@ def check_warm_up(
     """Start a strategy later, and find from when on it decides as if it had started before.
 
     An average over the last ten minutes does so after ten minutes, an exponential one after a
-    while, a sum from the beginning never does, so that its results depend on where the data begins.
+    while. A sum from the beginning never does, nor does a timer that starts with the first record
+    instead of the full minute: their results depend on where the data begins.
 
     Parameters
     ----------
