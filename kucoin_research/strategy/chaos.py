@@ -386,7 +386,8 @@ class _Check:
         session = self._held.played(_as_it_is)
         plain, again = (self._run(self._maker.make(given), session, (0.0, 0.0)) for _ in range(2))
         is_equal = plain.fingerprint == again.fingerprint and plain.orders.equals(again.orders)
-        runs = tuple(map(self._seeded, seeds))
+        counted = self._arguments.counted(seeds, str(plain.name))
+        runs = tuple(map(self._seeded, counted))
         return ChaosReport(plain, runs, self._worse.words, is_equal)
 
     def _seeded(self, seed: int) -> ChaosRun:

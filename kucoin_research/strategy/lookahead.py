@@ -295,7 +295,9 @@ class _Check:
         if again.difference is not None:
             return self._reported(full, [], outside, again.difference)
         chosen = _chosen(full, points, random.Random(self._seed))  # noqa: S311 - not a secret
-        trials = [self._tried(full, point, future) for point in chosen for future in _WORDS]
+        wanted = [(point, future) for point in chosen for future in _WORDS]
+        counted = self._arguments.counted(wanted, self._options.name)
+        trials = [self._tried(full, point, future) for point, future in counted]
         return self._reported(full, trials, outside, None)
 
     def _tried(self, full: Decisions, point: int, future: str) -> _Trial:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import Any, NamedTuple, TypeVar
 
-from kucoin_research.foundation.arguments import only_known
+from kucoin_research.foundation.arguments import only_known, truth
+from kucoin_research.foundation.progress import quiet_tqdm
 from kucoin_research.strategy.backtest import backtest
 from kucoin_research.strategy.options import RunOptions, Strategy
 from kucoin_research.strategy.tape import Tape, open_tape
@@ -19,6 +21,10 @@ _DEFAULTS = {
     if each.kind is each.KEYWORD_ONLY
 }
 _OF_THE_DATA = ("channels", "symbols")
+#: Seconds before the progress bar comes.
+_PATIENCE = 2.0
+
+T = TypeVar("T")
 
 
 class RunArguments(NamedTuple):
@@ -27,10 +33,13 @@ class RunArguments(NamedTuple):
     Attributes
     ----------
     all
-        By name, as ``backtest`` takes them.
+        By name, as ``backtest`` takes them; no run shows its progress.
+    is_shown
+        Whether the progress of all runs is shown.
     """
 
     all: Mapping[str, Any]
+    is_shown: bool
 
     @classmethod
     def of(cls, same: Mapping[str, Any], caller: str) -> RunArguments:
@@ -42,7 +51,9 @@ class RunArguments(NamedTuple):
             If ``backtest`` has no such argument.
         """
         only_known(same, tuple(_DEFAULTS), caller)
-        return cls({**_DEFAULTS, **same, "progress": False})
+        known = {**_DEFAULTS, **same}
+        is_shown = truth(known["progress"], "progress")
+        return cls({**known, "progress": False}, is_shown)
 
     def options(self, strategy: Strategy) -> RunOptions:
         """Check them for a strategy."""
@@ -52,3 +63,18 @@ class RunArguments(NamedTuple):
     def tape(self, data: object, options: RunOptions) -> Tape:
         """Open data with the channels and symbols among them."""
         return open_tape(data, self.all["channels"], self.all["symbols"], options.instruments)
+
+    def counted(self, runs: Sequence[T], name: str) -> Iterable[T]:
+        """Iterate over runs to make, with a progress bar if they take a while."""
+
+        def one_by_one() -> Iterator[T]:
+            bar = quiet_tqdm(
+                total=len(runs), desc=name, unit=" runs", delay=_PATIENCE, leave=False,
+                disable=not self.is_shown,
+            )  # fmt: skip
+            with closing(bar):
+                for each in runs:
+                    yield each
+                    bar.update()
+
+        return one_by_one()

@@ -290,7 +290,8 @@ class _Check:
         times = _starts(starts, full.times)
         if not times:
             return self._trouble("There are too few records to start later.")
-        return WarmUpReport(self._options.name, tuple(self._late(full, each) for each in times))
+        counted = self._arguments.counted(times, self._options.name)
+        return WarmUpReport(self._options.name, tuple(self._late(full, each) for each in counted))
 
     def _trouble(self, why: str) -> WarmUpReport:
         return WarmUpReport(self._options.name, (), why)

@@ -232,6 +232,24 @@ def test_a_snapshot_comes_one_second_after_the_gap():
     assert ready.last_sequence == rows[37].sequence
 
 
+def test_no_snapshot_comes_within_an_outage():
+    rows = changes(70)
+    lost, out = {20}, range(25, 50)
+
+    left = lossy_book(
+        SYMBOL,
+        [
+            BookRow(0, row, place in lost or place in out, place in out)
+            for place, row in enumerate(rows)
+        ],
+        [],
+    )
+
+    snapshot = [row for _, row in left.rows if row.is_snapshot and row.local_timestamp > START]
+    assert {row.local_timestamp for row in snapshot} == {rows[50].local_timestamp + SECOND}
+    assert [each.event for each in left.statuses] == ["gap", "gap", "book_ready"]
+
+
 # -- strategies ------------------------------------------------------------------------------------
 
 
