@@ -372,8 +372,8 @@ class _Check:
         self._maker = maker
         self._arguments = arguments
         self._worse = worse
-        tape = arguments.tape(data, arguments.options(_nothing))
-        self._held = HeldData(data, tape.session)
+        _, opened = arguments.opened(data, maker.name)
+        self._held = HeldData(data, opened.session)
         self._has_status = any(
             rows.channel == "status" and rows.frame.height for rows in self._held.tables
         )
@@ -436,10 +436,6 @@ class _Check:
             # It is in the report, and would be said once per run.
             warnings.simplefilter("ignore", StrategyFailed)
             return backtest(strategy, session, **options)
-
-
-def _nothing(record: object, broker: object) -> None:  # noqa: ARG001 - the shape of a strategy
-    return None
 
 
 def _as_it_is(rows: Rows) -> pl.DataFrame:

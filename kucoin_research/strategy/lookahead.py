@@ -26,7 +26,6 @@ from kucoin_research.strategy.decisions import Decisions, Difference, calls_text
 from kucoin_research.strategy.held_data import Frames, HeldData, Rows
 from kucoin_research.strategy.makers import Maker
 from kucoin_research.strategy.mirrored_market import mirrored, mirrors_of, unchanged_columns
-from kucoin_research.strategy.options import RunOptions
 from kucoin_research.strategy.outside_data import Outside, outside_data
 from kucoin_research.strategy.run_arguments import RunArguments
 from kucoin_research.strategy.tape import Tape
@@ -270,13 +269,11 @@ class _Check:
         self._maker = maker
         self._arguments = arguments
         self._seed = seed
-        first = arguments.options(_nothing)
-        session = arguments.tape(data, first).session
-        self._held = HeldData(data, session)
+        self._options, opened = arguments.opened(data, maker.name)
+        self._held = HeldData(data, opened.session)
         self._whole = self._held.changed(_as_it_is)
         played = self._held.played(_as_it_is)
-        self._tape: Tape = arguments.tape(played, first)
-        self._options: RunOptions = replace(first, name=str(arguments.all["name"] or maker.name))
+        self._tape: Tape = arguments.tape(played, self._options)
         tables = [*self._held.tables, *(self._held.frames or ())]
         facts = self._tape.instruments
         self._others: dict[str, dict[int | str, pl.DataFrame]] = {}
@@ -405,10 +402,6 @@ class _Check:
                     f"wrong values of {', '.join(names)} of {rows.channel}, which are only cut"
                 )
         return list(dict.fromkeys(found))
-
-
-def _nothing(record: object, broker: object) -> None:  # noqa: ARG001 - the shape of a strategy
-    return None
 
 
 def _as_it_is(rows: Rows) -> pl.DataFrame:

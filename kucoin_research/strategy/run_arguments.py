@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from kucoin_research.foundation.arguments import only_known, truth
 from kucoin_research.foundation.progress import quiet_tqdm
 from kucoin_research.strategy.backtest import backtest
-from kucoin_research.strategy.options import RunOptions, Strategy
+from kucoin_research.strategy.options import RunOptions
 from kucoin_research.strategy.tape import Tape, open_tape
 
 __all__ = ["RunArguments"]
@@ -55,10 +55,19 @@ class RunArguments(NamedTuple):
         is_shown = truth(known["progress"], "progress")
         return cls({**known, "progress": False}, is_shown)
 
-    def options(self, strategy: Strategy) -> RunOptions:
-        """Check them for a strategy."""
-        rest = {name: each for name, each in self.all.items() if name not in _OF_THE_DATA}
-        return RunOptions.read(strategy, **rest)
+    def opened(self, data: object, name: str) -> tuple[RunOptions, Tape]:
+        """Check them, and open data.
+
+        Parameters
+        ----------
+        data
+            As ``backtest`` takes it.
+        name
+            The strategy's, if they have none.
+        """
+        rest = {key: each for key, each in self.all.items() if key not in _OF_THE_DATA}
+        options = RunOptions.read(_nothing, **{**rest, "name": self.all["name"] or name})
+        return options, self.tape(data, options)
 
     def tape(self, data: object, options: RunOptions) -> Tape:
         """Open data with the channels and symbols among them."""
@@ -78,3 +87,7 @@ class RunArguments(NamedTuple):
                     bar.update()
 
         return one_by_one()
+
+
+def _nothing(record: object, broker: object) -> None:  # noqa: ARG001 - the shape of a strategy
+    return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NamedTuple, TypeAlias
 
@@ -274,9 +274,8 @@ class _Check:
         self._maker = maker
         self._arguments = arguments
         self._tolerance = tolerance
-        options = arguments.options(_nothing)
-        self._held = HeldData(data, arguments.tape(data, options).session)
-        self._options = replace(options, name=str(arguments.all["name"] or maker.name))
+        self._options, opened = arguments.opened(data, maker.name)
+        self._held = HeldData(data, opened.session)
 
     def report(self, starts: int | Iterable[Any]) -> WarmUpReport:
         full = self._played(None)
@@ -355,10 +354,6 @@ class _Check:
             if not all(map(is_equal, *calls, [self._tolerance] * len(calls[0]))):
                 return place
         return None
-
-
-def _nothing(record: object, broker: object) -> None:  # noqa: ARG001 - the shape of a strategy
-    return None
 
 
 def _starts(starts: int | Iterable[Any], times: Sequence[int]) -> list[int]:
