@@ -31,3 +31,6 @@ with kr.replay(session) as r:
 swept = kr.sweep(lambda size: print, {"size": [1, 2]}, session, leverage=2)
 assert_type(swept, kr.Sweep)
 assert_type(swept.frame, pl.DataFrame)
+assert_type(kr.check_lookahead(lambda: print, session, leverage=2).ok, bool)
+assert_type(kr.check_warm_up(lambda: print, session, starts=3).to_frame(), pl.DataFrame)
+assert_type(kr.chaos(print, session, latency=(0, 1), drop={"trade": 0.1}).plain, kr.Result)
