@@ -16,7 +16,6 @@ from tests.unit.strategy.random_tapes import (
     acting,
     by_hand,
     draw_case,
-    marked,
     play,
     printed,
     quote,
