@@ -120,7 +120,8 @@ class HeldData:
         """Turn masks of the tables into masks of the frames of a mapping, by their keys."""
         found: dict[int | str, Mask] = {}
         tables = iter(masks)
-        for rows in self.frames or ():
+        # As a run opens frames: by channel.
+        for rows in sorted(self.frames or (), key=_channel_first):
             mask: Mask = np.zeros(rows.frame.height, dtype=bool)
             found[rows.key] = mask
             # As a run opens frames: in order of arrival, one table for each symbol.
@@ -152,6 +153,10 @@ class HeldData:
 
 def _numbered(session: Session) -> Iterable[tuple[int, Table]]:
     return enumerate(session.tables())
+
+
+def _channel_first(rows: Rows) -> tuple[str, str]:
+    return str(parse_channel(str(rows.key))), str(rows.key)
 
 
 def _of_table(key: int, table: Table, session: Session) -> Rows:

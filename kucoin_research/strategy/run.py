@@ -8,16 +8,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from random import Random
 
 from kucoin_research.errors import InvalidInput, StopStrategy
 from kucoin_research.model.intervals import parse_interval
-from kucoin_research.model.records import Record, Status, local_timestamp_of, timestamp_of
+from kucoin_research.model.records import Record, Status, local_timestamp_of
 from kucoin_research.strategy.account import Account
 from kucoin_research.strategy.broker import Broker, Desk
 from kucoin_research.strategy.contracts import Contract, Fees
 from kucoin_research.strategy.fixed_point import as_float, fixed
 from kucoin_research.strategy.funding import FundingCalendar
+from kucoin_research.strategy.latencies import Latencies
 from kucoin_research.strategy.ledger import Ledger
 from kucoin_research.strategy.market import PaperMarket
 from kucoin_research.strategy.options import RunOptions, Strategy
@@ -31,8 +31,6 @@ from kucoin_research.strategy.working_orders import WorkingOrder
 __all__ = ["Failed", "PaperRun"]
 
 _SECOND = 1_000_000_000
-#: Lags of the newest records that ``latency="recorded"`` draws from.
-_LAGS = 1_000
 
 
 @dataclass(frozen=True)
@@ -109,9 +107,7 @@ class PaperRun:
         for symbol in self._unvalued:
             self._hear_holding(symbol)
         self._reports: deque[tuple[int, Report]] = deque()
-        self._arrived_last = 0
-        self._random = Random(options.seed)  # noqa: S311 - no secret is made of it
-        self._lags: deque[int] = deque(maxlen=_LAGS)
+        self._latencies = Latencies(options.latency, options.seed)
         self._step = step_ns
         self._next_sample = 0
         self._fills_sampled = 0
@@ -130,7 +126,8 @@ class PaperRun:
         """
         exchange, broker, reports = self._exchange, self.broker, self._reports
         fills = self.ledger.fills
-        is_lag_needed = self.options.latency is None
+        latencies = self._latencies
+        is_lag_needed = latencies.are_drawn
         played = 0
         try:
             for record in records:
@@ -140,7 +137,7 @@ class PaperRun:
                 if now > exchange.wake:
                     exchange.advance(now)
                 if is_lag_needed:
-                    self._note_lag(record, now)
+                    latencies.note(record, now)
                 exchange.take(record)
                 if self.initial_equity is None:
                     self._begin()
@@ -210,43 +207,20 @@ class PaperRun:
         reference = self.markets[order.symbol].reference(order.stop_price_type)
         working = WorkingOrder.of(order, reference)
         self._working[order.order_id] = working
-        self._exchange.at(self._arrival(), lambda: self._exchange.place(working))
+        self._exchange.at(
+            self._latencies.arrival(self.broker.now), lambda: self._exchange.place(working)
+        )
 
     def _cancel(self, order: Order) -> None:
         working = self._working[order.order_id]
-        self._exchange.at(self._arrival(), lambda: self._exchange.cancel(working))
-
-    def _arrival(self) -> int:
-        # Requests overtake no earlier ones, as on one connection.
-        latency = self.options.latency
-        entry = self._drawn_lag() if latency is None else latency[0]
-        self._arrived_last = max(self._arrived_last, self.broker.now + entry)
-        return self._arrived_last
-
-    def _note_lag(self, record: Record, now: int) -> None:
-        sent = timestamp_of(record)
-        if sent is not None and record.__class__ is not Status:
-            self._lags.append(max(0, now - sent))
-
-    def _drawn_lag(self) -> int:
-        return self._random.choice(self._lags) if self._lags else 0
+        self._exchange.at(
+            self._latencies.arrival(self.broker.now), lambda: self._exchange.cancel(working)
+        )
 
     # -- reports -----------------------------------------------------------------------------------
 
     def _queue_report(self, report: Report) -> None:
-        due = self._due_of(report)
-        if self._reports:
-            due = max(due, self._reports[-1][0])
-        self._reports.append((due, report))
-
-    def _due_of(self, report: Report) -> int:
-        latency = self.options.latency
-        if latency is not None:
-            return report.when + latency[1]
-        # Reports of one time are heard at one time: a fill with the position that it made.
-        if self._reports and self._reports[-1][1].when == report.when:
-            return self._reports[-1][0]
-        return report.when + self._drawn_lag()
+        self._reports.append((self._latencies.hearing(report.when), report))
 
     def _deliver(self, now: int) -> None:
         reports, hear = self._reports, self.broker.hear
@@ -269,7 +243,6 @@ class PaperRun:
         if self.started is None:
             self.started = now
         else:
-            self._exchange.advance(begun)
             self._sample(begun)
 
     def _sample(self, when: int) -> None:
