@@ -60,12 +60,7 @@ def _choices(run: PaperRun) -> Iterator[tuple[str, str, str]]:
     options = run.options
     for market in run.markets.values():
         yield _matching(market)
-    yield "liquidity", options.liquidity, _LIQUIDITY[options.liquidity]
-    yield "queue", options.queue, _QUEUES[options.queue]
-    yield (
-        "through-trades", "size of the print",
-        "a trade beyond the limit fills at most its own size, at the limit",
-    )  # fmt: skip
+    yield from _liquidity(run)
     if options.latency is None:
         detail = (
             f"drawn with seed {options.seed} from the lag of the newest records; the lag of market "
@@ -83,11 +78,20 @@ def _choices(run: PaperRun) -> Iterator[tuple[str, str, str]]:
         yield "fees", f"{market.symbol} maker {fees.maker:.4%}, taker {fees.taker:.4%}", source
     yield from _margin(run)
     yield "own impact", "none", "paper orders do not change the recorded market or meet each other"
-    yield (
-        "gaps", "no fills inside",
-        _GAPS,
-    )  # fmt: skip
+    yield "gaps", "no fills inside", _GAPS
     yield "year", "365 days", "the market never closes"
+
+
+def _liquidity(run: PaperRun) -> Iterator[tuple[str, str, str]]:
+    options = run.options
+    if all(market.kind is MarketKind.CANDLES for market in run.markets.values()):
+        choice = "any size" if options.liquidity == "unlimited" else "the candle's volume"
+        yield "liquidity", choice, "all orders together find no more in a candle that has one"
+        return
+    yield "liquidity", options.liquidity, _LIQUIDITY[options.liquidity]
+    yield "queue", options.queue, _QUEUES[options.queue]
+    detail = "a trade beyond the limit fills at most its own size, at the limit"
+    yield "through-trades", "size of the print", detail
 
 
 def _matching(market: PaperMarket) -> tuple[str, str, str]:
@@ -127,7 +131,8 @@ def _margin(run: PaperRun) -> Iterator[tuple[str, str, str]]:
             detail = "half of the initial margin at the highest leverage: the instrument has none"
             yield "maintenance", f"{market.symbol} {rate:.3%}", detail
         if not market.has_marks:
-            yield "mark price", f"{market.symbol} mid", "no mark_price is played"
+            price = "close" if market.kind is MarketKind.CANDLES else "mid"
+            yield "mark price", f"{market.symbol} {price}", "no mark_price is played"
     funding = "recorded" if options.funding else "given" if options.given_funding else "none"
     details = {
         "recorded": "paid at recorded settlements, on the position before them; orders during one "

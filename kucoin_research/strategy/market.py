@@ -30,6 +30,9 @@ __all__ = ["HISTORY", "MarketKind", "PaperMarket", "Span"]
 #: How many records of a channel ``broker.last`` can return.
 HISTORY = 10_000
 
+#: A candle of one month arrives within this time behind its opening.
+_SAME_CLOCK = 60 * 86_400 * 10**9
+
 #: The begin and the end of a gap, ns UTC.
 Span = tuple[int, int]
 
@@ -199,6 +202,22 @@ class PaperMarket:
         """The mark price as an exact number."""
         price = self.mark_price
         return None if price is None else fixed(price)
+
+    def open_of(self, candle: Candle) -> int:
+        """Return when a candle opened, on the clock of arrivals, ns UTC.
+
+        The clock of an accelerated exchange is another one. There a candle opened when the one
+        before it came, since that one is played when its successor has begun.
+        """
+        opened, now = candle.timestamp or 0, candle.local_timestamp or 0
+        if abs(now - opened) < _SAME_CLOCK:
+            return opened
+        before = (
+            each.local_timestamp or 0
+            for each in reversed(self.history[Candle])
+            if each.local_timestamp != now and each[3] == candle.interval
+        )
+        return next(before, now)
 
     # -- gaps --------------------------------------------------------------------------------------
 

@@ -261,7 +261,7 @@ class Matcher:
         if candle.open is None or candle.low is None or candle.high is None:
             return
         volume = _Volume(None if self._is_unlimited else candle.volume)
-        market.opened = candle.timestamp
+        market.opened = market.open_of(candle)
         for order in self.new_at_open(market, candle):
             self._at_open(market, order, candle.open, volume)
         market.opened = None
@@ -353,7 +353,8 @@ class _Volume:
 
 
 def _sent_before(market: PaperMarket, candle: Candle) -> list[WorkingOrder]:
-    return _in_time(each for each in market.orders() if each.since <= (candle.timestamp or 0))
+    opened = market.open_of(candle)
+    return _in_time(each for each in market.orders() if each.since <= opened)
 
 
 def _in_time(orders: Iterable[WorkingOrder]) -> list[WorkingOrder]:

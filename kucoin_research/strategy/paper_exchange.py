@@ -259,8 +259,12 @@ class PaperExchange:
         market.look_up()
 
     def _enter(self, market: PaperMarket, order: WorkingOrder) -> None:
-        """Place a new order or a stop that was reached, or let it wait for quotes."""
-        if market.kind is MarketKind.QUOTES and not market.is_fresh(self.now):
+        """Place a new order or a stop that was reached, or let it wait for prices."""
+        if market.kind is MarketKind.QUOTES:
+            is_blind = not market.is_fresh(self.now)
+        else:
+            is_blind = market.last_price is None
+        if is_blind:
             market.waiting.append(order)  # nothing is known to match it against
         elif order.is_accepted:
             self._activate(market, order)
