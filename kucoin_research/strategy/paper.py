@@ -131,9 +131,9 @@ class PaperTrading:
         with self.lock:
             if self._is_stopped or self._run.ended is not None or not self._concerns(record):
                 return
-            if self.first is None:
-                self.first = record
-            records = (record,) if self._closed is None else self._closed.only((record,))
+            records = [record] if self._closed is None else self._closed.only((record,))
+            if self.first is None and records:
+                self.first = records[0]
             broker = self._run.broker
             assert isinstance(broker, SharedBroker)
             broker.is_called = True

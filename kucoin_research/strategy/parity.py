@@ -230,7 +230,8 @@ def _same_stretch(run: PaperTrading, tape: Tape) -> Iterator[Sequence[Record]]:
         return
     first, last = run.first, run.last
     has_begun = False
-    for batch in tape.batches(local_timestamp_of(first)):
+    # A candle is put together from pushes that came before it was played.
+    for batch in tape.batches(None if tape.intervals else local_timestamp_of(first)):
         records = list(batch)
         if not has_begun:
             if first not in records:

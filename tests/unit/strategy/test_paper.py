@@ -243,24 +243,28 @@ def test_an_order_sent_before_the_first_quotes_waits_for_them(session):
 
 def test_candles_of_an_accelerated_exchange_are_traded(tmp_path):
     # Its candles open by its own clock, and orders are sent by the clock of arrivals.
-    seen = []
+    class Second:
+        def __init__(self):
+            self.seen = []
 
-    def buy(candle, broker):
-        seen.append(candle)
-        if len(seen) == 2:
-            broker.buy(2)
+        def __call__(self, candle, broker):
+            self.seen.append(candle)
+            if len(self.seen) == 2:
+                broker.buy(2)
 
+    strategy = Second()
     with (
         kr.simulate(seed=3, speed=600.0) as x,
         kr.stream("XBTUSDTM", "candle", venue=x.venue) as stream,
     ):
-        run = kr.paper(buy, stream, record=tmp_path, latency=0)
+        run = kr.paper(strategy, stream, record=tmp_path, latency=0)
         while not run.broker.fills:
             stream.wait("candle", rows=stream.total("candle") + 1, timeout=60)
         fill = run.broker.fills[0]
         run.stop()
         report = kr.parity(run)
 
+    seen = strategy.seen
     assert fill.price == seen[2].open
     assert seen[1].local_timestamp <= fill.timestamp <= seen[2].local_timestamp
     assert report.ok, str(report)
