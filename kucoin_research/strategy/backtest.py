@@ -83,7 +83,7 @@ def backtest(
     margin_rules
         KuCoin's of ``"2025-05"``, or ``"legacy"`` for those before.
     funding
-        ``"recorded"``, ``"none"``, or a frame as ``funding_history`` returns it.
+        ``"recorded"``, ``"none"``, or a frame as ``funding_rates`` returns it.
     liquidity
         ``"depth"``: all levels that were recorded; ``"best"``: the best prices alone;
         ``"unlimited"``: as much as is wanted at the best price, which no market offers.

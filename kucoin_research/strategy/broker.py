@@ -98,6 +98,7 @@ class Broker:
         self._orders: dict[int, Order] = {}
         self._all: list[Order] = []
         self._fills: list[Fill] = []
+        self._cancelling: set[int] = set()  # orders whose cancel is on its way
         self._held: dict[str, HoldingState] = {}
         self._cash = dict(desk.cash)
         self._others: dict[type[Record], deque[Record]] = {}
@@ -257,11 +258,18 @@ class Broker:
         if order.order_id > len(self._all) or self._all[order.order_id - 1] is not order:
             raise InvalidInput("this order was sent by another broker")
         if order.is_open:
-            self._desk.cancel(order)
+            self._ask_to_cancel(order)
 
     def cancel_all(self, symbol: str | None = None) -> None:
         """Ask to cancel all open orders, or those of one symbol."""
         for order in self.orders(symbol):
+            self._ask_to_cancel(order)
+
+    def _ask_to_cancel(self, order: Order) -> None:
+        # A second request could find nothing to cancel. Strategies that ask with each record would
+        # send thousands while quotes are missing.
+        if order.order_id not in self._cancelling:
+            self._cancelling.add(order.order_id)
             self._desk.cancel(order)
 
     def replace(self, order: Order, limit: float | None = None, size: float | None = None) -> Order:
@@ -464,6 +472,7 @@ class Broker:
         if not report.status.is_open:
             order.ended = report.when
             self._orders.pop(order.order_id, None)
+            self._cancelling.discard(order.order_id)
         if report.fill is not None:
             self._fills.append(report.fill)
 

@@ -318,7 +318,12 @@ class _Conditions(NamedTuple):
             raise InvalidInput(
                 'latency is added to base_latency, and "recorded" is no number: pass seconds'
             )
-        length, times = outage if isinstance(outage, tuple | list) else (outage, 1)
+        pair = outage if isinstance(outage, tuple | list) else (outage, 1)
+        if len(pair) != 2:
+            raise InvalidInput(
+                f"outage must be seconds or (seconds, how many times), not {shown(outage)}"
+            )
+        length, times = pair
         many = count(times, "outage", "outages", most=_MOST_OUTAGES)
         long = seconds(length, "outage")
         lost = _fractions(drop)

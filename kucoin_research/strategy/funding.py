@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from kucoin_research.model.records import FundingRate, MarkPrice
 from kucoin_research.strategy.fixed_point import fixed
-from kucoin_research.strategy.market import PaperMarket
+from kucoin_research.strategy.market import MarketKind, PaperMarket
 
 __all__ = ["DueFunding", "FundingCalendar"]
 
@@ -107,6 +107,8 @@ class FundingCalendar:
             stamp, price = record.timestamp, record.mark_price  # type: ignore[union-attr]
             if price is not None and stamp is not None and stamp <= when:
                 return fixed(price)
+        if market.kind is MarketKind.CANDLES and (close := market.close_by(when)) is not None:
+            return fixed(close)
         return market.mark
 
     def given_for(self, market: PaperMarket, when: int, rate: float) -> DueFunding | None:

@@ -219,6 +219,23 @@ class PaperMarket:
         )
         return next(before, now)
 
+    def known_at(self, when: int) -> int:
+        """Return from when on it is known which orders were filled by a time.
+
+        Where only candles are played, that is the close of the candle around it.
+        """
+        if self.kind is not MarketKind.CANDLES or not self.interval_ns:
+            return when
+        return -(-when // self.interval_ns) * self.interval_ns
+
+    def close_by(self, when: int) -> float | None:
+        """Return the newest close of a candle by a time; None if there is none."""
+        for record in reversed(self.history[Candle]):
+            candle: Candle = record  # type: ignore[assignment]
+            if (candle.local_timestamp or 0) <= when and candle.close is not None:
+                return candle.close
+        return None
+
     # -- gaps --------------------------------------------------------------------------------------
 
     def gap_at(self, when: int) -> Span | None:

@@ -142,7 +142,7 @@ class RunOptions:
             instruments=instruments_of(instruments),
             seed=int(number(seed, "seed", "a whole number")),
             progress=bool(progress),
-            name=name or _name_of(strategy),
+            name=str(name or _name_of(strategy)),
         )
 
 
@@ -207,7 +207,7 @@ def _funding_of(
         return funding == "recorded", {}
     if not isinstance(funding, pl.DataFrame):
         raise InvalidInput(
-            'funding must be "recorded", "none" or a frame as kr.funding_history returns it, '
+            'funding must be "recorded", "none" or a frame as kr.funding_rates returns it, '
             f"not {shown(funding)}"
         )
     has_columns(funding, ("timestamp", "symbol", "funding_rate"), "the frame of funding")
@@ -231,6 +231,8 @@ def instruments_of(
     if isinstance(instruments, Instrument):
         instruments = [instruments]
     listed = instruments.values() if isinstance(instruments, Mapping) else instruments
+    if isinstance(listed, str) or not isinstance(listed, Iterable):
+        raise InvalidInput(f"instruments must be Instrument objects, not {shown(instruments)}")
     found = {}
     for each in listed:
         if not isinstance(each, Instrument):

@@ -68,7 +68,7 @@ class PaperExchange:
     ledger
         Keeps what happened, for the result.
     report
-        Called with each report as it leaves the exchange.
+        Called with each report, and with the time when it leaves the exchange.
     funding
         Which fundings are settled.
     queue, liquidity
@@ -80,7 +80,7 @@ class PaperExchange:
         markets: Mapping[str, PaperMarket],
         account: Account,
         ledger: Ledger,
-        report: Callable[[Report], None],
+        report: Callable[[Report, int], None],
         *,
         funding: FundingCalendar,
         queue: str,
@@ -393,7 +393,7 @@ class PaperExchange:
         order.value += done.value
         holding = self._account.holdings[symbol]
         fill = Fill(
-            timestamp=self._time_of_fill(market, order),
+            timestamp=self._time_of(market, order),
             symbol=symbol,
             side=order.order.side,
             price=price,
@@ -405,23 +405,23 @@ class PaperExchange:
             tag=order.order.tag,
             position_after=as_float(holding.size),
         )
-        self._moved(market)
+        self._moved(market, fill.timestamp)
         self._ledger.fill(fill, done, holding, order.order.decision_mid)
         self._tell(order, _status_of(order), None, fill)
-        self._tell_account(symbol)
+        self._tell_account(symbol, when=fill.timestamp)
         self._cut_surplus(market)
 
-    def _time_of_fill(self, market: PaperMarket, order: WorkingOrder) -> int:
-        """Return when an execution happens: at a candle's open, the order may come a little later.
+    def _time_of(self, market: PaperMarket, order: WorkingOrder) -> int:
+        """Return when an order is executed: at a candle's open, the order may come a little later.
 
         Within a candle the time is not known, so it is that of the close.
         """
         return self.now if market.opened is None else max(market.opened, order.arrived)
 
-    def _moved(self, market: PaperMarket) -> None:
-        """Note that a position has changed."""
+    def _moved(self, market: PaperMarket, when: int) -> None:
+        """Note that a position has changed at a time."""
         market.position = self._account.holdings[market.symbol].size
-        self._funding.note(market.symbol, self.now, market.position)
+        self._funding.note(market.symbol, when, market.position)
         self._liquidator.moved(market)
         market.look_up()
 
@@ -460,7 +460,7 @@ class PaperExchange:
             tag="liquidation",
             position_after=0.0,
         )
-        self._moved(market)
+        self._moved(market, self.now)
         self._ledger.liquidated(fill, account.holdings[symbol], done.realised, done.fee, mark)
         self._tell_account(symbol, fill)
 
@@ -487,18 +487,23 @@ class PaperExchange:
         reason: str | None = None,
         fill: Fill | None = None,
     ) -> None:
-        average = None
+        average, market = None, self._markets[order.order.symbol]
         if order.filled:
-            contract = self._markets[order.order.symbol].contract
+            contract = market.contract
             average = as_float(contract.average_price(order.sign * order.filled, order.value))
         filled = as_float(order.filled)
-        self._report(OrderReport(self.now, order.order, status, filled, average, reason, fill))
+        # A fill at a candle's open was reported long before the candle was known as a whole.
+        when = self._time_of(market, order)
+        self._report(OrderReport(when, order.order, status, filled, average, reason, fill), when)
 
-    def _tell_account(self, symbol: str, fill: Fill | None = None) -> None:
+    def _tell_account(
+        self, symbol: str, fill: Fill | None = None, *, when: int | None = None
+    ) -> None:
         holding = self._account.holdings[symbol]
         currency = holding.contract.settle
         cash = self._account.cash.get(currency, 0)
-        self._report(AccountReport(self.now, symbol, holding.state, currency, cash, fill))
+        report = AccountReport(self.now, symbol, holding.state, currency, cash, fill)
+        self._report(report, self.now if when is None else when)
 
 
 def _trade_of(ticker: Record) -> tuple[object, ...]:

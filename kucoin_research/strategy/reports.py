@@ -37,7 +37,8 @@ class OrderReport(NamedTuple):
 class AccountReport(NamedTuple):
     """A change of the account: the holding of a symbol, and the balance of its currency.
 
-    ``fill`` is a liquidation, which belongs to no order.
+    ``when`` is the time of the record that it was booked with: a candle's close, even for a fill at
+    its open. ``fill`` is a liquidation, which belongs to no order.
     """
 
     when: int

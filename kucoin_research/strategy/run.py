@@ -219,8 +219,8 @@ class PaperRun:
 
     # -- reports -----------------------------------------------------------------------------------
 
-    def _queue_report(self, report: Report) -> None:
-        self._reports.append((self._latencies.hearing(report.when), report))
+    def _queue_report(self, report: Report, when: int) -> None:
+        self._reports.append((self._latencies.hearing(when), report))
 
     def _deliver(self, now: int) -> None:
         reports, hear = self._reports, self.broker.hear
@@ -311,7 +311,8 @@ class PaperRun:
         for symbol, settlements in funding.given.items():
             if symbol in self.markets:
                 for when, rate in settlements:
-                    self._exchange.at(when, self._settling(funding, symbol, when, rate))
+                    known = self.markets[symbol].known_at(when)
+                    self._exchange.at(known, self._settling(funding, symbol, when, rate))
 
     def _settling(
         self, funding: FundingCalendar, symbol: str, when: int, rate: float
@@ -326,6 +327,10 @@ class PaperRun:
 
 def _markets(facts: MarketFacts, options: RunOptions) -> dict[str, PaperMarket]:
     markets = {}
+    if options.fees and not {"*", *facts.channels} & set(options.fees):
+        raise InvalidInput(
+            f"fees are of {', '.join(options.fees)}, and played is {', '.join(facts.channels)}"
+        )
     # In one order, whatever that of the data is: markets value currencies, and share losses.
     for symbol, channels in sorted(facts.channels.items()):
         instrument = facts.instruments[symbol]

@@ -35,6 +35,8 @@ _GAP_EVENTS = ("gap", "filled", "not_filled")
 #: The channels that orders are matched against.
 _MATCHED = frozenset({"ticker", "bbo", "trade", "candle", "level2", "depth5", "depth50"})
 _TIME = pl.Datetime("ns", "UTC")
+#: ns UTC; whole numbers below are seconds or ms since 1970.
+_EARLIEST = 10**17
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,6 +257,12 @@ def _prepared(channel: Channel, frame: object) -> pl.DataFrame:
     assert isinstance(frame, pl.DataFrame)
     schema = schema_of(CHANNELS[channel.name])
     if channel.name == "candle":
+        has_columns(frame, ("open", "high", "low", "close"), f"the frame of {str(channel)!r}")
+        if not frame["timestamp"].dtype.is_temporal() and not frame["timestamp"].dtype.is_integer():
+            raise InvalidInput(
+                f"the frame of {str(channel)!r}: timestamp must hold times, not "
+                f"{frame['timestamp'].dtype}"
+            )
         frame = _closed(channel, frame)
     elif "local_timestamp" not in frame.columns:
         raise ColumnMissing(
@@ -272,7 +280,24 @@ def _prepared(channel: Channel, frame: object) -> pl.DataFrame:
         raise InvalidInput(f"the frame of {str(channel)!r} has a wrong type: {first}") from error
     if rows["local_timestamp"].null_count():
         raise InvalidInput(f"the frame of {str(channel)!r} has rows without a local_timestamp")
+    _refuse_wrong_values(channel, rows)
     return rows.sort("local_timestamp", maintain_order=True)
+
+
+def _refuse_wrong_values(channel: Channel, rows: pl.DataFrame) -> None:
+    newest = rows["local_timestamp"].to_physical().max()
+    if isinstance(newest, int) and newest < _EARLIEST:
+        raise InvalidInput(
+            f"the frame of {str(channel)!r} has times of 1970 to 1973; whole numbers are taken as "
+            "ns, so convert ms with pl.from_epoch(column, time_unit='ms')"
+        )
+    for name, kind in rows.schema.items():
+        if kind.is_float() and len(wrong := (~rows[name].is_finite()).arg_true()):
+            row = int(wrong[0])
+            raise InvalidInput(
+                f"the frame of {str(channel)!r}: {name} is {rows[name][row]} in row {row:,}; "
+                "leave a missing value null"
+            )
 
 
 def _closed(channel: Channel, frame: pl.DataFrame) -> pl.DataFrame:
