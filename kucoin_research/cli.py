@@ -427,6 +427,8 @@ def _describe_backtest(parser: argparse.ArgumentParser) -> None:
 
 
 def _backtest(arguments: argparse.Namespace) -> int:
+    if arguments.html is not None and not Path(arguments.html).absolute().parent.is_dir():
+        raise InvalidInput(f"--html: there is no folder {Path(arguments.html).absolute().parent}")
     strategies = import_late("kucoin_research.api.strategies")
     result = strategies.backtest(
         strategies.load_strategy(arguments.strategy),

@@ -37,6 +37,7 @@ FeesOf: TypeAlias = tuple[float, float] | Mapping[str, tuple[float, float]] | No
 _MARGIN_MODES = ("isolated", "cross")
 _MARGIN_RULES = ("2025-05", "legacy")
 _LONGEST = 3_600.0
+_OURS = ("strategy", "caller")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,14 +84,15 @@ class RunOptions:
             If there is no such option, or it is none of those that it can be.
         """
         known = inspect.signature(cls.read).parameters
-        only_known(options, [each for each in known if each != "strategy"], "paper")
-        return cls.read(strategy, **options)
+        only_known(options, [each for each in known if each not in _OURS], "paper")
+        return cls.read(strategy, caller="paper", **options)
 
     @classmethod
     def read(
         cls,
         strategy: Strategy,
         *,
+        caller: str = "backtest",
         cash: Cash = 10_000.0,
         currency: str = "USDT",
         latency: Latency = 0.05,
@@ -113,7 +115,7 @@ class RunOptions:
         InvalidInput
             If an option is none of those that it can be.
         """
-        plain_function(strategy, "backtest", "strategy")
+        check_strategy(strategy, caller)
         if not isinstance(currency, str) or not currency:
             raise InvalidInput(f"currency must be a name such as 'USDT', not {shown(currency)}")
         for option, value, known in (
@@ -144,6 +146,33 @@ class RunOptions:
             progress=bool(progress),
             name=str(name or _name_of(strategy)),
         )
+
+
+def check_strategy(strategy: object, caller: str) -> None:
+    """Check that a value can be called with a record and a broker.
+
+    Raises
+    ------
+    InvalidInput
+        If it is a class, takes other arguments, or is async.
+    """
+    if not callable(strategy):
+        raise InvalidInput(
+            f"{caller} wants a strategy, a function of a record and a broker, not {shown(strategy)}"
+        )
+    name = _name_of(strategy)
+    if isinstance(strategy, type):
+        raise InvalidInput(f"{strategy.__name__} is a class; pass one: {strategy.__name__}()")
+    plain_function(strategy, caller, "record, broker")
+    try:
+        inspect.signature(strategy).bind(None, None)
+    except TypeError:
+        raise InvalidInput(
+            f"{name} cannot be called with a record and a broker: write it as "
+            "strategy(record, broker)"
+        ) from None
+    except ValueError:
+        return  # a function of C, which does not say what it takes
 
 
 def _name_of(strategy: object) -> str:

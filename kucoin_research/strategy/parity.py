@@ -5,20 +5,19 @@ from __future__ import annotations
 import html
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, shown
-from kucoin_research.foundation.arguments import plain_function
+from kucoin_research.foundation.forking import cached_property
 from kucoin_research.model.records import Record, local_timestamp_of
 from kucoin_research.model.units import datetime_of
 from kucoin_research.sessions.loading import load
 from kucoin_research.sessions.session import Session
 from kucoin_research.strategy.backtest import result_of
-from kucoin_research.strategy.options import Strategy
+from kucoin_research.strategy.options import Strategy, check_strategy
 from kucoin_research.strategy.paper import PaperTrading
 from kucoin_research.strategy.result import Result
 from kucoin_research.strategy.run import PaperRun
@@ -84,7 +83,7 @@ class Parity:
 
     @cached_property
     def first(self) -> Divergence | None:
-        """The first difference in time; None if there is none."""
+        """Find the first difference in time; None if there is none."""
         found = list(self._differences())
         return min(found, key=lambda each: each.when or 0) if found else None
 
@@ -179,7 +178,7 @@ def parity(
     if run.is_running:
         raise InvalidInput("the run is not over; call its stop() first")
     if strategy is not None:
-        plain_function(strategy, "parity", "strategy")
+        check_strategy(strategy, "parity")
     recording = _recording(run, session)
     again = _play(run, recording, run.fresh_strategy if strategy is None else strategy)
     return Parity(run.result(), result_of(again), (run.records, again.records))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from functools import cached_property
 from itertools import zip_longest
 from os import PathLike
 from pathlib import Path
@@ -15,6 +14,7 @@ import polars as pl
 
 from kucoin_research.errors import InvalidInput, UnknownSymbol, shown
 from kucoin_research.foundation.arguments import kind_of, path_of
+from kucoin_research.foundation.forking import cached_property
 from kucoin_research.foundation.late_import import import_late
 from kucoin_research.strategy.fingerprint import Row, fill_rows, fingerprint_of
 from kucoin_research.strategy.result_stats import Figures, Value, figures_of
@@ -77,7 +77,7 @@ class Result:
 
     @cached_property
     def fingerprint(self) -> str:
-        """The SHA-256 of the fills: equal only if every fill is equal."""
+        """Compute the SHA-256 of the fills: equal only if every fill is equal."""
         return fingerprint_of(self._facts.fills)
 
     @cached_property

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.foundation.arguments import columns_hold, has_columns
+from kucoin_research.foundation.forking import cached_property
 from kucoin_research.strategy.statistics import Coverage, Span
 
 __all__ = ["LACKED", "RUN_COLUMNS", "Failure", "RunFacts"]
@@ -132,5 +132,5 @@ class RunFacts:
 
     @cached_property
     def coverage(self) -> Coverage:
-        """The time of the run, without its gaps; no time at all if no record was played."""
+        """Compute the time of the run, without its gaps; no time at all if no record was played."""
         return Coverage(self.start_ns or 0, self.end_ns or 0, self.gaps)

@@ -11,8 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from kucoin_research.errors import InvalidInput
-from kucoin_research.foundation.arguments import plain_function
-from kucoin_research.strategy.options import Strategy
+from kucoin_research.strategy.options import Strategy, check_strategy
 
 __all__ = ["load_strategy"]
 
@@ -41,7 +40,7 @@ def load_strategy(named: str) -> Strategy:
         hint = f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(names) or 'nothing'}"
         raise InvalidInput(f"{path} has no {name!r}; {hint}")
     strategy: Strategy = found() if isinstance(found, type) else found
-    plain_function(strategy, f"{path}:", name)
+    check_strategy(strategy, "backtest")
     return strategy
 
 
@@ -60,9 +59,11 @@ def _imported(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         where = traceback.extract_tb(error.__traceback__)[-1]
+        place = f" (line {where.lineno} of {Path(where.filename).name})"
+        # A syntax error names its own line.
+        place = "" if isinstance(error, SyntaxError) else place
         raise InvalidInput(
-            f"{path} cannot be imported: {type(error).__name__}: {error} "
-            f"(line {where.lineno} of {Path(where.filename).name})"
+            f"{path} cannot be imported: {type(error).__name__}: {error}{place}"
         ) from error
     finally:
         sys.path.pop(0)

@@ -6,11 +6,11 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import polars as pl
 
+from kucoin_research.foundation.forking import cached_property
 from kucoin_research.strategy.grids import parameter_columns
 from kucoin_research.strategy.result_stats import Value
 from kucoin_research.strategy.statistics import (
@@ -72,7 +72,7 @@ class SweepFacts:
 
     @cached_property
     def frame(self) -> pl.DataFrame:
-        """A row for each trial: parameters, figures, fingerprint of the fills, and why it ended."""
+        """List a row for each trial: parameters, figures, fingerprint, and why it ended."""
         columns = parameter_columns(self.trials)
         for name, value in self.blank.items():
             dtype = _TIMES.get(name, pl.Int64 if isinstance(value, int) else pl.Float64)
@@ -101,7 +101,7 @@ class SweepFacts:
 
     @cached_property
     def best(self) -> int | None:
-        """The place of the trial with the highest Sharpe ratio; the first of several."""
+        """Find the place of the trial with the highest Sharpe ratio; the first of several."""
         known = [place for place, each in enumerate(self.outcomes) if each.sharpe is not None]
         return max(known, key=self._ratio_at, default=None)
 

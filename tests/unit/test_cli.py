@@ -100,6 +100,7 @@ def test_a_second_run_appends_and_repeats_no_header(tmp_path, exchange):
         (["backtest", "nothing.py", "x"], 2, "name a strategy as FILE.py:function"),
         (["backtest", "nowhere.py:buy", "x"], 2, "no file nowhere.py"),
         (["backtest", "a.py:b", "x", "--latency", "-1"], 2, "--latency: must be seconds"),
+        (["backtest", "a.py:b", "x", "--html", "nowhere/x.html"], 2, "there is no folder"),
         (["XBTUSDTM", "--venue", "moon"], 2, "no venue 'moon'"),
         ([], 2, "COMMAND"),
     ],

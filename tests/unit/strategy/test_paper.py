@@ -268,3 +268,18 @@ def test_candles_of_an_accelerated_exchange_are_traded(tmp_path):
     assert fill.price == seen[2].open
     assert seen[1].local_timestamp <= fill.timestamp <= seen[2].local_timestamp
     assert report.ok, str(report)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (Maker, r"Maker is a class; pass one: Maker\(\)"),
+        (lambda record: None, r"write it as strategy\(record, broker\)"),
+        (5, "a function of a record and a broker, not 5"),
+    ],
+)
+def test_a_strategy_takes_a_record_and_a_broker(session, wrong, sentence):
+    with pytest.raises(InvalidInput, match=sentence):
+        kr.backtest(wrong, session)
+    with kr.replay(session, paused=True) as replay, pytest.raises(InvalidInput, match=sentence):
+        kr.paper(wrong, replay)
