@@ -29,7 +29,7 @@ import kucoin_research as kr
 from benchmarks.ring import MAKERS, spread
 from kucoin_research.foundation.runtime import eased
 from kucoin_research.model.records import Record, Ticker
-from kucoin_research.playback.timeline import Timeline
+from kucoin_research.sessions.timeline import Timeline
 from kucoin_research.sessions.writing.recorder import Recorder
 
 PEERS = Path(__file__).with_name("replay_peers.py")

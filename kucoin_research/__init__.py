@@ -68,6 +68,8 @@ from kucoin_research.errors import (
     SessionNewer,
     SessionUnfinished,
     StaleSymbols,
+    StopStrategy,
+    StrategyFailed,
     StreamError,
     StreamStopped,
     StreamTimeout,
@@ -85,8 +87,9 @@ from kucoin_research.exchange.credentials import Credentials
 from kucoin_research.exchange.rest.client import ExchangeStatus
 from kucoin_research.exchange.venues import LIVE, Venue
 from kucoin_research.foundation.late_import import import_late as _import_late
+from kucoin_research.frames import analytics
 from kucoin_research.frames.analytics import mark_filled, mid_bars, ohlcv, vwap
-from kucoin_research.model.instruments import Instrument
+from kucoin_research.model.instruments import Instrument, RiskTier
 from kucoin_research.model.integrity import Gap, Verdict
 from kucoin_research.model.orderbook import OrderBook
 from kucoin_research.model.records import CHANNELS
@@ -108,6 +111,21 @@ if _TYPE_CHECKING:  # for the type checker and the editor; see __getattr__
     from kucoin_research import figures as figures
     from kucoin_research.api.serve import ServedSession, serve
     from kucoin_research.api.simulated import SimulatedExchange, simulate
+    from kucoin_research.api.strategies import (
+        Broker,
+        PaperTrading,
+        Parity,
+        Result,
+        Sweep,
+        backtest,
+        backtest_signals,
+        chaos,
+        check_lookahead,
+        check_warm_up,
+        paper,
+        parity,
+        sweep,
+    )
     from kucoin_research.dashboards import dashboard as dashboard
 
 __version__ = _version("kucoin-research")
@@ -115,13 +133,26 @@ __version__ = _version("kucoin-research")
 # Imported when they are first used: plotly takes longer to import than all the rest, and the
 # simulated exchange a quarter of it.
 _LAZY = {
+    "Broker": ("kucoin_research.api.strategies", "Broker"),
+    "PaperTrading": ("kucoin_research.api.strategies", "PaperTrading"),
+    "Parity": ("kucoin_research.api.strategies", "Parity"),
+    "Result": ("kucoin_research.api.strategies", "Result"),
     "ServedSession": ("kucoin_research.api.serve", "ServedSession"),
     "SimulatedExchange": ("kucoin_research.api.simulated", "SimulatedExchange"),
+    "Sweep": ("kucoin_research.api.strategies", "Sweep"),
+    "backtest": ("kucoin_research.api.strategies", "backtest"),
+    "backtest_signals": ("kucoin_research.api.strategies", "backtest_signals"),
+    "chaos": ("kucoin_research.api.strategies", "chaos"),
+    "check_lookahead": ("kucoin_research.api.strategies", "check_lookahead"),
+    "check_warm_up": ("kucoin_research.api.strategies", "check_warm_up"),
     "dashboard": ("kucoin_research.dashboards", "dashboard"),
     "figures": ("kucoin_research.figures", None),
+    "paper": ("kucoin_research.api.strategies", "paper"),
+    "parity": ("kucoin_research.api.strategies", "parity"),
     "sim": ("kucoin_research.sim", None),
     "serve": ("kucoin_research.api.serve", "serve"),
     "simulate": ("kucoin_research.api.simulated", "simulate"),
+    "sweep": ("kucoin_research.api.strategies", "sweep"),
 }
 
 
@@ -148,6 +179,7 @@ __all__ = [
     "AuthenticationFailed",
     "BadReply",
     "BookNotReady",
+    "Broker",
     "CertificateRefused",
     "ChannelNotOffered",
     "ColumnMissing",
@@ -176,6 +208,8 @@ __all__ = [
     "NetworkError",
     "NotFound",
     "OrderBook",
+    "PaperTrading",
+    "Parity",
     "ProtocolViolation",
     "RateLimited",
     "Recorder",
@@ -183,6 +217,8 @@ __all__ = [
     "RecordingReplaced",
     "Replay",
     "Report",
+    "Result",
+    "RiskTier",
     "ServedSession",
     "ServiceBusy",
     "Session",
@@ -195,11 +231,14 @@ __all__ = [
     "SimulatedExchange",
     "StaleSymbols",
     "State",
+    "StopStrategy",
+    "StrategyFailed",
     "Stream",
     "StreamError",
     "StreamStatus",
     "StreamStopped",
     "StreamTimeout",
+    "Sweep",
     "SymbolNotTrading",
     "TokenRejected",
     "TopicInvalid",
@@ -211,7 +250,13 @@ __all__ = [
     "UntrustedHost",
     "Venue",
     "Verdict",
+    "analytics",
+    "backtest",
+    "backtest_signals",
     "candles",
+    "chaos",
+    "check_lookahead",
+    "check_warm_up",
     "convert",
     "doctor",
     "exchange_status",
@@ -227,6 +272,8 @@ __all__ = [
     "mid_bars",
     "ohlcv",
     "order_book",
+    "paper",
+    "parity",
     "premium_index",
     "recent_trades",
     "record",
@@ -239,6 +286,7 @@ __all__ = [
     "stats",
     "stream",
     "stream_to_frame",
+    "sweep",
     "symbols",
     "tickers",
     "verify",

@@ -33,6 +33,7 @@ from kucoin_research.errors import InvalidInput, KucoinResearchError, StreamStop
 from kucoin_research.exchange.credentials import Credentials
 from kucoin_research.foundation import interrupts
 from kucoin_research.foundation.arguments import path_of
+from kucoin_research.foundation.late_import import import_late
 from kucoin_research.foundation.progress import quiet_tqdm
 from kucoin_research.foundation.regular_files import create
 from kucoin_research.model.channels import parse_channel
@@ -408,6 +409,45 @@ def _follow(handle: Replay, *, shown: bool) -> bool:
     return True
 
 
+def _describe_backtest(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("strategy", metavar="FILE.py:NAME", help="a function, or a class of one")
+    parser.add_argument("paths", nargs="+", metavar="SESSION", help="a session's folder")
+    parser.add_argument("--cash", type=float, default=10_000.0, metavar="N", help="(10000)")
+    parser.add_argument("--currency", default="USDT", help="of the cash and the results (USDT)")
+    parser.add_argument(
+        "--latency", type=_latency, default=0.05, metavar="S", help="each way (0.05), or recorded"
+    )
+    parser.add_argument("--leverage", type=float, default=1.0, metavar="N", help="(1)")
+    parser.add_argument("--margin-mode", default="isolated", help="isolated (the default) or cross")
+    parser.add_argument("--queue", default="risk_averse", help="risk_averse, proportional or none")
+    parser.add_argument("--channels", nargs="+", metavar="CHANNEL", help="only these")
+    parser.add_argument("--symbols", nargs="+", metavar="SYMBOL", help="only these")
+    parser.add_argument("--html", metavar="FILE", help="write the result as a page, too")
+    parser.set_defaults(run=_backtest)
+
+
+def _backtest(arguments: argparse.Namespace) -> int:
+    if arguments.html is not None and not Path(arguments.html).absolute().parent.is_dir():
+        raise InvalidInput(f"--html: there is no folder {Path(arguments.html).absolute().parent}")
+    strategies = import_late("kucoin_research.api.strategies")
+    result = strategies.backtest(
+        strategies.load_strategy(arguments.strategy),
+        arguments.paths,
+        cash=arguments.cash,
+        currency=arguments.currency,
+        latency=arguments.latency,
+        leverage=arguments.leverage,
+        margin_mode=arguments.margin_mode,
+        queue=arguments.queue,
+        channels=arguments.channels,
+        symbols=arguments.symbols,
+    )
+    print(result)
+    if arguments.html is not None:
+        print(result.to_html(arguments.html))
+    return DONE if result.complete else FAILED
+
+
 def _describe_verify(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("paths", nargs="+", metavar="PATH", help="a session's folder")
     parser.set_defaults(run=_verify)
@@ -738,6 +778,15 @@ def _port(text: str) -> int:
     raise argparse.ArgumentTypeError(f"must be from 0 (any free one) to 65535, not {shown(text)}")
 
 
+def _latency(text: str) -> float | str:
+    if text == "recorded":
+        return text
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"must be seconds, or recorded, not {shown(text)}")
+
+
 def _milliseconds(text: str) -> int:
     if text.isdecimal() and int(text) > 0:
         return int(text)
@@ -759,6 +808,7 @@ _COMMANDS = {
     "stream": (_describe_stream, "stream symbols into frames, and CSV files if asked"),
     "record": (_describe_record, "stream symbols into a session's CSV files"),
     "replay": (_describe_replay, "play a session as if it were live"),
+    "backtest": (_describe_backtest, "play a session to a strategy with paper money"),
     "verify": (_describe_verify, "check sessions, line by line"),
     "repair": (_describe_repair, "mend sessions, keeping the original bytes beside"),
     "convert": (_describe_convert, "write a session as Parquet"),

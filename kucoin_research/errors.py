@@ -413,6 +413,10 @@ class FunctionFailed(KucoinResearchError):
     """A function that was attached to a replay raised; its own error is the ``__cause__``."""
 
 
+class StopStrategy(Exception):
+    """Raised by a strategy to end its run."""
+
+
 class SessionError(KucoinResearchError):
     """Base of the errors about recorded sessions."""
 
@@ -460,6 +464,10 @@ class IncompleteData(UserWarning):
 
 class RecordingReplaced(UserWarning):
     """A stream was replaced by another one of the same name while it was being recorded."""
+
+
+class StrategyFailed(UserWarning):
+    """A strategy has raised; the result holds what happened before."""
 
 
 class SessionUnfinished(UserWarning):

@@ -23,9 +23,9 @@ from kucoin_research.model.records import (
     Ticker,
     Trade,
 )
-from kucoin_research.playback.timeline import Timeline
 from kucoin_research.sessions.loading import load
 from kucoin_research.sessions.session import Session
+from kucoin_research.sessions.timeline import Timeline
 from kucoin_research.sim import Offer, ReplayExchange
 from kucoin_research.sim.server.doors import Doors
 
@@ -198,6 +198,15 @@ def _described(known: Instrument) -> Offer:
         index_symbol=known.index_symbol,
         expires=known.expires,
         display_name=known.display_name,
+        max_price=known.max_price,
+        market_max_size=known.market_max_size,
+        min_funds=known.min_funds,
+        price_limit_rate=known.price_limit_rate,
+        initial_margin=known.initial_margin,
+        maintenance_margin=known.maintenance_margin,
+        mmr_limit=known.mmr_limit,
+        mmr_size=known.mmr_size,
+        mmr_leverage_constant=known.mmr_leverage_constant,
     )
 
 

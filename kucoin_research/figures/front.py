@@ -8,7 +8,7 @@ which also calls functions of yours.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -25,9 +25,10 @@ from kucoin_research.figures.gaps import gaps_of, prompt
 from kucoin_research.figures.heat_chart import HeatChart
 from kucoin_research.figures.inputs import Drawable, channels_for, channels_of_kind, frames_of
 from kucoin_research.figures.lag_chart import LagChart, lag_options
+from kucoin_research.figures.late_widget import live_widget
 from kucoin_research.figures.line_charts import FlowChart, MarkChart, PriceChart, SpreadChart
 from kucoin_research.figures.static import Figure, still
-from kucoin_research.figures.tail import Fixed, Rows, pick_symbol
+from kucoin_research.figures.tail import Fixed, pick_symbol
 from kucoin_research.figures.theme import resolve
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.foundation.arguments import (
@@ -507,7 +508,7 @@ def _make(
     for role, frame in chosen.items():
         chart.take(role, frame)
     rows = partial(Fixed, chosen, gaps)
-    return still(chart, theme, lambda: _widget(kind, rows, sketch, {}, window_ns))
+    return still(chart, theme, lambda: live_widget(kind, rows, sketch, {}, window_ns))
 
 
 def _nanoseconds(window: float | Length | None) -> int | None:
@@ -528,20 +529,4 @@ def _live(
     window: float | Length | None,
 ) -> LiveFigure:
     window_ns = _nanoseconds(_LIVE_WINDOW if window is None else window)
-    return _widget(kind, source, sketch, channels, window_ns)
-
-
-def _widget(
-    kind: type[Chart],
-    source: LiveSource | Callable[[], Rows],
-    sketch: Sketch,
-    channels: dict[str, str],
-    window_ns: int | None,
-) -> LiveFigure:
-    try:
-        from kucoin_research.figures.widget import LiveFigure
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"live figures need {error.name}: pip install {error.name}", name=error.name
-        ) from error
-    return LiveFigure(kind, source, sketch, channels, window_ns=window_ns)
+    return live_widget(kind, source, sketch, channels, window_ns)

@@ -20,7 +20,7 @@ from kucoin_research.foundation.arguments import (
     columns_hold,
     kind_of,
 )
-from kucoin_research.frames.analytics import check_tickers, check_trades
+from kucoin_research.frames.trade_rows import check_tickers, check_trades
 from kucoin_research.model.orderbook import OrderBook
 from kucoin_research.model.source import Source, is_source
 

@@ -1,50 +1,97 @@
-"""Bars and averages of trades and quotes. No I/O: frames in, frames out."""
+"""Bars, averages and market-microstructure measures of trades and quotes. No I/O.
+
+Users call it ``kr.analytics``. Functions of a frame return a frame. Measures return a polars
+expression, for eager and lazy frames: ``tickers.with_columns(kr.analytics.mid())``. Those that look
+at other rows take rows in the order of time, and with several symbols ``.over("symbol")``. Values
+depend on past rows only; what looks ahead by definition says so.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from fractions import Fraction
-from math import fsum, log10
+from collections.abc import Iterable, Mapping
+from math import fsum
 from typing import Protocol, TypeAlias
 
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, shown
-from kucoin_research.foundation.arguments import columns_hold, explained, has_columns, positive
-from kucoin_research.model.channels import CANDLE_INTERVALS, Market, market_of
+from kucoin_research.foundation.arguments import columns_hold, explained, has_columns, truth
+from kucoin_research.frames.bar_cuts import (
+    check_sums,
+    cut_into_bars,
+    ends_of_bars,
+    floor_to,
+    named_interval,
+    times_of_bars,
+)
+from kucoin_research.frames.microprice_fit import MicropriceFit, fit_microprice, microprice
+from kucoin_research.frames.price_measures import (
+    amihud,
+    bipower_variation,
+    jump_variation,
+    kyle_lambda,
+    realised_variance,
+    roll_spread,
+    z_score,
+)
+from kucoin_research.frames.quote_measures import (
+    imbalance,
+    mid,
+    order_flow_imbalance,
+    spread,
+    weighted_mid,
+)
+from kucoin_research.frames.trade_measures import (
+    effective_spread,
+    price_impact,
+    realised_spread,
+    signed_volume,
+    trade_sign,
+    with_quotes,
+)
+from kucoin_research.frames.trade_rows import BAR_SCHEMA, in_order, valid_trades, whole_rows
+from kucoin_research.frames.volume_buckets import vpin
+from kucoin_research.model.channels import Market, market_of
 from kucoin_research.model.instruments import Instrument
-from kucoin_research.model.intervals import MINUTE, Length, parse_interval
-from kucoin_research.model.records import ROWS_FILLED, Candle, Ticker, Trade, schema_of
+from kucoin_research.model.intervals import MINUTE, Length
+from kucoin_research.model.records import ROWS_FILLED
 
 __all__ = [
-    "TradeBars",
-    "check_tickers",
-    "check_trades",
+    "MicropriceFit",
+    "amihud",
+    "bipower_variation",
+    "effective_spread",
+    "fit_microprice",
+    "imbalance",
+    "jump_variation",
+    "kyle_lambda",
     "mark_filled",
+    "microprice",
+    "mid",
     "mid_bars",
     "ohlcv",
-    "spans_filled",
+    "order_flow_imbalance",
+    "price_impact",
+    "realised_spread",
+    "realised_variance",
+    "roll_spread",
+    "signed_volume",
+    "spread",
+    "trade_sign",
+    "vpin",
     "vwap",
+    "weighted_mid",
+    "with_quotes",
+    "z_score",
 ]
 
-_BAR_SCHEMA = pl.Schema(
-    {name: kind for name, kind in schema_of(Candle).items() if name != "local_timestamp"}
-)
-_NEEDED = ("timestamp", "symbol", "price", "size")
-# Columns of tickers that trades lack: by these, rows of tickers are recognised and refused.
-_TICKERS = set(schema_of(Ticker)) - set(schema_of(Trade))
-_NO_TRADES = (("is_snapshot", "level2", "changes of a book"), ("order_type", "order", "orders"))
+_ARRIVAL = ("local_timestamp",)
 _QUOTED = ("timestamp", "symbol", "best_bid_price", "best_ask_price")
-# Sums are counted in Int128, which holds 38 digits.
-_LARGEST = 1e37
-# 10**22 is the largest power of ten that a float holds exactly.
-_MOST_DECIMALS = 22
-# A value has a number of decimals if rounding to them changes it by no more than this fraction:
-# a float has 15 sure digits, and the last bits of a product are noise.
-_LAST_BITS = 1e-15
-# A frame of a million bars takes about 10 s and a gigabyte. More bars are made only of that many
-# trades: then the result is no larger than the input.
-_MOST_BARS = 1_000_000
+
+
+def __dir__() -> list[str]:
+    return __all__
+
 
 Instruments: TypeAlias = Instrument | Iterable[Instrument] | Mapping[str, Instrument] | None
 
@@ -58,6 +105,7 @@ def ohlcv(
     notional: float | None = None,
     ticks: int | None = None,
     instrument: Instruments = None,
+    times: bool = False,
 ) -> pl.DataFrame:
     """Make candles of trades, by time, volume, notional or number of trades, for each symbol.
 
@@ -83,6 +131,9 @@ def ohlcv(
     instrument
         One or several instruments, for the turnover of futures: their trades do not contain a
         contract's worth. Pass the ``instruments`` of a stream or a session.
+    times
+        Add the columns ``close_time``, ``known_at`` and ``is_finished``, for research that must not
+        use a bar before its end. Needs ``local_timestamp``.
 
     Returns
     -------
@@ -95,6 +146,12 @@ def ohlcv(
         without ``instrument``). Symbols come in the order of their first trade, each ascending in
         time. Intervals without trades are absent. Sums are exact to 15 significant digits, and
         therefore equal to the exchange's.
+
+        With ``times``, ``close_time`` is the end of the interval, or the time of the last trade of
+        other bars. From ``known_at`` on, by the clock of this machine, all trades of the bar had
+        arrived, and a bar by time was over; it is null where the arrival of a trade is missing.
+        ``is_finished`` is false for the last bar of each symbol, unless it is full: later trades
+        may belong to it, so ``known_at`` is not final either.
 
     Raises
     ------
@@ -112,9 +169,10 @@ def ohlcv(
     >>> ohlcv(trades, every="5m").columns
     ['timestamp', 'symbol', 'interval', 'open', 'high', 'low', 'close', 'volume', 'turnover']
     """
-    rows = _with_notional(_valid(trades, "candles"), instrument)
-    _check_sums(rows)
-    name, bars, is_timed = _cut(rows, every, volume, notional, ticks)
+    also = _ARRIVAL if truth(times, "times") else ()
+    rows = _with_notional(valid_trades(trades, "candles", also=also), instrument)
+    check_sums(rows)
+    name, bars, is_timed = cut_into_bars(rows, every, volume, notional, ticks)
     grouped = bars.group_by("symbol", "bar", maintain_order=True).agg(
         pl.col("timestamp").first(),
         pl.col("price").first().alias("open"),
@@ -123,6 +181,7 @@ def ohlcv(
         pl.col("price").last().alias("close"),
         pl.col("size"),
         pl.col("notional"),
+        *(ends_of_bars() if times else ()),
     )
     opened = pl.col("bar") if is_timed else pl.col("timestamp")
     return grouped.select(
@@ -135,64 +194,8 @@ def ohlcv(
         "close",
         _sums(grouped["size"]).alias("volume"),
         _sums(grouped["notional"]).alias("turnover"),
-    ).cast(_BAR_SCHEMA)
-
-
-def _cut(
-    rows: pl.DataFrame,
-    every: Length,
-    volume: float | None,
-    notional: float | None,
-    ticks: int | None,
-) -> tuple[str, pl.DataFrame, bool]:
-    """Return the bars' name, the rows with a column ``bar``, and whether the bars are by time."""
-    others = {"volume": volume, "notional": notional, "ticks": ticks}
-    given = [name for name, value in others.items() if value is not None]
-    if len(given) > 1:
-        raise InvalidInput("give one of volume, notional and ticks; each makes bars of its own")
-    if given and every is not None and every is not MINUTE:
-        raise InvalidInput(
-            f"every={shown(every)} and {given[0]}= make different bars; give one of the two"
-        )
-    if volume is not None:
-        amount = positive(volume, "volume", "a size")
-        return f"volume:{amount:.15g}", _split(rows, "size", amount, "volume"), False
-    if notional is not None:
-        amount = positive(notional, "notional", "a turnover")
-        _check_worth(rows)
-        return f"notional:{amount:.15g}", _split(rows, "notional", amount, "notional"), False
-    if ticks is not None:
-        count = positive(ticks, "ticks", "a number of trades")
-        if count != int(count):
-            raise InvalidInput(f"ticks must be a whole number of trades, not {shown(ticks)}")
-        count = min(count, rows.height + 1)  # a larger number fills no bar either
-        name = f"ticks:{int(ticks)}"
-        number = pl.int_range(pl.len()).over("symbol") // int(count)
-        return name, rows.with_columns(number.alias("bar")), False
-    name, duration = _interval(every)
-    return name, rows.with_columns(_floor(duration).alias("bar")), True
-
-
-def _check_sums(rows: pl.DataFrame) -> None:
-    """Refuse numbers whose sum does not fit a float or an Int128."""
-    sums = rows.group_by("symbol", maintain_order=True).agg(pl.col("size", "notional").sum())
-    for name in ("size", "notional"):
-        beyond = sums.filter(~(pl.col(name) < _LARGEST))
-        if not beyond.is_empty():
-            what = "sizes" if name == "size" else "turnovers"
-            raise InvalidInput(
-                f"the {what} of {shown(beyond['symbol'][0])} add up to {beyond[name][0]:.3g}, "
-                f"and bars hold less than {_LARGEST:g}"
-            )
-
-
-def _check_worth(rows: pl.DataFrame) -> None:
-    unknown = rows.filter(pl.col("notional").is_null())["symbol"].unique().to_list()
-    if unknown:
-        raise InvalidInput(
-            f"bars by notional of {', '.join(map(str, sorted(unknown)))} need instrument=, "
-            "as kr.instrument() gives it: what a futures contract is worth is not in its trades"
-        )
+        *(times_of_bars(named_interval(every)[1] if is_timed else None) if times else ()),
+    ).cast(BAR_SCHEMA)
 
 
 @explained("mid_bars")
@@ -228,12 +231,12 @@ def mid_bars(quotes: pl.DataFrame, every: Length = "1m") -> pl.DataFrame:
     >>> mid_bars(tickers, every="10s").columns[-2:]
     ['spread', 'quotes']
     """
-    name, duration = _interval(every)
+    name, duration = named_interval(every)
     has_columns(quotes, _QUOTED, "bars of mids cannot be made")
     columns_hold(quotes, times=_QUOTED[:1], words=_QUOTED[1:2], numbers=_QUOTED[2:])
     bid, ask = pl.col("best_bid_price"), pl.col("best_ask_price")
-    rows = _in_order(_whole(quotes, _QUOTED)).select(
-        "symbol", _floor(duration).alias("timestamp"), mid=(bid + ask) / 2, spread=ask - bid
+    rows = in_order(whole_rows(quotes, _QUOTED)).select(
+        "symbol", floor_to(duration).alias("timestamp"), mid=(bid + ask) / 2, spread=ask - bid
     )
     mid = pl.col("mid")
     return (
@@ -287,84 +290,16 @@ def vwap(trades: pl.DataFrame, every: Length = "1m") -> pl.DataFrame:
     >>> vwap(trades, every="5m").columns
     ['timestamp', 'symbol', 'vwap', 'size']
     """
-    _, duration = _interval(every)
-    rows = _valid(trades, "a vwap").with_columns(notional=pl.col("price") * pl.col("size"))
-    _check_sums(rows)
+    _, duration = named_interval(every)
+    rows = valid_trades(trades, "a vwap").with_columns(notional=pl.col("price") * pl.col("size"))
+    check_sums(rows)
     weighted = pl.col("notional").sum() / pl.col("size").sum()
     return (
-        rows.with_columns(_floor(duration).alias("timestamp"))
+        rows.with_columns(floor_to(duration).alias("timestamp"))
         .group_by("symbol", "timestamp", maintain_order=True)
         .agg(weighted.alias("vwap"), pl.col("size").sum())
         .select("timestamp", "symbol", "vwap", "size")
     )
-
-
-def _valid(trades: pl.DataFrame, what: str) -> pl.DataFrame:
-    has_columns(trades, _NEEDED, f"{what} of trades cannot be made")
-    columns_hold(trades, times=_NEEDED[:1], words=_NEEDED[1:2], numbers=_NEEDED[2:])
-    check_tickers(trades, what)
-    check_trades(trades, what)
-    return _in_order(_whole(trades, _NEEDED).filter(pl.col("size") > 0))
-
-
-def check_tickers(rows: pl.DataFrame, what: str) -> None:
-    """Check by their columns that rows are not tickers.
-
-    Raises
-    ------
-    InvalidInput
-        If they are; ``what`` is the subject of the message.
-    """
-    if not _TICKERS.isdisjoint(rows.columns):
-        raise InvalidInput(
-            f"{what} of tickers would lack volume, since tickers skip trades; stream the channel "
-            "'trade', or make bars of the mid with kr.mid_bars"
-        )
-
-
-def check_trades(rows: pl.DataFrame, what: str) -> None:
-    """Check that rows with a price and a size are neither changes of a book nor orders.
-
-    Raises
-    ------
-    InvalidInput
-        If they are; ``what`` is the subject of the message.
-    """
-    for sign, channel, are in _NO_TRADES:
-        if sign in rows.columns:
-            raise InvalidInput(
-                f"{what} cannot be made of rows of {channel!r}, which are {are} and no trades; "
-                "take rows of the channel 'trade'"
-            )
-
-
-def _whole(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
-    """Select columns (a time, a symbol, then numbers) and the rows in which all have values."""
-    when, symbol, *numbers = names
-    rows = frame.select(
-        pl.col(when) if frame.schema[when] != pl.Null else pl.col(when).cast(_BAR_SCHEMA[when]),
-        symbol,
-        pl.col(numbers).cast(pl.Float64),
-    )
-    return rows.drop_nulls().filter(pl.all_horizontal(pl.col(numbers).is_finite()))
-
-
-def _in_order(rows: pl.DataFrame) -> pl.DataFrame:
-    # By symbol in the order of their first row; within a symbol by time, then by row.
-    numbered = rows.with_row_index("row")
-    first = pl.col("row").min().over("symbol").alias("first")
-    return numbered.with_columns(first).sort("first", "timestamp", "row").drop("first", "row")
-
-
-def _interval(every: Length) -> tuple[str, str]:
-    # The name (KuCoin's if it has one), and polars' duration.
-    interval = parse_interval(every)
-    is_kucoins = interval.name in CANDLE_INTERVALS
-    return interval.name if is_kucoins else interval.polars, interval.polars
-
-
-def _floor(duration: str) -> pl.Expr:
-    return pl.col("timestamp").dt.truncate(duration)
 
 
 def _instruments(given: Instruments) -> list[Instrument]:
@@ -398,86 +333,6 @@ def _with_notional(rows: pl.DataFrame, instrument: Instruments) -> pl.DataFrame:
             of_symbol = of_symbol * one.contract_multiplier
         worth = pl.when(pl.col("symbol") == symbol).then(of_symbol).otherwise(worth)
     return rows.with_columns(worth.alias("notional"))
-
-
-def _split(rows: pl.DataFrame, column: str, amount: float, name: str) -> pl.DataFrame:
-    # Count in integers (values times a power of ten), because sums of decimal fractions drift in
-    # floats: 0.1 + 0.2 is not 0.3, and a bar of 0.3 would stay open.
-    _check_number(rows, column, amount, name)
-    begin, end, units, whole = (pl.col(each) for each in ("begin", "end", "units", "whole"))
-    below = pl.col(column).floor()
-    beyond = ((pl.col(column) - below) * pl.col("scale")).round().cast(pl.Int128)
-    pieces = (
-        rows.join(_scales(rows, column, amount), on="symbol", maintain_order="left")
-        .with_columns(units=below.cast(pl.Int128) * pl.col("scale").cast(pl.Int128) + beyond)
-        .filter(units > 0)
-        .with_columns(end=units.cum_sum().over("symbol"))
-        .with_columns(begin=end - units)
-        .with_columns(
-            bar=pl.int_ranges(
-                (begin // whole).cast(pl.Int64), ((end - 1) // whole + 1).cast(pl.Int64)
-            )
-        )
-        .explode("bar")
-        .with_columns(pl.col("bar").cast(pl.Int128))
-    )
-    upper = pl.min_horizontal(end, (pl.col("bar") + 1) * whole)
-    lower = pl.max_horizontal(begin, pl.col("bar") * whole)
-    part = (upper - lower).cast(pl.Float64)
-    share = part / units.cast(pl.Float64)
-    other = "notional" if column == "size" else "size"
-    return pieces.with_columns(
-        (part / pl.col("scale")).alias(column),
-        (pl.col(other) * share).alias(other),
-        pl.col("bar").cast(pl.Int64),
-    )
-
-
-def _check_number(rows: pl.DataFrame, column: str, amount: float, name: str) -> None:
-    """Refuse an amount that makes too many bars, before any of them takes memory."""
-    totals = rows.group_by("symbol").agg(pl.col(column).sum())[column]
-    number = float((totals / amount).ceil().sum())
-    most = max(_MOST_BARS, rows.height)
-    if number > most:
-        enough = f"{float(totals.sum()) / most * 1.1:.2g}"
-        raise InvalidInput(
-            f"{name}={amount:.15g} would make {number:,.0f} bars of {rows.height:,} trades, and "
-            f"{most:,} at most are made; give {name}={enough} or more"
-            if number < _LARGEST
-            else f"{name}={amount:.15g} is too small beside what was traded; give {enough} or more"
-        )
-
-
-def _scales(rows: pl.DataFrame, column: str, amount: float) -> pl.DataFrame:
-    """Find each symbol's power of ten that makes its values whole, and a full bar in that unit."""
-    value = pl.col(column)
-    found = rows.group_by("symbol").agg(
-        value.sum().alias("total"),
-        *(_has_decimals(value, n).all().alias(str(n)) for n in range(_MOST_DECIMALS + 1)),
-    )
-    tests = [_has_decimals(pl.lit(amount), n).alias(str(n)) for n in range(_MOST_DECIMALS + 1)]
-    its_own = _decimals(pl.select(tests).row(0))
-    listed = []
-    for symbol, total, *fit in found.iter_rows():
-        room = int(log10(_LARGEST / max(total, 1.0)))
-        # A bar larger than the total is never full, so its own decimals do not matter.
-        needed = max(_decimals(fit), its_own if amount <= total else 0)
-        scale = 10 ** min(needed, room)
-        whole = Fraction(repr(min(amount, 2.0 * total))) * scale
-        listed.append((symbol, float(scale), max(round(whole), 1)))
-    schema = pl.Schema(
-        {"symbol": rows.schema["symbol"], "scale": pl.Float64(), "whole": pl.Int128()}
-    )
-    return pl.DataFrame(listed, schema=schema, orient="row")
-
-
-def _decimals(fit: Iterable[bool]) -> int:
-    return next((n for n, is_enough in enumerate(fit) if is_enough), _MOST_DECIMALS)
-
-
-def _has_decimals(value: pl.Expr, decimals: int) -> pl.Expr:
-    scale = 10.0**decimals
-    return ((value * scale).round() / scale - value).abs() <= value * _LAST_BITS
 
 
 def _sums(lists: pl.Series) -> pl.Series:
@@ -573,12 +428,13 @@ class TradeBars:
         volume: float | None = None,
         notional: float | None = None,
         ticks: int | None = None,
+        times: bool = False,
     ) -> pl.DataFrame:
         """Make bars of the trades kept so far; see ``kucoin_research.ohlcv``.
 
         Parameters
         ----------
-        every, volume, notional, ticks
+        every, volume, notional, ticks, times
             See ``ohlcv``.
         symbol
             Only this symbol's bars; all symbols' when left out.
@@ -603,4 +459,5 @@ class TradeBars:
             notional=notional,
             ticks=ticks,
             instrument=self.instruments,
+            times=times,
         )

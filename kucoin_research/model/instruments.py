@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, fields
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, ROUND_HALF_UP, Context, Decimal
 from operator import attrgetter
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import polars as pl
 
@@ -21,6 +21,7 @@ from kucoin_research.model.channels import Market, market_of
 __all__ = [
     "Direction",
     "Instrument",
+    "RiskTier",
     "check_trading",
     "resolve_symbol",
     "spelling_hint",
@@ -36,13 +37,32 @@ _ROUNDINGS = {"nearest": ROUND_HALF_UP, "down": ROUND_FLOOR, "up": ROUND_CEILING
 _EXACT = Context(prec=60)
 
 
+class RiskTier(NamedTuple):
+    """A tier of the risk limits of isolated margin: the worth of a position decides which one.
+
+    Attributes
+    ----------
+    max_notional
+        The highest worth of a position in this tier, in the settlement currency, inclusive.
+    max_leverage
+        The highest leverage in this tier.
+    initial_margin, maintenance_margin
+        Fractions of the whole worth of the position.
+    """
+
+    max_notional: float
+    max_leverage: float
+    initial_margin: float
+    maintenance_margin: float
+
+
 @explains_itself
 @dataclass(frozen=True, kw_only=True)
 class Instrument:
     """A contract or a trading pair, as the exchange describes it.
 
     Sizes count contracts (lots) on futures and base coins on spot. Unknown values are ``None``. The
-    fields are the facts that KuCoin publishes about each symbol.
+    fields are those of KuCoin's lists of symbols, hence their number.
 
     Attributes
     ----------
@@ -73,6 +93,26 @@ class Instrument:
         When a dated contract ends, ns UTC.
     display_name
         The exchange's name for people; it can change while the symbol stays.
+    max_price
+        The highest price of an order; futures only.
+    market_max_size
+        The largest size of one market order; futures only.
+    min_funds
+        The smallest worth of an order, price times size in the quote currency; spot only.
+    price_limit_rate
+        How far, as a fraction, the price of a buy order may lie above the reference price, and that
+        of a sell order below it. The reference is the mark price on futures, and on spot the best
+        price. On futures it follows from the limits at the moment of listing; ``None`` if those
+        are not at equal distances from the mark price.
+    initial_margin, maintenance_margin
+        Fractions of the notional in the first tier of the risk limits; futures only.
+    mmr_limit, mmr_size, mmr_leverage_constant
+        The maintenance margin of cross margin grows with the position. For ``Q`` base coins it is
+        the fraction ``min(mmr_limit, (1 + Q / mmr_size) / (2 * mmr_leverage_constant))``. Futures
+        only.
+    risk_tiers
+        The tiers of isolated margin, lowest first. KuCoin sends them apart from its lists of
+        symbols, so they are empty unless someone passes them.
     """
 
     symbol: str
@@ -94,6 +134,16 @@ class Instrument:
     index_symbol: str | None = None
     expires: int | None = None
     display_name: str | None = None
+    max_price: float | None = None
+    market_max_size: float | None = None
+    min_funds: float | None = None
+    price_limit_rate: float | None = None
+    initial_margin: float | None = None
+    maintenance_margin: float | None = None
+    mmr_limit: float | None = None
+    mmr_size: float | None = None
+    mmr_leverage_constant: float | None = None
+    risk_tiers: tuple[RiskTier, ...] = ()
 
     def __post_init__(self) -> None:
         _check_text(self.symbol)
@@ -108,6 +158,8 @@ class Instrument:
         is_one = type(worth) in (float, int) or is_number(worth)
         if not (is_one and math.isfinite(worth) and worth):
             raise InvalidInput(f"{self.symbol}: contract_multiplier cannot be {shown(worth)}")
+        if self.risk_tiers != ():
+            object.__setattr__(self, "risk_tiers", _tiers_of(self.symbol, self.risk_tiers))
 
     @property
     def is_open(self) -> bool:
@@ -183,6 +235,20 @@ class Instrument:
         return size / price
 
 
+def _tiers_of(symbol: str, tiers: object) -> tuple[RiskTier, ...]:
+    """Check risk tiers, which may also be sequences of their four numbers."""
+    try:
+        found = tuple(RiskTier(*each) for each in tiers)  # type: ignore[attr-defined]  # caught
+    except TypeError:
+        raise InvalidInput(f"{symbol}: risk_tiers cannot be {shown(tiers)}") from None
+    for tier in found:
+        if not all(is_number(each) and math.isfinite(each) and each > 0 for each in tier):
+            raise InvalidInput(f"{symbol}: the numbers of {shown(tier)} must be above 0")
+    if any(low.max_notional >= high.max_notional for low, high in itertools.pairwise(found)):
+        raise InvalidInput(f"{symbol}: risk_tiers must be in order of max_notional, lowest first")
+    return found
+
+
 def _finite(value: float, name: str) -> float:
     try:
         number = float(value)
@@ -214,7 +280,18 @@ _FRAME_TYPES: dict[str, pl.DataType] = {
     "max_leverage": pl.Float64(),
     "funding_interval_ms": pl.Int64(),
     "expires": pl.Datetime("ns", "UTC"),
+    "max_price": pl.Float64(),
+    "market_max_size": pl.Float64(),
+    "min_funds": pl.Float64(),
+    "price_limit_rate": pl.Float64(),
+    "initial_margin": pl.Float64(),
+    "maintenance_margin": pl.Float64(),
+    "mmr_limit": pl.Float64(),
+    "mmr_size": pl.Float64(),
+    "mmr_leverage_constant": pl.Float64(),
 }
+# Several of them belong to one symbol, and KuCoin's lists have none.
+_NO_COLUMN = "risk_tiers"
 
 
 def symbol_frame(instruments: Iterable[Instrument]) -> pl.DataFrame:
@@ -223,10 +300,12 @@ def symbol_frame(instruments: Iterable[Instrument]) -> pl.DataFrame:
     Returns
     -------
     pl.DataFrame
-        One row per instrument, in the given order; one column per field of ``Instrument``.
-        ``symbol`` has the same type as in frames of records, so that they can be joined.
+        One row per instrument, in the given order; one column per field of ``Instrument``, except
+        its ``risk_tiers``. ``symbol`` has the same type as in frames of records, so that they can
+        be joined.
     """
-    schema = {field.name: _FRAME_TYPES.get(field.name, pl.String()) for field in fields(Instrument)}
+    names = [field.name for field in fields(Instrument) if field.name != _NO_COLUMN]
+    schema = {name: _FRAME_TYPES.get(name, pl.String()) for name in names}
     listed = list(instruments)
     columns = {name: list(map(attrgetter(name), listed)) for name in schema}
     columns["market"] = list(map(str, columns["market"]))

@@ -12,6 +12,7 @@ import polars as pl
 from kucoin_research.errors import InvalidInput, UnknownChannel, UnknownSymbol, shown
 from kucoin_research.model.channels import parse_channel
 from kucoin_research.model.integrity import Crossing, Gap, Tally, Verdict
+from kucoin_research.model.printed_tables import STYLE, badge, html_table, text_table
 from kucoin_research.model.units import datetime_of
 
 __all__ = ["ChannelReport", "Lag", "Report"]
@@ -220,13 +221,13 @@ class Report:
         return pl.DataFrame(rows, schema=_GAP_SCHEMA, orient="row").sort("began")
 
     def __str__(self) -> str:
-        parts = [f"{self.name}: {self.verdict}", _text_table(_HEADER, _NUMERIC, self._table())]
+        parts = [f"{self.name}: {self.verdict}", text_table(_HEADER, _NUMERIC, self._table())]
         if self._is_long:
             parts.append(_WORST.format(count=len(self._worst())))
-            parts.append(_text_table(_HEADER, _NUMERIC, [_cells(e) for e in self._worst()]))
+            parts.append(text_table(_HEADER, _NUMERIC, [_cells(e) for e in self._worst()]))
         gaps = self._gap_cells()
         if gaps:
-            parts.append(_text_table(_GAP_HEADER, _GAP_NUMERIC, gaps))
+            parts.append(text_table(_GAP_HEADER, _GAP_NUMERIC, gaps))
         if self.gaps > len(gaps):
             parts.append(f"and {self.gaps - len(gaps):,} further gaps: see gap_frame()")
         parts.extend(self._crossings())
@@ -287,7 +288,7 @@ class Report:
             parts.append(f"<details{is_open}>{summary}{table}</details>")
         parts += [f"<p>{html.escape(text)}</p>" for text in self._crossings()]
         return (
-            f'<div class="kr-report"><style>{_STYLE}</style>'
+            f'<div class="kr-report"><style>{STYLE}</style>'
             f"<p>{_badge(self.verdict)} <b>{html.escape(self.name)}</b></p>"
             f"{''.join(parts)}<p><small>{html.escape(self._footer())}</small></p></div>"
         )
@@ -326,15 +327,6 @@ _MARKS = {
     Verdict.INCOMPLETE: ("✗", "#d55e00"),
     Verdict.NOT_PROVABLE: ("?", "#7f7f7f"),
 }
-_STYLE = (
-    ".kr-report table{border-collapse:collapse;color:inherit;background:none}"
-    ".kr-report th,.kr-report td{padding:.15em .7em;border-bottom:1px solid rgba(127,127,127,.3)}"
-    ".kr-report th{font-weight:600;opacity:.8}"
-    ".kr-report td{font-variant-numeric:tabular-nums;vertical-align:top}"
-    ".kr-report p{margin:.4em 0}"
-    ".kr-report summary{cursor:pointer;margin:.5em 0}"
-    ".kr-badge{color:#fff;border-radius:.3em;padding:.1em .5em;font-size:90%;white-space:nowrap}"
-)
 
 
 def _cells(entry: ChannelReport) -> tuple[str, ...]:
@@ -404,51 +396,21 @@ def _gap_row(entry: ChannelReport, gap: Gap) -> tuple[str, ...]:
     )
 
 
-def _text_table(header: Sequence[str], numeric: range, rows: Sequence[Sequence[str]]) -> str:
-    if not rows:
-        return ""
-    table = [header, *rows]
-    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
-    return "\n".join("  ".join(_pad(row, widths, numeric)).rstrip() for row in table)
-
-
-def _pad(row: Sequence[str], widths: Sequence[int], numeric: range) -> list[str]:
-    return [
-        cell.rjust(width) if column in numeric else cell.ljust(width)
-        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-    ]
-
-
 def _html_table(header: Sequence[str], numeric: range, rows: Sequence[Sequence[str]]) -> str:
-    head = _html_row("th", [*map(html.escape, header)], numeric)
-    # The badge goes by the column, since a symbol may be spelled like a verdict.
-    badge = header.index("verdict") if "verdict" in header else None
-    body = "".join(_html_row("td", _html_cells(row, badge), numeric) for row in rows)
-    return f"<table><thead>{head}</thead><tbody>{body}</tbody></table>"
-
-
-def _html_row(tag: str, cells: Sequence[str], numeric: range) -> str:
-    return (
-        "<tr>"
-        + "".join(
-            f'<{tag} style="text-align: {"right" if column in numeric else "left"}">{cell}</{tag}>'
-            for column, cell in enumerate(cells)
-        )
-        + "</tr>"
-    )
-
-
-def _html_cells(row: Sequence[str], badge: int | None) -> list[str]:
     verdicts = {str(verdict): verdict for verdict in Verdict}
-    return [
-        _badge(verdicts[cell]) if place == badge and cell in verdicts else html.escape(cell)
-        for place, cell in enumerate(row)
-    ]
+    # The badge goes by the column, since a symbol may be spelled like a verdict.
+    place = header.index("verdict") if "verdict" in header else None
+
+    def cell(column: int, text: str) -> str:
+        is_verdict = column == place and text in verdicts
+        return _badge(verdicts[text]) if is_verdict else html.escape(text)
+
+    return html_table(header, numeric, rows, cell)
 
 
 def _badge(verdict: Verdict) -> str:
     mark, colour = _MARKS[verdict]
-    return f'<span class="kr-badge" style="background:{colour}">{mark} {verdict}</span>'
+    return badge(f"{mark} {verdict}", colour)
 
 
 def _flat(entry: ChannelReport) -> tuple[object, ...]:

@@ -22,8 +22,8 @@ from kucoin_research.playback.orders import Note, Orders, Seek
 from kucoin_research.playback.playhead import Play, Playhead
 from kucoin_research.playback.replay_clock import ReplayClock
 from kucoin_research.playback.replay_state import ReplayState
-from kucoin_research.playback.timeline import BATCH_ROWS, Cursor, Timeline
 from kucoin_research.playback.turn import Turn
+from kucoin_research.sessions.timeline import BATCH_ROWS, Cursor, Timeline
 from kucoin_research.sessions.writing.recorder import Recorder
 
 __all__ = ["Player"]

@@ -43,8 +43,8 @@ from kucoin_research.model.units import When, datetime_of, instant_ns, told_apar
 from kucoin_research.playback.attached import AttachedSink, Sink, Take
 from kucoin_research.playback.player import Player
 from kucoin_research.playback.replay_clock import MonotonicClock, ReplayClock
-from kucoin_research.playback.timeline import Timeline
 from kucoin_research.sessions.session import Session
+from kucoin_research.sessions.timeline import Timeline
 from kucoin_research.sessions.writing.recorder import Recorder, recorder_for
 
 __all__ = ["Replay"]

@@ -29,7 +29,7 @@ from kucoin_research.model.records import (
     symbol_of,
 )
 from kucoin_research.model.report import Report
-from kucoin_research.playback.book_rebuild import BookRebuild
+from kucoin_research.sessions.book_rebuild import BookRebuild
 from kucoin_research.sessions.session_report import CONCERNING, Counted, build_report
 
 __all__ = ["ReplayState", "Troubles"]

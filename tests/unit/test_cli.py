@@ -97,6 +97,10 @@ def test_a_second_run_appends_and_repeats_no_header(tmp_path, exchange):
         (["simulate", "--ping-interval", "never"], 2, "--ping-interval"),
         (["serve", "nowhere", "--speed", "0"], 2, "--speed: must be a number above 0, or max"),
         (["X:Y", "--save-data"], 2, "file name"),
+        (["backtest", "nothing.py", "x"], 2, "name a strategy as FILE.py:function"),
+        (["backtest", "nowhere.py:buy", "x"], 2, "no file nowhere.py"),
+        (["backtest", "a.py:b", "x", "--latency", "-1"], 2, "--latency: must be seconds"),
+        (["backtest", "a.py:b", "x", "--html", "nowhere/x.html"], 2, "there is no folder"),
         (["XBTUSDTM", "--venue", "moon"], 2, "no venue 'moon'"),
         ([], 2, "COMMAND"),
     ],
@@ -456,6 +460,45 @@ def test_a_session_is_replayed_at_full_speed(tmp_path):
     assert (wrong.returncode, none.returncode) == (2, 1)
     assert "above 0, or max" in wrong.stderr
     assert none.stderr.count("\n") == 1
+
+
+STRATEGY = """
+import kucoin_research as kr
+
+class Once:
+    def __init__(self):
+        self.is_done = False
+
+    def __call__(self, record, broker):
+        if not self.is_done and broker.best().best_ask is not None:
+            self.is_done = True
+            broker.buy(1)
+            broker.note("bought")
+
+def broken(record, broker):
+    return 1 / 0
+"""
+
+
+def test_a_session_is_played_to_a_strategy(tmp_path):
+    (tmp_path / "mine.py").write_text(STRATEGY)
+    (tmp_path / "wrong.py").write_text("import nothing_like_it")
+    sample = str(Path(__file__).parents[2] / "data" / "sample")
+
+    done = run("backtest", "mine.py:Once", sample, "--html", "result.html", cwd=tmp_path)
+    broken = run("backtest", "mine.py:broken", sample, cwd=tmp_path)
+    missing = run("backtest", "mine.py:Onse", sample, cwd=tmp_path)
+    wrong = run("backtest", "wrong.py:Once", sample, cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("Once: PLAYED TO THE END")
+    assert "plotly" in (tmp_path / "result.html").read_text()
+    assert broken.returncode == 1
+    assert "ZeroDivisionError" in broken.stdout
+    assert (missing.returncode, wrong.returncode) == (2, 2)
+    assert "did you mean 'Once'?" in missing.stderr
+    assert "ModuleNotFoundError: No module named 'nothing_like_it' (line 1 of" in wrong.stderr
+    assert wrong.stderr.count("\n") == 1
 
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGINT cannot be sent on Windows")

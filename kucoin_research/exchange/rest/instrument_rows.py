@@ -71,7 +71,33 @@ def contract_of(facts: ContractRow, odd: Collection[str]) -> Instrument:
         index_symbol=facts.index_symbol or None,
         expires=optional_ns(facts.expire_date),
         display_name=facts.display_symbol or None,
+        max_price=facts.max_price,
+        market_max_size=facts.market_max_order_qty,
+        price_limit_rate=_price_limit_rate(facts),
+        initial_margin=facts.initial_margin,
+        maintenance_margin=facts.maintain_margin,
+        mmr_limit=facts.mmr_limit,
+        mmr_size=facts.m or None,  # sizes and constants are divided by
+        mmr_leverage_constant=facts.mmr_lev_constant or None,
     )
+
+
+# The limits are rounded to ticks, and may be a little older than the mark price beside them.
+_RATE_DIGITS, _RATES_DIFFER = 4, 0.001
+
+
+def _price_limit_rate(facts: ContractRow) -> float | None:
+    """Return the distance of the price limits from the mark price, if it is the same on both sides.
+
+    KuCoin documents no rate, only the limits of the moment.
+    """
+    mark, highest, lowest = facts.mark_price, facts.buy_limit, facts.sell_limit
+    if mark is None or highest is None or lowest is None or mark <= 0:
+        return None
+    above, below = highest / mark - 1, 1 - lowest / mark
+    if above <= 0 or abs(above - below) > _RATES_DIFFER:
+        return None
+    return round(above, _RATE_DIGITS)
 
 
 _SPOT_STATUS = {True: "Open", False: "Closed", None: None}
@@ -98,6 +124,8 @@ def pair_of(facts: PairRow, _: Collection[str]) -> Instrument:
         taker_fee=taker,
         status=_SPOT_STATUS[facts.enable_trading],
         display_name=facts.name,
+        min_funds=facts.min_funds,
+        price_limit_rate=facts.price_limit_rate,
     )
 
 

@@ -81,7 +81,7 @@ class StatusData(Struct):
 
 
 class ContractRow(Struct, rename="camel"):
-    """A futures contract."""
+    """A futures contract; the fields are those of KuCoin's rows that we use, hence their number."""
 
     symbol: str
     base_currency: str
@@ -101,6 +101,16 @@ class ContractRow(Struct, rename="camel"):
     index_symbol: str | None = None
     expire_date: Integer | None = None
     display_symbol: str | None = None
+    max_price: Number | None = None
+    market_max_order_qty: Number | None = None
+    mark_price: Number | None = None
+    buy_limit: Number | None = None
+    sell_limit: Number | None = None
+    initial_margin: Number | None = None
+    maintain_margin: Number | None = None
+    m: Number | None = None
+    mmr_limit: Number | None = None
+    mmr_lev_constant: Number | None = None
 
 
 class PairRow(Struct, rename="camel"):
@@ -118,6 +128,8 @@ class PairRow(Struct, rename="camel"):
     maker_fee_coefficient: Number | None = None
     taker_fee_coefficient: Number | None = None
     name: str | None = None
+    min_funds: Number | None = None
+    price_limit_rate: Number | None = None
 
 
 class BookData(Struct):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import reprlib
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from itertools import compress
 from operator import not_
 from typing import Any, get_args, get_type_hints
@@ -148,12 +149,19 @@ def _is_loss(value: object) -> bool:
 def _is_instrument(value: object) -> bool:
     if not isinstance(value, dict):
         return False
-    kinds = get_type_hints(Instrument)
     try:
         instrument_of(value)
     except (TypeError, ValueError):
         return False
+    kinds = _kinds_of_facts()
     return all(_fits(each, kinds[key]) for key, each in value.items() if key in kinds)
+
+
+@cache
+def _kinds_of_facts() -> dict[str, Any]:
+    kinds = get_type_hints(Instrument)
+    del kinds["risk_tiers"]  # which the instrument checks
+    return kinds
 
 
 def _fits(value: object, kind: Any) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.model.damage import Loss
-from kucoin_research.model.instruments import Instrument
+from kucoin_research.model.instruments import Instrument, RiskTier
 from kucoin_research.model.units import EPOCH, datetime_of
 
 __all__ = [
@@ -51,7 +51,14 @@ def from_iso(text: str) -> int:
 
 def instruments_to(instruments: Iterable[Instrument]) -> list[dict[str, Any]]:
     """Turn instruments into their form in ``session.json``."""
-    return [asdict(each) | {"market": str(each.market)} for each in instruments]
+    return [
+        asdict(each)
+        | {
+            "market": str(each.market),
+            "risk_tiers": [tier._asdict() for tier in each.risk_tiers],
+        }
+        for each in instruments
+    ]
 
 
 def instruments_from(content: Mapping[str, Any]) -> dict[str, Instrument]:
@@ -61,9 +68,24 @@ def instruments_from(content: Mapping[str, Any]) -> dict[str, Instrument]:
 
 
 def instrument_of(listed: Mapping[str, Any]) -> Instrument:
-    """Make an instrument of its form in ``session.json``."""
+    """Make an instrument of its form in ``session.json``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is none.
+    """
     known = {field.name for field in fields(Instrument)}
-    return Instrument(**{key: value for key, value in listed.items() if key in known})
+    facts = {key: value for key, value in listed.items() if key in known}
+    if "risk_tiers" in facts:
+        facts["risk_tiers"] = tuple(map(_tier_of, facts["risk_tiers"]))
+    return Instrument(**facts)
+
+
+def _tier_of(listed: Any) -> RiskTier:
+    if not isinstance(listed, Mapping):
+        raise TypeError(f"{shown(listed)} is no risk tier")
+    return RiskTier(**{key: value for key, value in listed.items() if key in RiskTier._fields})
 
 
 def losses_to(losses: Iterable[Loss]) -> list[dict[str, Any]]:

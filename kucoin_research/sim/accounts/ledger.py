@@ -117,11 +117,12 @@ class MarginUse(NamedTuple):
 
     initial: Decimal
     commission: Decimal
+    funding: Decimal = ZERO
 
     @property
     def total(self) -> Decimal:
-        """Initial margin and commission."""
-        return self.initial + self.commission
+        """Initial margin, commission and, with isolated margin, the funding settled since."""
+        return self.initial + self.commission + self.funding
 
 
 @dataclass(slots=True)
@@ -129,7 +130,8 @@ class Position:
     """The contracts of one symbol that an account holds.
 
     ``cost`` is the signed value of the open lots at their average entry; ``gross_pnl``, ``fees``
-    and ``funding`` are sums since the position was last opened, ``funding`` as received.
+    and ``funding`` are sums since the position was last opened, ``funding`` as received. The part
+    of it that belongs to the isolated margin of the open lots is ``margin_funding``.
     """
 
     listing: Listing
@@ -141,6 +143,7 @@ class Position:
     opened_ms: int = 0
     is_cross: bool = False
     leverage: Decimal = Decimal(1)
+    margin_funding: Decimal = ZERO
 
     def fill(self, side: Side, price: Decimal, size: int, fee: Decimal, time_ms: int) -> Decimal:
         """Book one fill; return the realised profit before the fee."""
@@ -171,40 +174,79 @@ class Position:
 
     @property
     def margin(self) -> MarginUse:
-        """The margin that the position binds: initial margin, and the fee of closing it."""
+        """The margin that the position binds: initial margin, closing fee, settled funding."""
         size = abs(self.cost)
         initial = (size / self.leverage).quantize(_FINENESS)
         # The fee of closing at the bankruptcy price, as in the sample of section 8.1.
         fee = size * fraction(self.listing.taker_fee) * (1 + 1 / self.leverage)
-        return MarginUse(initial, fee.quantize(_FINENESS))
+        return MarginUse(initial, fee.quantize(_FINENESS), self.margin_funding)
+
+    @property
+    def maintenance_rate(self) -> Decimal:
+        """The maintenance margin as a fraction of the value, without the fee of closing."""
+        listing = self.listing
+        if not self.is_cross:
+            return listing.maintenance_margin
+        if listing.is_inverse:
+            return listing.cross_maintenance(abs(self.cost))
+        return listing.cross_maintenance(abs(self.quantity) * fraction(listing.multiplier))
 
     @property
     def maintenance(self) -> Decimal:
-        """The margin below which the position is liquidated."""
-        rate = fraction(self.listing.taker_fee) + Decimal(1) / (2 * self.listing.max_leverage)
-        return abs(self.cost) * rate
+        """The margin below which the position is liquidated.
+
+        With isolated margin, the closing fee in it is the one that the margin has set aside
+        (trading reference, section 4.2).
+        """
+        size = abs(self.cost)
+        if not self.is_cross:
+            return size * self.maintenance_rate + self.margin.commission
+        return size * (fraction(self.listing.taker_fee) + self.maintenance_rate)
+
+    @property
+    def bankruptcy_price(self) -> Decimal:
+        """The price at which the margin, without the closing fee, is lost; zero when flat."""
+        return self._price_at(-self.margin.initial - self.margin_funding)
+
+    @property
+    def liquidation_price(self) -> Decimal:
+        """The mark price at which an isolated position is liquidated; zero when flat."""
+        kept = abs(self.cost) * self.maintenance_rate
+        return self._price_at(kept - self.margin.initial - self.margin_funding)
 
     @property
     def entry_price(self) -> Decimal:
         """Average entry price of the open lots; zero when flat."""
-        if not self.quantity:
+        return self._price_at(ZERO)
+
+    def receive_funding(self, amount: Decimal) -> None:
+        """Book a settled funding, negative if paid; it is part of isolated margin."""
+        self.funding += amount
+        if not self.is_cross:
+            self.margin_funding += amount
+
+    def _price_at(self, profit: Decimal) -> Decimal:
+        # The price at which closing would realise a profit; zero if there is none above zero.
+        multiplier, value = fraction(self.listing.multiplier), self.cost + profit
+        if not self.quantity or not value:
             return ZERO
-        multiplier = fraction(self.listing.multiplier)
         if self.listing.is_inverse:
-            return self.quantity * multiplier / self.cost
-        return self.cost / (self.quantity * multiplier)
+            return max(ZERO, self.quantity * multiplier / value)
+        return max(ZERO, value / (self.quantity * multiplier))
 
     def _open(self, time_ms: int) -> None:
-        self.gross_pnl = self.fees = self.funding = ZERO
+        self.gross_pnl = self.fees = self.funding = self.margin_funding = ZERO
         self.opened_ms = time_ms
 
     def _close(self, closing: int, price: Decimal) -> Decimal:
         # The cost of the closed lots. Closing all takes the whole cost: rounding loses nothing.
-        cost = self.cost
+        cost, funding = self.cost, self.margin_funding
         if closing != -self.quantity:
             cost = (self.cost * closing / -self.quantity).quantize(_FINENESS)
+            funding = (self.margin_funding * closing / -self.quantity).quantize(_FINENESS)
         profit = contract_value(self.listing, price, -closing) - cost
         self.quantity += closing
         self.cost -= cost
+        self.margin_funding -= funding
         self.gross_pnl += profit
         return profit

@@ -298,9 +298,7 @@ def position_data(
     gross_cost = -position.gross_pnl
     realised_cost = gross_cost + position.fees - position.funding
     entry = position.entry_price
-    direction = 1 if position.quantity >= 0 else -1
-    bankrupt = entry * (1 - direction / position.leverage)
-    rate = Decimal(1) / (2 * position.listing.max_leverage)
+    rate = position.maintenance_rate
     moving = _moving_fields(position, mark, now_ms)
     data = {
         "symbol": position.listing.symbol,
@@ -318,8 +316,8 @@ def position_data(
         "posMargin": _figure(margin.total),
         "posMaint": _figure(position.maintenance),
         "avgEntryPrice": _figure(entry),
-        "liquidationPrice": _figure(bankrupt + entry * rate * direction),
-        "bankruptPrice": _figure(bankrupt),
+        "liquidationPrice": _figure(position.liquidation_price),
+        "bankruptPrice": _figure(position.bankruptcy_price),
         "changeReason": reason,
         "realisedGrossCost": _figure(gross_cost),
         "realisedGrossPnl": _figure(position.gross_pnl),
@@ -336,7 +334,7 @@ def position_data(
             "riskLimitLevel": 1,
             "posCross": 0,
             "posComm": _figure(margin.commission),
-            "posLoss": 0,
+            "posLoss": _figure(-margin.funding),
             "posFunding": _figure(position.funding),
         }
     return data

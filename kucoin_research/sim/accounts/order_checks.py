@@ -28,6 +28,9 @@ _SIDES = ("buy", "sell")
 _STOPS = {"futures": ("up", "down"), "spot": ("entry", "loss")}
 _PRICE_TYPES = ("TP", "MP", "IP")
 _TIMES_IN_FORCE = ("GTC", "IOC", "FOK", "PO")
+# KuCoin's codes for an order that makes no sense, and for one that the balance does not cover
+# (trading reference, section 5.2).
+_INVALID = {"futures": "100001", "spot": "400100"}
 _NO_FUNDS = {"futures": "300003", "spot": "200004"}
 
 
@@ -66,6 +69,8 @@ def check_order(
         Where KuCoin would refuse it; ``code`` is KuCoin's.
     """
     size, price_ticks = check_request(request, engine.listing)
+    if price_ticks is not None:
+        _check_band(request.side, price_of(engine, price_ticks), engine)
     hold = ZERO
     if engine.listing.market == "spot":
         size, hold = _spot_hold(member, request, engine, size, price_ticks)
@@ -89,6 +94,7 @@ def check_request(request: OrderRequest, listing: Listing) -> tuple[int, int | N
     OrderRefused
         If the request contradicts itself, its listing or KuCoin's rules.
     """
+    invalid = _INVALID[listing.market]
     for value, known, name in (
         (request.side, _SIDES, "side"),
         (request.time_in_force, _TIMES_IN_FORCE, "time in force"),
@@ -96,11 +102,11 @@ def check_request(request: OrderRequest, listing: Listing) -> tuple[int, int | N
         (request.stop, ("", *_STOPS[listing.market]), "stop"),
     ):
         if value not in known:
-            raise OrderRefused("400100", f"no {name} {shown(value)} here; known: {known}")
+            raise OrderRefused(invalid, f"no {name} {shown(value)} here; known: {known}")
     if bool(request.stop) != (request.stop_price is not None):
-        raise OrderRefused("400100", "a stop order needs both stop and stop_price")
+        raise OrderRefused(invalid, "a stop order needs both stop and stop_price")
     if request.funds is None and request.size is None:
-        raise OrderRefused("400100", "an order needs a size")
+        raise OrderRefused(invalid, "an order needs a size")
     if request.funds is not None and (
         listing.market == "futures"
         or request.side == "sell"
@@ -109,9 +115,9 @@ def check_request(request: OrderRequest, listing: Listing) -> tuple[int, int | N
         or request.stop
         or request.funds <= 0
     ):
-        raise OrderRefused("400100", "funds are for spot market buys, in place of a size")
+        raise OrderRefused(invalid, "funds are for spot market buys, in place of a size")
     if request.reduce_only and listing.market == "spot":
-        raise OrderRefused("400100", "reduce_only is for futures")
+        raise OrderRefused(invalid, "reduce_only is for futures")
     size = 0 if request.size is None else units_of(listing, request.size)
     price_ticks = None if request.price is None else ticks_of(listing, request.price)
     return size, price_ticks
@@ -121,7 +127,9 @@ def units_of(listing: Listing, size: Decimal) -> int:
     """Convert a size to units; refused unless it is a positive multiple of the lot size."""
     units = size / Decimal(listing.lot_size)
     if units != units.to_integral_value() or units < 1:
-        raise OrderRefused("400100", f"size {size} is no positive multiple of {listing.lot_size}")
+        raise OrderRefused(
+            _INVALID[listing.market], f"size {size} is no positive multiple of {listing.lot_size}"
+        )
     return int(units)
 
 
@@ -130,7 +138,8 @@ def ticks_of(listing: Listing, price: Decimal) -> int:
     ticks = price / Decimal(listing.tick_size)
     if ticks != ticks.to_integral_value() or ticks < 1:
         raise OrderRefused(
-            "400100", f"price {price} is no positive multiple of {listing.tick_size}"
+            _INVALID[listing.market],
+            f"price {price} is no positive multiple of {listing.tick_size}",
         )
     return int(ticks)
 
@@ -143,6 +152,36 @@ def price_of(engine: Market, ticks: int) -> Decimal:
 def size_of(engine: Market, units: int) -> Decimal:
     """Convert units to a size."""
     return Decimal(engine.size_text(units))
+
+
+def _check_band(side: str, price: Decimal, engine: Market) -> None:
+    # KuCoin bounds how much worse than the market an order may be, not how much better (trading
+    # reference, sections 5.1 and 6).
+    listing = engine.listing
+    if listing.market == "futures":
+        reference = fraction(engine.mark_price(engine.now_ns))
+    else:
+        best = engine.best_ask if side == "buy" else engine.best_bid
+        if not best:
+            return
+        reference = price_of(engine, best)
+    lowest, highest = listing.price_limits(reference)
+    if side == "buy" and price > highest:
+        raise OrderRefused(*_too_high(listing, decimal_text(highest)))
+    if side == "sell" and price < lowest:
+        raise OrderRefused(*_too_low(listing, decimal_text(lowest)))
+
+
+def _too_high(listing: Listing, limit: str) -> tuple[str, str]:
+    if listing.market == "futures":
+        return "300011", f"Order price cannot be higher than {limit}"
+    return "400370", f"Max. price: {limit}"
+
+
+def _too_low(listing: Listing, limit: str) -> tuple[str, str]:
+    if listing.market == "futures":
+        return "300012", f"Order price cannot be lower than {limit}"
+    return "400370", f"Min. price: {limit}"
 
 
 def _spot_hold(

@@ -76,9 +76,14 @@ class OrderEntry:
         """Settle the fills of resting orders."""
         if not self._orders:
             return
+        filled = set()
         for event in events:
             if isinstance(event, Trade) and event.maker_order_id in self._orders:
+                filled.add(self._orders[event.maker_order_id].symbol)
                 self._fill_maker(event)
+        # Only now: a later event may be a fill of an order that is to be cut.
+        for symbol in filled:
+            self._cut_surplus(symbol)
 
     def act(self, symbol: str, engine: Market, now_ns: int) -> None:
         """Run the stop orders, traders and positions of a symbol, at the end of a slice."""
@@ -261,6 +266,8 @@ class OrderEntry:
                 self._reports.report_wallet(member, engine.listing.settle, now_ns)
         else:
             self._finish(order, now_ns, is_canceled=done.status != "filled")
+        if done.filled:
+            self._cut_surplus(request.symbol)
         self.venue.watch()
         return order.order_id
 
@@ -269,6 +276,18 @@ class OrderEntry:
         self._settlement.fill(order, trade, is_taker=False)
         if not order.remaining:
             self._finish(order, trade.time_ns, is_canceled=False)
+
+    def _cut_surplus(self, symbol: str) -> None:
+        # An order that may only reduce is cut to the position, and canceled when there is none.
+        for member in self.members.values():
+            for order in member.orders_of(symbol):
+                if not order.request.reduce_only:
+                    continue
+                closable = member.closable(symbol, order.request.side)
+                if not closable:
+                    self.cancel(member, order.order_id)
+                elif order.remaining > closable:
+                    self.amend(member, order.order_id, Decimal(order.filled + closable))
 
     def _finish(self, order: LiveOrder, now_ns: int, *, is_canceled: bool) -> None:
         self._orders.pop(order.order_id, None)

@@ -54,7 +54,7 @@ class OrderRequest:
         the price has risen or fallen to the stop price. The price is the last trade (``"TP"``), the
         mark (``"MP"``) or the index (``"IP"``).
     trade_type
-        ``"trade"``, or ``"liquid"`` for liquidations.
+        ``"trade"``, or ``"liquid"`` for liquidations, which cost the whole margin at any price.
     """
 
     symbol: str

@@ -55,7 +55,7 @@ class PositionMarks:
         size = abs(position.value(fraction(mark)))
         paid = size * fraction(rate) * (1 if position.quantity > 0 else -1)
         fee = -paid.quantize(Decimal("1e-12"))
-        position.funding += fee
+        position.receive_funding(fee)
         member.futures[listing.settle] += fee
         data = {
             "fundingTime": now_ns // _MS,

@@ -14,6 +14,7 @@ from kucoin_research.sim.engine.market import Trade
 __all__ = ["Settlement"]
 
 _MS = 1_000_000
+_FINENESS = Decimal("1e-12")
 
 
 class Settlement:
@@ -50,7 +51,9 @@ class Settlement:
         is_spot = listing.market == "spot"
         size = size_of(engine, trade.size)
         value = price * size if is_spot else abs(contract_value(listing, price, trade.size))
-        fee = value * rate if is_spot else (value * rate).quantize(Decimal("1e-12"))
+        fee = value * rate if is_spot else (value * rate).quantize(_FINENESS)
+        if order.request.trade_type == "liquid":
+            price, fee = _taken_over(order, trade.size)
         order.filled += trade.size
         order.member.fills.append(
             Fill(
@@ -109,3 +112,12 @@ class Settlement:
         data = position_data(position, mark, time_ms, reason)
         self._reports.report_position(member, order.symbol, "position.change", data, trade.time_ns)
         self._reports.report_wallet(member, listing.settle, trade.time_ns)
+
+
+def _taken_over(order: LiveOrder, lots: int) -> tuple[Decimal, Decimal]:
+    # The exchange takes a liquidated position over at its bankruptcy price, for the closing fee
+    # that the margin has set aside. What the market pays above or below that price is the
+    # insurance fund's. (trading reference, section 4.5)
+    position = order.member.positions[order.symbol]
+    fee = position.margin.commission * lots / abs(position.quantity)
+    return position.bankruptcy_price, fee.quantize(_FINENESS)

@@ -80,7 +80,8 @@ class TradingAccount:
         size
             Lots on futures, base coins on spot.
         price
-            Limit price; None for a market order.
+            Limit price; None for a market order. Refused if a buy is more than the price band above
+            the mark price (spot: the best ask), or a sell as far below it (spot: the best bid).
         funds
             On spot market buys, the amount to spend, in place of a size.
         time_in_force

@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal
 
-__all__ = ["HOUR_MS", "LISTINGS", "Flow", "Listing"]
+__all__ = ["HOUR_MS", "LISTINGS", "MMR_LIMIT", "Flow", "Listing"]
 
 HOUR_MS = 3_600_000
+#: The highest maintenance margin of cross margin, a fraction of the value.
+MMR_LIMIT = Decimal("0.3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,10 @@ class Listing:
     ``lot_size`` of base coins on spot. ``multiplier`` is in base coins per lot: -1 on inverse
     contracts, 1 on spot. ``volume_per_minute`` is the average volume of this flow in units, as
     measured: synthetic history uses it. ``basis`` and ``basis_noise`` are the mean and the spread
-    of the distance of fair price from index, as fractions of the index. ``is_quiet`` marks the
+    of the distance of fair price from index, as fractions of the index. ``mmr_size``, in base
+    coins, is how slowly the maintenance margin of cross margin grows. ``price_limit_rate`` is
+    decimal text: how far the price of an order may lie beyond the mark price on futures, beyond the
+    best price on spot. ``is_quiet`` marks the
     synthetic contracts, which share their noises and their tables.
     """
 
@@ -81,8 +86,33 @@ class Listing:
     basis_noise: float = 0.00004
     open_interest: int = 0
     max_leverage: int = 100
+    mmr_size: float = 300.0
+    price_limit_rate: str = "0.05"
     zone: str = "USDS"
     is_quiet: bool = False
+
+    @property
+    def initial_margin(self) -> Decimal:
+        """Initial margin at the highest leverage, a fraction of the value."""
+        return Decimal(1) / self.max_leverage
+
+    @property
+    def maintenance_margin(self) -> Decimal:
+        """Maintenance margin of isolated positions, and of small ones in cross margin."""
+        return Decimal(1) / (2 * self.max_leverage)
+
+    def cross_maintenance(self, coins: Decimal) -> Decimal:
+        """Return the maintenance margin of a position in cross margin, a fraction of its value.
+
+        It grows with the size in base coins (trading reference, section 4.3).
+        """
+        growth = 1 + coins / Decimal(repr(self.mmr_size))
+        return min(MMR_LIMIT, growth * self.maintenance_margin)
+
+    def price_limits(self, reference: Decimal) -> tuple[Decimal, Decimal]:
+        """Return the lowest price of a sell order and the highest one of a buy order."""
+        rate = Decimal(self.price_limit_rate)
+        return reference * (1 - rate), reference * (1 + rate)
 
     @property
     def price_decimals(self) -> int:
@@ -129,8 +159,8 @@ def _perpetual(symbol: str, base: str, tick: str, multiplier: float, **facts: An
 
 def _spot(base: str, quote: str, tick: str, lot: str, **facts: Any) -> Listing:
     symbol = f"{base}-{quote}"
-    fees = {"maker_fee": 0.001, "taker_fee": 0.001}
-    return Listing(symbol, "spot", base, quote, quote, tick, lot, 1.0, **(fees | facts))
+    usual: dict[str, Any] = {"maker_fee": 0.001, "taker_fee": 0.001, "price_limit_rate": "0.1"}
+    return Listing(symbol, "spot", base, quote, quote, tick, lot, 1.0, **(usual | facts))
 
 
 _XBTUSDTM = _perpetual(
@@ -158,6 +188,7 @@ LISTINGS: dict[str, Listing] = _by_symbol(
         flow=Flow(36.0, 0.05, 600, 3.0, 1, 12.0, 200, 12, 100),
         volume_per_minute=6_100,
         open_interest=5_210_400,
+        mmr_size=4_110.0,
     ),
     _perpetual(
         "SOLUSDTM",
@@ -171,6 +202,7 @@ LISTINGS: dict[str, Listing] = _by_symbol(
         volume_per_minute=2_500,
         open_interest=2_870_000,
         max_leverage=75,
+        mmr_size=40_000.0,
     ),
     _perpetual(
         "DOGEUSDTM",
@@ -184,6 +216,7 @@ LISTINGS: dict[str, Listing] = _by_symbol(
         volume_per_minute=1_400,
         open_interest=1_460_000,
         max_leverage=75,
+        mmr_size=20_000_000.0,
     ),
     _perpetual(
         "SHIBUSDTM",  # a coin that costs a hundred-thousandth
@@ -197,6 +230,7 @@ LISTINGS: dict[str, Listing] = _by_symbol(
         volume_per_minute=570,
         open_interest=412_000,
         max_leverage=50,
+        mmr_size=300_000_000_000.0,
     ),
     _perpetual(
         "KCSUSDTM",
@@ -211,6 +245,7 @@ LISTINGS: dict[str, Listing] = _by_symbol(
         funding_interval_ms=4 * HOUR_MS,
         open_interest=184_000,
         max_leverage=20,
+        mmr_size=50_000.0,
     ),
     replace(
         _XBTUSDTM,

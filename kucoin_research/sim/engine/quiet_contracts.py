@@ -86,5 +86,6 @@ def _listing(number: int) -> Listing:
         index_decimals=5,
         open_interest=20_000 + number * 91,
         max_leverage=20,
+        mmr_size=100_000.0,
         is_quiet=True,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-from kucoin_research.sim.engine.catalog import HOUR_MS, Listing
+from kucoin_research.sim.engine.catalog import HOUR_MS, MMR_LIMIT, Listing
 from kucoin_research.sim.engine.market import Market
 
 __all__ = ["contract_row", "symbol_row"]
@@ -51,7 +51,7 @@ def symbol_row(listing: Listing) -> Row:
         "baseIncrement": listing.lot_size,
         "quoteIncrement": "0.00000001" if listing.quote == "BTC" else "0.000001",
         "priceIncrement": listing.tick_size,
-        "priceLimitRate": "0.1",
+        "priceLimitRate": listing.price_limit_rate,
         "minFunds": "0.00001" if listing.quote == "BTC" else "0.1",
         "isMarginEnabled": True,
         "enableTrading": True,
@@ -92,8 +92,8 @@ def _contract_facts(listing: Listing) -> Row:
         "tickSize": float(listing.tick_size),
         "indexPriceTickSize": 10.0**-listing.index_decimals,
         "multiplier": listing.multiplier,
-        "initialMargin": 1 / listing.max_leverage,
-        "maintainMargin": 0.5 / listing.max_leverage,
+        "initialMargin": float(listing.initial_margin),
+        "maintainMargin": float(listing.maintenance_margin),
         "maxRiskLimit": 100_000,
         "minRiskLimit": 100_000,
         "riskStep": 50_000,
@@ -119,10 +119,10 @@ def _contract_facts(listing: Listing) -> Row:
         "status": "Open",
         "maxLeverage": listing.max_leverage,
         "sourceExchanges": ["okex", "binance", "kucoin", "bybit", "bitget"],
-        "k": 490.0,
-        "m": 300.0,
+        "k": listing.mmr_size * 49 / 30,  # as XBTUSDTM's 490 to 300
+        "m": listing.mmr_size,
         "f": 1.3,
-        "mmrLimit": 0.3,
+        "mmrLimit": float(MMR_LIMIT),
         "mmrLevConstant": float(listing.max_leverage),
         "supportCross": True,
         "marketStage": "NORMAL",
@@ -157,7 +157,7 @@ def _live_facts(listing: Listing, market: Market | None, now_ns: int) -> Row:
         prices = dict.fromkeys(("markPrice", "indexPrice", "lastTradePrice"), price)
         day = dict.fromkeys(("lowPrice", "highPrice"), price)
         zeros = dict.fromkeys(("turnoverOf24h", "volumeOf24h", "priceChg", "priceChgPct"), 0.0)
-        return {"openInterest": "0"} | prices | day | zeros | _price_band(price)
+        return {"openInterest": "0"} | prices | day | zeros | _price_band(listing, price)
     stats = market.stats_24h(now_ns)
     mark = market.mark_price(now_ns)
     return {
@@ -171,11 +171,12 @@ def _live_facts(listing: Listing, market: Market | None, now_ns: int) -> Row:
         "highPrice": stats.high,
         "priceChg": stats.change,
         "priceChgPct": stats.change_pct,
-    } | _price_band(mark)
+    } | _price_band(listing, mark)
 
 
-def _price_band(price: float) -> Row:
-    return {"buyLimit": round(price * 1.05, 8), "sellLimit": round(price * 0.95, 8)}
+def _price_band(listing: Listing, mark: float) -> Row:
+    lowest, highest = listing.price_limits(Decimal(repr(mark)))
+    return {"buyLimit": float(highest), "sellLimit": float(lowest)}
 
 
 def _plain(number: Decimal) -> str:

@@ -132,15 +132,22 @@ def _facts(offer: Offer) -> dict[str, Any]:
         "quoteCurrency": offer.quote,
         "settleCurrency": offer.settle,
         "maxOrderQty": _number(offer.max_size),
+        "marketMaxOrderQty": _number(offer.market_max_size),
+        "maxPrice": offer.max_price,
         "lotSize": _number(offer.lot_size),
         "tickSize": offer.tick_size,
         "multiplier": offer.multiplier,
+        "initialMargin": offer.initial_margin,
+        "maintainMargin": offer.maintenance_margin,
         "makerFeeRate": offer.maker_fee,
         "takerFeeRate": offer.taker_fee,
         "isQuanto": False,
         "isInverse": offer.is_inverse,
         "indexSymbol": offer.index_symbol,
         "maxLeverage": _number(offer.max_leverage),
+        "m": offer.mmr_size,
+        "mmrLimit": offer.mmr_limit,
+        "mmrLevConstant": offer.mmr_leverage_constant,
     }
 
 
@@ -184,6 +191,18 @@ def _figures(recorded: RecordedRows, state: RecordedState) -> dict[str, Any]:
         "turnoverOf24h": turnover,
         "priceChg": change,
         "priceChgPct": change_pct,
+    } | _price_limits(state.offer.price_limit_rate, None if mark is None else mark[3])
+
+
+_LIMIT_DIGITS = 12  # fine enough for a coin that costs a millionth
+
+
+def _price_limits(rate: float | None, mark: float | None) -> dict[str, Any]:
+    if rate is None or mark is None:
+        return {"buyLimit": None, "sellLimit": None}
+    return {
+        "buyLimit": round(mark * (1 + rate), _LIMIT_DIGITS),
+        "sellLimit": round(mark * (1 - rate), _LIMIT_DIGITS),
     }
 
 
@@ -365,6 +384,8 @@ def _pair(recorded: RecordedRows, state: RecordedState) -> dict[str, Any] | None
         "baseMaxSize": _text(offer.max_size),
         "baseIncrement": _text(offer.lot_size),
         "priceIncrement": _text(offer.tick_size),
+        "priceLimitRate": _text(offer.price_limit_rate),
+        "minFunds": _text(offer.min_funds),
         "enableTrading": None if trading is None else trading == "Open",
         "feeCategory": 1,
         "makerFeeCoefficient": _coefficient(offer.maker_fee),

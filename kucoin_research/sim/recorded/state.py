@@ -31,8 +31,11 @@ _REBASE = 100_000
 class Offer:
     """The facts that a recording has about a symbol; a missing fact is None.
 
-    ``market`` is ``"futures"`` or ``"spot"``. ``multiplier`` is as KuCoin sends it: -1 on inverse
-    contracts, 1 on spot. Fees are fractions, ``expires`` is in ns UTC.
+    Its fields are those of the recorded instruments, hence their number. ``market`` is
+    ``"futures"`` or ``"spot"``. ``multiplier`` is as KuCoin sends it: -1 on inverse contracts, 1 on
+    spot. Fees and margins are fractions, ``expires`` is in ns UTC. ``price_limit_rate`` is how far
+    the price of an order may be from the mark price on futures, and from the best price on spot. On
+    the wire, ``mmr_size`` and ``mmr_leverage_constant`` are ``m`` and ``mmrLevConstant``.
     """
 
     symbol: str
@@ -54,6 +57,15 @@ class Offer:
     index_symbol: str | None = None
     expires: int | None = None
     display_name: str | None = None
+    max_price: float | None = None
+    market_max_size: float | None = None
+    min_funds: float | None = None
+    price_limit_rate: float | None = None
+    initial_margin: float | None = None
+    maintenance_margin: float | None = None
+    mmr_limit: float | None = None
+    mmr_size: float | None = None
+    mmr_leverage_constant: float | None = None
 
     @property
     def is_described(self) -> bool:

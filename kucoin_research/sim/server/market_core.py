@@ -302,13 +302,14 @@ class MarketCore(ExchangeCore[_Channel]):
             while (action_ns := engine.next_action_ns) <= until_ns:
                 self._pass_on(engine.advance(action_ns), hearing)
         self._pass_on(engine.advance(until_ns), hearing)
-        if watch.is_lively:
-            self.order_entry.act(engine.listing.symbol, engine, until_ns)
+        # A mark price or a funding leaves before the orders that it causes.
         for channel, feed in watch.feeds:
             if not until_ns % feed.period_ns:
                 for sequence, text in feed.on_grid(until_ns):
                     message = Message(channel.topic, sequence, text.encode(), feed.symbol)
                     self.delivery.emit(channel.readers, message, channel.frame)
+        if watch.is_lively:
+            self.order_entry.act(engine.listing.symbol, engine, until_ns)
 
     def _pass_on(self, events: list[Event], feeds: list[tuple[_Channel, Feed]]) -> None:
         if events:

@@ -200,6 +200,19 @@ def test_symbols_are_described_as_they_were_recorded(market, sessions, finished)
     assert kr.instrument(symbol, venue=finished.venue) == sessions[market].instruments[symbol]
 
 
+def test_recorded_limits_of_orders_and_margins_are_served(sessions, finished):
+    names = ("max_price", "market_max_size", "price_limit_rate", "initial_margin",
+             "maintenance_margin", "mmr_limit", "mmr_size", "mmr_leverage_constant")  # fmt: skip
+    recorded = sessions["futures"].instruments["XBTUSDTM"]
+    contract = kr.instrument("XBTUSDTM", venue=finished.venue)
+    pair = kr.instrument("BTC-USDT", venue=finished.venue)
+
+    facts = (1e6, 1e6, 0.05, 0.008, 0.004, 0.3, 300.0, 125.0)
+    assert tuple(getattr(recorded, name) for name in names) == facts
+    assert tuple(getattr(contract, name) for name in names) == facts
+    assert (pair.min_funds, pair.price_limit_rate) == (0.1, 0.1)
+
+
 @pytest.mark.parametrize("market", MARKETS)
 def test_trades_over_rest_are_the_recorded_ones(market, sessions, finished):
     columns = ["timestamp", "symbol", "sequence", "side", "price", "size"]

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kucoin_research as kr
-from kucoin_research.frames import analytics
+from kucoin_research.frames import bar_cuts
 from kucoin_research.model.records import Candle, Fill, Level2, Order, Ticker, Trade, schema_of
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
@@ -33,6 +33,12 @@ def trades(*rows, symbol="XBTUSDTM"):
         for second, price, size in rows
     ]
     return pl.DataFrame(listed, schema=schema_of(Trade), orient="row")
+
+
+def test_tab_lists_the_functions_of_analytics_and_nothing_else():
+    assert dir(kr.analytics) == sorted(kr.analytics.__all__)
+    for name in kr.analytics.__all__:
+        assert callable(getattr(kr.analytics, name))
 
 
 def test_candles_have_the_columns_of_the_channel_but_the_arrival():
@@ -209,7 +215,7 @@ def test_a_bar_too_small_is_refused_before_any_is_made(tmp_path):
 
 
 def test_of_many_trades_as_many_bars_may_be_made(monkeypatch):
-    monkeypatch.setattr(analytics, "_MOST_BARS", 10)
+    monkeypatch.setattr(bar_cuts, "_MOST_BARS", 10)
     few, many = (trades(*[(second, 1.0, 1) for second in range(n)]) for n in (5, 20))
 
     assert kr.ohlcv(few, volume=0.5).height == 10

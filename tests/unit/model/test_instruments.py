@@ -13,6 +13,7 @@ from kucoin_research.errors import InvalidInput, UnknownSymbol
 from kucoin_research.model.channels import Market
 from kucoin_research.model.instruments import (
     Instrument,
+    RiskTier,
     resolve_symbol,
     spelling_hint,
     symbol_frame,
@@ -158,10 +159,49 @@ def test_an_instrument_survives_being_written_as_a_dict():
 def test_the_frame_has_one_column_per_field_and_keeps_the_order():
     frame = symbol_frame([contract(), contract(symbol="AUSDTM", expires=1_798_185_600_000_000_000)])
 
-    assert frame.columns == [field.name for field in dataclasses.fields(Instrument)]
+    names = [field.name for field in dataclasses.fields(Instrument)]
+    assert frame.columns == [name for name in names if name != "risk_tiers"]
     assert frame["symbol"].to_list() == ["XBTUSDTM", "AUSDTM"]
     assert frame["market"].to_list() == ["futures", "futures"]
     assert frame["expires"].dtype == pl.Datetime("ns", "UTC")
+
+
+FACTS = (
+    "max_price", "market_max_size", "min_funds", "price_limit_rate", "initial_margin",
+    "maintenance_margin", "mmr_limit", "mmr_size", "mmr_leverage_constant",
+)  # fmt: skip
+
+
+def test_what_is_not_known_of_an_instrument_is_none_and_a_number_in_frames():
+    unknown, known = contract(), contract(symbol="AUSDTM", **dict.fromkeys(FACTS, 0.5))
+
+    frame = symbol_frame([unknown, known]).select(FACTS)
+
+    assert (unknown.risk_tiers, {getattr(unknown, name) for name in FACTS}) == ((), {None})
+    assert set(frame.dtypes) == {pl.Float64}
+    assert frame.rows() == [(None,) * len(FACTS), (0.5,) * len(FACTS)]
+
+
+def test_risk_tiers_may_be_rows_of_numbers_and_survive_being_written_as_a_dict():
+    traded = contract(risk_tiers=[[100_000, 125, 0.008, 0.004], (500_000, 100, 0.01, 0.005)])
+
+    assert traded.risk_tiers[1] == RiskTier(500_000, 100, 0.01, 0.005)
+    assert traded.risk_tiers[1].maintenance_margin == 0.005
+    assert Instrument(**dataclasses.asdict(traded)) == traded
+    assert hash(traded) != hash(contract())
+
+
+@pytest.mark.parametrize(
+    "tiers",
+    [
+        5, None, [5], [(1, 2, 3)], [(100_000, 125, 0.008, None)], [(math.nan, 1, 1, 1)],
+        [(100_000, 125, 0.008, 0)], [(2, 1, 1, 1), (1, 1, 1, 1)], [(2, 1, 1, 1), (2, 1, 1, 1)],
+    ],
+    ids=str,
+)  # fmt: skip
+def test_risk_tiers_that_are_none_or_out_of_order_are_refused(tiers):
+    with pytest.raises(InvalidInput, match="XBTUSDTM: "):
+        contract(risk_tiers=tiers)
 
 
 def test_rows_can_be_joined_to_it():

@@ -27,13 +27,13 @@ from kucoin_research.errors import (
 )
 from kucoin_research.model.records import Candle, Status, Trade
 from kucoin_research.model.status import State
-from kucoin_research.playback import timeline
 from kucoin_research.playback.replay import Replay
+from kucoin_research.sessions import timeline
 from kucoin_research.sessions.files.manifest_values import iso
 from tests.conftest import wait_until
-from tests.unit.playback.test_timeline import MIXED, candle, many, sessions, trade
 from tests.unit.rows import DAY, NOON, ticker
 from tests.unit.sessions.test_session import csv, level2, recorded, status
+from tests.unit.sessions.test_timeline import MIXED, candle, many, sessions, trade
 
 # Its clocks are set by hand, and tell the test what is waited for.
 REAL_TIME = True

@@ -1,6 +1,6 @@
 from kucoin_research.playback import replay_state
-from tests.unit.playback.test_timeline import trade
 from tests.unit.rows import NOON
+from tests.unit.sessions.test_timeline import trade
 
 
 def test_memory_of_rows_that_rest_brought_has_a_bound(monkeypatch):

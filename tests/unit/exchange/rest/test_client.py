@@ -129,6 +129,79 @@ def test_contracts_become_instruments(exchange, rest):
     assert dated.max_size == 1_000_000.0
 
 
+LIMITS = {
+    "maxPrice": 1000000.0, "marketMaxOrderQty": 1000000, "initialMargin": 0.008,
+    "maintainMargin": 0.004, "k": 490.0, "m": 300.0, "f": 1.3, "mmrLimit": 0.3,
+    "mmrLevConstant": 125.0, "markPrice": 86378.69, "buyLimit": 90697.6, "sellLimit": 82059.7,
+}  # fmt: skip
+
+
+def contract_with(exchange, rest, **facts):
+    row = json.loads(payload("contract"))["data"]
+    exchange.answers = [ok(row | LIMITS | facts)]
+    return rest.contract("XBTUSDTM")
+
+
+def test_limits_of_orders_and_margins_of_a_contract_are_read(exchange, rest):
+    found = contract_with(exchange, rest)
+
+    assert (found.max_price, found.market_max_size, found.min_funds) == (1e6, 1e6, None)
+    assert (found.initial_margin, found.maintenance_margin) == (0.008, 0.004)
+    assert (found.mmr_limit, found.mmr_size, found.mmr_leverage_constant) == (0.3, 300.0, 125.0)
+    assert found.price_limit_rate == 0.05
+    assert found.risk_tiers == ()
+
+
+def test_a_row_without_limits_is_an_instrument_without_them(exchange, rest):
+    exchange.answers = [Answer(payload("contract"))]
+
+    found = rest.contract("XBTUSDTM")
+
+    assert (found.max_price, found.market_max_size, found.price_limit_rate) == (1e6, None, None)
+    assert (found.initial_margin, found.mmr_size) == (0.008, None)
+
+
+@pytest.mark.parametrize(
+    ("facts", "rate"),
+    [
+        ({"buyLimit": 90697.7, "sellLimit": 82059.8}, 0.05),  # a tick off
+        ({"markPrice": 86400.0}, 0.0497),  # sent a moment later
+        ({"sellLimit": 84000.0}, None),
+        ({"buyLimit": None}, None),
+        ({"markPrice": 0}, None),
+        ({"buyLimit": 80000.0, "sellLimit": 92757.38}, None),
+    ],
+    ids=str,
+)
+def test_the_rate_of_price_limits_is_that_of_both_sides_or_none(exchange, rest, facts, rate):
+    assert contract_with(exchange, rest, **facts).price_limit_rate == rate
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [("maxPrice", "max_price"), ("m", "mmr_size"), ("buyLimit", "price_limit_rate"),
+     ("mmrLevConstant", "mmr_leverage_constant"), ("maintainMargin", "maintenance_margin")],
+)  # fmt: skip
+def test_an_odd_limit_costs_no_more_than_itself(exchange, rest, caplog, name, field):
+    with caplog.at_level(logging.WARNING, "kucoin_research.exchange.rest.replies"):
+        found = contract_with(exchange, rest, **{name: "n/a"})
+
+    assert getattr(found, field) is None
+    assert found.initial_margin == 0.008
+    assert f"without its {name}, " in caplog.text
+
+
+def test_limits_of_orders_of_a_pair_are_read_from_text(exchange, rest):
+    (row,) = json.loads(payload("spot_symbols"))["data"]
+    exchange.answers = [ok([row]), ok([row | {"minFunds": None, "priceLimitRate": "n/a"}])]
+
+    (found,), (other,) = rest.spot_symbols(), rest.spot_symbols()
+
+    assert (found.min_funds, found.price_limit_rate) == (0.1, 0.1)
+    assert (other.min_funds, other.price_limit_rate, other.max_size) == (None, None, found.max_size)
+    assert (found.max_price, found.initial_margin) == (None, None)
+
+
 def test_one_contract_is_read(exchange, rest):
     exchange.answers = [Answer(payload("contract"))]
 

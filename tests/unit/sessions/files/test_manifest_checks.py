@@ -13,6 +13,24 @@ XBT = Instrument(
 )  # fmt: skip
 
 
+TIER = {
+    "max_notional": 100_000, "max_leverage": 125, "initial_margin": 0.008,
+    "maintenance_margin": 0.004,
+}  # fmt: skip
+
+
+def test_an_instrument_with_risk_tiers_and_novel_fields_has_no_fault(tmp_path):
+    tiers = [TIER | {"novel": "x"}, TIER | {"max_notional": 500_000}]
+    told = faults_of(
+        tmp_path, SOUND | {"instruments": [asdict(XBT) | {"risk_tiers": tiers, "novel": [1]}]}
+    )
+
+    (found,) = instruments_from(read_manifest(tmp_path)).values()
+
+    assert told == []
+    assert [tier.max_notional for tier in found.risk_tiers] == [100_000, 500_000]
+
+
 def test_a_field_that_is_told_twice_is_told(tmp_path):
     text = json.dumps(SOUND).replace('"rows": 5', '"rows": 4, "rows": 5', 1)
     (tmp_path / "session.json").write_text(text)
@@ -121,7 +139,10 @@ def test_what_is_to_be_compared_must_be_told(tmp_path, key):
 @pytest.mark.parametrize(
     "instrument",
     [5, {}, {"symbol": 5}, asdict(XBT) | {"tick_size": "0.1"}, asdict(XBT) | {"tick_size": 0},
-     asdict(XBT) | {"is_inverse": 1}],
+     asdict(XBT) | {"is_inverse": 1}, asdict(XBT) | {"min_funds": "0.1"},
+     asdict(XBT) | {"risk_tiers": 5}, asdict(XBT) | {"risk_tiers": [[1, 2, 3, 4]]},
+     asdict(XBT) | {"risk_tiers": [{"max_notional": 1}]},
+     asdict(XBT) | {"risk_tiers": [TIER | {"max_leverage": "125"}]}],
     ids=str,
 )  # fmt: skip
 def test_an_instrument_that_is_none_is_told_and_left_out(tmp_path, instrument):

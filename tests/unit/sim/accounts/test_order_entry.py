@@ -277,3 +277,19 @@ def test_private_frames_do_not_depend_on_what_else_is_listened_to():
 
     assert len(runs[0]) > 1_000
     assert runs[0] == runs[1]
+
+
+@pytest.mark.parametrize("closed", [100, 40])
+def test_resting_order_that_may_only_reduce_is_cut_to_the_position(closed):
+    floor = MarketFloor("XBTUSDTM")
+    me, engine = floor.account(), floor.hub.caught_up("XBTUSDTM")
+    me.place("XBTUSDTM", "buy", 100)
+    far = float(engine.price_text(engine.best_ask + 10_000))
+    rests = me.place("XBTUSDTM", "sell", 100, price=far, reduce_only=True)
+    opens = me.place("XBTUSDTM", "sell", 100, price=far)
+
+    me.place("XBTUSDTM", "sell", closed)
+
+    assert engine.resting(rests) == 100 - closed
+    assert engine.resting(opens) == 100
+    assert me.open_orders == ([opens] if closed == 100 else [rests, opens])

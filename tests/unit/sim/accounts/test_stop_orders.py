@@ -32,3 +32,23 @@ def test_stop_without_funds_fails_when_triggered():
     [row] = floor.data("stopOrder", type="triggered")
     assert row["triggerSuccess"] is False
     assert "insufficient" in row["error"]
+
+
+def test_mark_price_is_published_before_the_trades_of_the_stop_that_it_triggers():
+    floor = MarketFloor("XBTUSDTM")
+    floor.listen("futures", "/contract/instrument:XBTUSDTM", "/contractMarket/execution:XBTUSDTM")
+    me = floor.account()
+    rising = float(floor.hub.engine("XBTUSDTM").mark_price(floor.hub.clock.reached_ns)) + 0.1
+    stop = me.place(
+        "XBTUSDTM", "buy", 1, stop="up", stop_price=round(rising, 1), stop_price_type="MP"
+    )
+    while stop in me.open_orders:
+        floor.run(1)
+    bought = me.fills[0].trade_id
+
+    subjects = [
+        frame["subject"]
+        for frame in floor.frames
+        if frame["subject"] == "mark.index.price" or frame["data"].get("tradeId") == bought
+    ]
+    assert subjects[-2:] == ["mark.index.price", "match"]

@@ -59,6 +59,29 @@ def test_contract_row_has_kucoins_types():
     assert isinstance(row["markPrice"], float)
 
 
+def test_curve_of_cross_margin_is_the_one_of_kucoins_samples():
+    rows = [contract_row(LISTINGS[symbol], None, START) for symbol in ("XBTUSDTM", "ETHUSDTM")]
+
+    assert [row["m"] for row in rows] == [300, 4110]
+    assert [row["mmrLevConstant"] for row in rows] == [125, 100]
+    assert (rows[0]["k"], rows[0]["mmrLimit"]) == (490, 0.3)
+    # The position of 12.102 coins in the samples has this rate.
+    rate = LISTINGS["XBTUSDTM"].cross_maintenance(Decimal("12.102"))
+    assert rate == Decimal("0.00416136")
+    assert LISTINGS["XBTUSDTM"].cross_maintenance(Decimal(10**6)) == Decimal("0.3")
+
+
+@pytest.mark.parametrize("listing", FUTURES, ids=lambda listing: listing.symbol)
+def test_price_band_of_a_row_is_that_of_the_listing_around_its_mark(listing):
+    row = contract_row(listing, Market(listing, 7, START), START)
+
+    lowest, highest = listing.price_limits(Decimal(repr(row["markPrice"])))
+
+    assert (row["sellLimit"], row["buyLimit"]) == (float(lowest), float(highest))
+    assert round(row["buyLimit"] / row["markPrice"] - 1, 9) == 0.05
+    assert round(1 - row["sellLimit"] / row["markPrice"], 9) == 0.05
+
+
 def test_next_funding_time_is_a_countdown():
     now = START + 3_600 * 10**9
 

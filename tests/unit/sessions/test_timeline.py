@@ -10,8 +10,8 @@ from hypothesis import given, settings
 import kucoin_research as kr
 from kucoin_research.errors import SessionBroken, SessionUnfinished, UnknownChannel, UnknownSymbol
 from kucoin_research.model.records import Candle, Status, Trade
-from kucoin_research.playback import timeline
-from kucoin_research.playback.timeline import Timeline
+from kucoin_research.sessions import timeline
+from kucoin_research.sessions.timeline import Timeline
 from tests.unit.rows import DAY, NOON, records, shown, ticker
 from tests.unit.sessions.test_session import csv, level2, recorded, status, unclosed
 

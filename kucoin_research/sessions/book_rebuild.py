@@ -10,7 +10,7 @@ from kucoin_research.model.channels import Market, market_of
 from kucoin_research.model.orderbook import OrderBook, uncrossed
 from kucoin_research.model.records import Level2, Record, Status
 
-__all__ = ["BookRebuild"]
+__all__ = ["BookRebuild", "RebuiltBook"]
 
 _INFINITY = float("inf")
 # Without an API key, KuCoin's REST cuts a spot book off at this depth; other snapshots are whole.
@@ -31,7 +31,7 @@ class BookRebuild:
     """
 
     def __init__(self, symbols: Iterable[str]) -> None:
-        self._books = {symbol: _Book(symbol) for symbol in symbols}
+        self._books = {symbol: RebuiltBook(symbol) for symbol in symbols}
 
     def take(self, rows: Iterable[Record]) -> None:
         """Take rows of any channel; rows that concern no book are skipped."""
@@ -86,13 +86,25 @@ class BookRebuild:
         return book.copy()
 
 
-class _Book:
-    """One symbol's book, and whether it is in step with the recording stream's."""
+class RebuiltBook:
+    """Keeps one symbol's book, and whether it is in step with the recording stream's.
+
+    Not thread-safe.
+
+    Attributes
+    ----------
+    symbol
+        Whose book it is.
+    bids, asks
+        Price to size, in no order. They are the book itself, so readers must not change them; a
+        snapshot replaces them by new ones. Unlike in a copy, levels beyond those that a snapshot
+        reaches, and levels that cross, are still in them.
+    """
 
     def __init__(self, symbol: str) -> None:
         self.symbol = symbol
-        self._bids: dict[float, float] = {}
-        self._asks: dict[float, float] = {}
+        self.bids: dict[float, float] = {}
+        self.asks: dict[float, float] = {}
         self._timestamp: int | None = None
         self._sequence = _UNNUMBERED
         self._snapshot_at: int | None = None
@@ -103,7 +115,17 @@ class _Book:
         self._floor, self._ceiling = 0.0, _INFINITY
         self._is_cut = market_of(symbol) is Market.SPOT
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the book is in step, so that it may be read."""
+        return self._is_ready
+
+    def is_known(self, side: str, price: float) -> bool:
+        """Whether a price lies within the levels that the last snapshot reaches."""
+        return price >= self._floor if side == "buy" else price <= self._ceiling
+
     def take(self, row: Level2) -> None:
+        """Take the symbol's next row."""
         timestamp, local, _, sequence, is_snapshot, side, price, size = row
         if price is None:
             return
@@ -119,7 +141,7 @@ class _Book:
             self._is_ready = True
         elif self._is_doubtful and sequence == self._sequence + 1 and sequence >= 0:
             self._is_doubtful, self._is_ready = False, True
-        levels = self._bids if side == "buy" else self._asks
+        levels = self.bids if side == "buy" else self.asks
         if size:
             levels[price] = size
         else:
@@ -128,13 +150,13 @@ class _Book:
         self._timestamp = timestamp
 
     def _begin(self) -> None:
-        self._bids, self._asks = {}, {}
+        self.bids, self.asks = {}, {}
         self._is_loading = self._has_snapshot = True
         self._is_ready = self._is_doubtful = False
 
     def _loaded(self) -> None:
         self._is_loading = False
-        bids, asks = self._bids, self._asks
+        bids, asks = self.bids, self.asks
         is_cut = self._is_cut and max(len(bids), len(asks)) == _CUT_AT
         # Only a side of full depth was cut off: the book is unknown beyond its last level.
         self._floor = min(bids) if is_cut and len(bids) == _CUT_AT else 0.0
@@ -146,6 +168,7 @@ class _Book:
         self._is_ready = False
 
     def take_status(self, status: Status) -> None:
+        """Take a ``status`` row about this book: it is in step, has a gap, or is asked for anew."""
         if status.event == "book_ready":
             if self._is_loading:
                 self._loaded()
@@ -165,10 +188,17 @@ class _Book:
         return self._sequence < last
 
     def copy(self) -> OrderBook:
+        """Copy the book as far as it is known; a spot snapshot may not reach all its levels.
+
+        Raises
+        ------
+        BookNotReady
+            If it is not in step, has moved beyond its known levels, or is crossed.
+        """
         if not self._is_ready:
             raise BookNotReady(f"the book of {self.symbol} was not in step at this moment")
-        bids = {price: size for price, size in self._bids.items() if price >= self._floor}
-        asks = {price: size for price, size in self._asks.items() if price <= self._ceiling}
+        bids = {price: size for price, size in self.bids.items() if price >= self._floor}
+        asks = {price: size for price, size in self.asks.items() if price <= self._ceiling}
         if (self._floor and not bids) or (self._ceiling != _INFINITY and not asks):
             raise BookNotReady(f"the book of {self.symbol} had moved beyond its known levels")
         return uncrossed(OrderBook(self.symbol, self._sequence, self._timestamp, bids, asks))

@@ -1,0 +1,359 @@
+"""The chart of a strategy's run: price with fills and notes, equity, drawdown, positions."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
+from kucoin_research.figures.columns import events, nanoseconds, numbers
+from kucoin_research.figures.downsample import Bubbles, Extremes, broken, bucket_width
+from kucoin_research.figures.gaps import GapMark
+from kucoin_research.figures.late_widget import live_widget
+from kucoin_research.figures.line_charts import line
+from kucoin_research.figures.static import Figure, still
+from kucoin_research.figures.tail import Fixed
+from kucoin_research.figures.theme import Spec, axis, literal, price_axis, size_axis
+from kucoin_research.figures.time_axis import Floats, Times, Zone
+from kucoin_research.figures.value_axis import steady
+from kucoin_research.foundation.arguments import count
+
+__all__ = ["ResultChart", "result_figure"]
+
+_STATIC_PX = 2_000
+_LOWEST, _HIGHEST = 10, 20_000  # px of height
+_PRICE, _BUYS, _SELLS, _NOTES, _EQUITY, _DRAWDOWN, _POSITIONS = range(7)
+_SIDES = {"buy": _BUYS, "sell": _SELLS}
+_STEPPED = {"prices": {_PRICE: "price"}, "equity": {_EQUITY: "equity", _DRAWDOWN: "drawdown"}}
+_AXES = {_PRICE: "yaxis", _EQUITY: "yaxis2", _DRAWDOWN: "yaxis3"}
+
+# Lines of positions; of more symbols, those with the most changes are drawn.
+_LOOKS = [
+    (colour, dash) for dash in ("solid", "dot", "dash") for colour in ("main", "third", "second")
+]
+_SMALLEST_MARK, _LARGEST_MARK = 8.0, 16.0  # px
+_MOST_NOTES = 100
+_NOTE_WIDTH, _NOTE_LINES = 60, 12
+_VALUE = "%{y:,.15~r}"
+
+
+class ResultChart(TimeChart):
+    """Shows a run on one time axis: price with fills and notes, equity, drawdown, positions.
+
+    The options of its sketch are ``span`` (ns, the first and the last record, or ``None``),
+    ``currency`` and ``held``: the symbols whose positions are drawn.
+    """
+
+    roles = (
+        Role("prices", ("prices",), is_needed=False),
+        Role("fills", ("fills",), is_needed=False),
+        Role("notes", ("notes",), is_needed=False),
+        Role("equity", ("equity",), is_needed=False),
+        Role("positions", ("positions",), is_needed=False),
+    )
+
+    def __init__(self, view: View, sketch: Sketch) -> None:
+        super().__init__(view, sketch)
+        self._lines = {trace: Extremes(view.points) for trace in (_PRICE, _EQUITY, _DRAWDOWN)}
+        self._held = {symbol: Extremes(view.points) for symbol in sketch.options["held"]}
+        self._marks: dict[str, list[pl.DataFrame]] = {"fills": [], "notes": []}
+        # Gaps are placed as they are: the rows of a run have one clock, that of arrival.
+        self._clock_role = "gaps"
+        span = sketch.options["span"]
+        if span is not None:
+            self._note("span", *[np.array(span, np.int64)] * 2)
+
+    def mark(self, gaps: Sequence[GapMark]) -> None:
+        """Set the gaps, which have ends and do not overlap."""
+        super().mark(gaps)
+        edges = np.array([edge for gap in gaps for edge in (gap.begin, gap.end)], np.int64)
+        self._gap_map.feed(edges, edges)
+
+    def spec(self) -> Spec:
+        """Describe the traces: price, buys, sells, notes, equity, drawdown, positions."""
+        currency = literal(self.sketch.options["currency"])
+        held = list(self.sketch.options["held"])
+        stepped = {"shape": "hv"}
+        layout = self._time_layout(
+            "run",
+            yaxis=price_axis("price", domain=[0.55, 1]),
+            yaxis2=price_axis(f"equity ({currency})", domain=[0.37, 0.51]),
+            yaxis3=axis("drawdown (%)", domain=[0.19, 0.33]),
+            yaxis4=size_axis("position", domain=[0, 0.15], zeroline=True),
+        )
+        layout["xaxis"].update(anchor="y4", hoverformat="%Y-%m-%d %H:%M:%S.%L")
+        drawdown = line(
+            "drawdown", "$sell", "drawdown %{y:.2f} %<extra></extra>", **stepped, yaxis="y3",
+            fill="tozeroy", fillcolor="$sell_soft",
+        )  # fmt: skip
+        return {
+            "data": [
+                line("price", "$main", f"price {_VALUE}<extra></extra>", **stepped),
+                _marks("buys", "$buy", "triangle-up"),
+                _marks("sells", "$sell", "triangle-down"),
+                _marks("notes", "$third", "diamond"),
+                line("equity", "$main", f"equity {_VALUE} {currency}<extra></extra>", **stepped,
+                     yaxis="y2"),
+                drawdown,
+                *(_held(symbol, look) for symbol, look in zip(held, _LOOKS, strict=False)),
+            ],
+            "layout": layout,
+        }  # fmt: skip
+
+    def take(self, role: str, rows: pl.DataFrame) -> None:
+        """Add rows, ordered by time."""
+        if role in self._marks:
+            rows, _ = self._in_span(role, rows, is_stepped=False)
+            self._marks[role].append(rows)
+        elif role == "positions":
+            for symbol, series in self._held.items():
+                own = rows.filter(pl.col("symbol") == symbol)
+                own, times = self._in_span(role, own)
+                series.add(times, numbers(own, "size"))
+        else:
+            rows, times = self._in_span(role, rows)
+            for trace, name in _STEPPED[role].items():
+                if name in rows.columns:
+                    self._lines[trace].add(times, numbers(rows, name))
+
+    def _in_span(
+        self, role: str, rows: pl.DataFrame, *, is_stepped: bool = True
+    ) -> tuple[pl.DataFrame, Times]:
+        """Return the rows in view; of a line also the one before, whose value lasts into it."""
+        times = events(rows)
+        if times.size:
+            self._note(role, times, times)
+        if self.view.span is None:
+            return rows, times
+        begin, end = self.view.span
+        first = int(np.searchsorted(times, begin, "left"))
+        last = int(np.searchsorted(times, end, "right"))
+        if is_stepped:
+            first, last = max(first - 1, 0), last + 1
+        return rows[first:last], times[first:last]
+
+    def draw(self) -> Drawing:
+        """Draw the rows taken so far."""
+        arrays: Arrays = {}
+        texts: dict[str, Any] = {}
+        gaps, parts = self.gap_breaks, {}
+        for trace, series in self._lines.items():
+            times, values = broken(*self._to_the_end(series), gaps)
+            values = 100 * values if trace == _DRAWDOWN else values
+            arrays[trace, "x"], arrays[trace, "y"] = self.on_axis(times), values
+        for trace, series in enumerate(self._held.values(), _POSITIONS):
+            times, values = self._to_the_end(series)  # a position lasts through a gap
+            arrays[trace, "x"], arrays[trace, "y"] = self.on_axis(times), values
+        self._draw_fills(arrays, texts)
+        self._draw_notes(arrays, texts)
+        for trace, name in _AXES.items():
+            parts.update(steady(name, [arrays[trace, "y"]]))
+        held = [arrays[trace, "y"] for trace in range(_POSITIONS, _POSITIONS + len(self._held))]
+        parts.update(steady("yaxis4", held))
+        return self._drawing(arrays, **parts)._replace(traces=texts)
+
+    def _to_the_end(self, series: Extremes) -> tuple[Times, Floats]:
+        """Return the points of a line, and its last value at the end of the run."""
+        span = self.sketch.options["span"]
+        if span is None or not series.times.size or series.times[-1] >= span[1]:
+            return series.times, series.values
+        return np.append(series.times, span[1]), np.append(series.values, series.values[-1])
+
+    def _draw_fills(self, arrays: Arrays, texts: dict[str, Any]) -> None:
+        fills = _joined(self._marks["fills"])
+        largest = 0.0 if fills is None else float(numbers(fills, "size").max(initial=0.0))
+        for side, trace in _SIDES.items():
+            own = None if fills is None else fills.filter(pl.col("side").cast(pl.String) == side)
+            bubbles = Bubbles(max(3 * self.view.px // 8, 100))
+            if own is not None:
+                bubbles.add(
+                    nanoseconds(own["timestamp"]), numbers(own, "price"), numbers(own, "size")
+                )
+            arrays[trace, "x"], arrays[trace, "y"] = self.on_axis(bubbles.times), bubbles.prices
+            arrays[trace, "marker.size"] = _mark_sizes(bubbles.sizes, largest)
+            texts[f"{trace}.text"] = [] if own is None else _fill_texts(own, bubbles)
+
+    def _draw_notes(self, arrays: Arrays, texts: dict[str, Any]) -> None:
+        notes = _joined(self._marks["notes"])
+        if notes is None or "price" not in notes.columns:
+            arrays[_NOTES, "x"] = arrays[_NOTES, "y"] = np.empty(0)
+            texts[f"{_NOTES}.text"] = []
+            return
+        notes = _fewer(notes)
+        arrays[_NOTES, "x"] = self.on_axis(nanoseconds(notes["timestamp"]))
+        arrays[_NOTES, "y"] = numbers(notes, "price")
+        texts[f"{_NOTES}.text"] = [_note_text(row) for row in notes.iter_rows(named=True)]
+
+    def waiting(self) -> list[Spec]:
+        """Describe the note that stands where no record was played."""
+        return [{**each, "text": "no record was played"} for each in super().waiting()]
+
+
+def _marks(name: str, colour: str, shape: str) -> Spec:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": [],
+        "y": [],
+        "text": [],
+        "marker": {
+            "color": colour,
+            "size": _SMALLEST_MARK,
+            "symbol": shape,
+            "line": {"width": 0.8, "color": "$paper"},
+        },
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+
+
+def _held(symbol: str, look: tuple[str, str]) -> Spec:
+    name, (colour, dash) = literal(symbol), look
+    made = line(
+        f"position {name}", f"${colour}", f"{name} {_VALUE}<extra></extra>", shape="hv", yaxis="y4"
+    )
+    made["line"]["dash"] = dash
+    return made
+
+
+def _joined(frames: list[pl.DataFrame]) -> pl.DataFrame | None:
+    return pl.concat(frames) if frames else None
+
+
+def _mark_sizes(sizes: Floats, largest: float) -> Floats:
+    if largest <= 0:
+        return np.full(sizes.size, _SMALLEST_MARK)
+    share = np.sqrt(np.minimum(sizes / largest, 1.0))  # of fills drawn as one: at most the largest
+    return np.asarray(_SMALLEST_MARK + (_LARGEST_MARK - _SMALLEST_MARK) * share, np.float64)
+
+
+def _fill_texts(fills: pl.DataFrame, bubbles: Bubbles) -> list[str]:
+    """Write the text of each mark: of one fill, or the sum of those that it stands for."""
+    rows: defaultdict[tuple[int, float], list[dict[str, Any]]] = defaultdict(list)
+    times, prices = nanoseconds(fills["timestamp"]).tolist(), numbers(fills, "price").tolist()
+    for time, price, row in zip(times, prices, fills.iter_rows(named=True), strict=True):
+        rows[time, price].append(row)
+    marks = (bubbles.times, bubbles.prices, bubbles.sizes, bubbles.counts)
+    texts = []
+    for time, price, size, many in zip(*(each.tolist() for each in marks), strict=True):
+        if many == 1:
+            texts.append(_fill_text(_taken(rows[time, price], size)))
+        else:
+            texts.append(f"{many:,.0f} fills, {size:,.15g} in all<br>zoom in to see each")
+    return texts
+
+
+def _taken(rows: list[dict[str, Any]], size: float) -> dict[str, Any]:
+    # Several fills may share a time and a price; sizes of marks are sums, exact but for rounding.
+    place = min(range(len(rows)), key=lambda each: abs((rows[each]["size"] or 0.0) - size))
+    return rows.pop(place)
+
+
+def _fill_text(row: Mapping[str, Any]) -> str:
+    fee = "unknown" if row["fee"] is None else f"{row['fee']:,.15g} {row['fee_currency'] or ''}"
+    lines = [
+        f"{row['side']} {row['size']:,.15g} at {row['price']:,.15g}",
+        f"fee {fee.strip()} ({row['liquidity'] or 'unknown'})",
+        f"order {row['order_id']}" + (f", tag {row['tag']}" if row["tag"] else ""),
+    ]
+    return "<br>".join(literal(each) for each in lines)
+
+
+def _fewer(notes: pl.DataFrame) -> pl.DataFrame:
+    """Keep the first note of each stretch of time, with the number of further ones."""
+    times = pl.Series("at", nanoseconds(notes["timestamp"]))
+    notes = notes.with_columns(times, more=pl.lit(0, pl.Int64))
+    if notes.height <= _MOST_NOTES:
+        return notes
+    width = bucket_width(int(times[-1] - times[0]) + 1, _MOST_NOTES)
+    stretches = notes.group_by(pl.col("at") // width, maintain_order=True)
+    return stretches.agg(pl.all().exclude("more").first(), more=pl.len().cast(pl.Int64) - 1)
+
+
+def _note_text(row: Mapping[str, Any]) -> str:
+    lines = textwrap.wrap(str(row["text"]), _NOTE_WIDTH) or [""]
+    if len(lines) > _NOTE_LINES:
+        lines = [*lines[:_NOTE_LINES], "…"]
+    if row["position"] is not None:
+        lines.append(f"position {row['position']:,.15g}")
+    if row["more"]:
+        lines.append(f"and {row['more']:,} further notes: zoom in to see each")
+    return "<br>".join(literal(each) for each in lines)
+
+
+def result_figure(
+    frames: Mapping[str, pl.DataFrame],
+    symbol: str,
+    *,
+    currency: str = "",
+    span: tuple[int, int] | None = None,
+    gaps: Sequence[tuple[int, int]] = (),
+    tz: str = "UTC",
+    theme: str = "light",
+    height: int = 820,
+) -> Figure:
+    """Draw a run.
+
+    Parameters
+    ----------
+    frames
+        ``prices``, ``fills`` and ``notes`` of the symbol, ``equity`` (``timestamp``, ``equity`` and
+        ``drawdown``, a fraction) and ``positions`` of all symbols; each ordered by time.
+    symbol
+        The symbol whose price is drawn.
+    currency
+        Of the equity.
+    span
+        Times (ns) of the first and the last record.
+    gaps
+        Begin and end (ns) of each span without data; they do not overlap. They are shaded, and the
+        lines of price and equity break there.
+    tz, theme, height
+        As for the other figures.
+
+    Raises
+    ------
+    InvalidInput
+        If an argument is invalid.
+    """
+    zone = Zone(tz)
+    height = count(height, "height", "pixels", least=_LOWEST, most=_HIGHEST)
+    held = _most_held(frames["positions"], symbol)
+    options = {"span": span, "currency": currency, "held": held}
+    sketch = Sketch(symbol, zone, height, options)
+    rows = {**frames, "notes": _priced(frames)}
+    marks = [GapMark("gap", begin, end, "gap") for begin, end in gaps]
+    chart = ResultChart(View(_STATIC_PX), sketch)
+    chart.mark(marks)
+    for role, frame in rows.items():
+        chart.take(role, frame)
+    supply = partial(Fixed, rows, marks)
+    return still(chart, theme, lambda: live_widget(ResultChart, supply, sketch, {}, None))
+
+
+def _most_held(positions: pl.DataFrame, symbol: str) -> list[str]:
+    """List the symbols whose positions are drawn: that of the price first."""
+    changes = positions.drop_nulls("symbol").group_by(pl.col("symbol").cast(pl.String)).len()
+    ordered = changes.sort(pl.col("symbol") != symbol, -pl.col("len").cast(pl.Int64), "symbol")
+    return ordered["symbol"].head(len(_LOOKS)).to_list()
+
+
+def _priced(frames: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+    """Put each note at the price of its time, or at the first one if there is none before."""
+    notes = frames["notes"]
+    known = [
+        frames[role].select("timestamp", pl.col("price").cast(pl.Float64))
+        for role in ("prices", "fills")
+    ]
+    prices = next((each for each in (part.drop_nulls() for part in known) if each.height), known[0])
+    prices = prices.sort("timestamp", maintain_order=True)
+    notes = notes.sort("timestamp", maintain_order=True).join_asof(prices, on="timestamp")
+    return notes.with_columns(
+        pl.col("price").fill_null(pl.lit(prices["price"].first(), pl.Float64))
+    )

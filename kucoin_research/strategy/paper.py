@@ -1,0 +1,296 @@
+"""A strategy on a running stream or a replay, with paper money."""
+
+from __future__ import annotations
+
+import copy
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
+
+from kucoin_research.errors import InvalidInput, shown
+from kucoin_research.foundation.arguments import texts
+from kucoin_research.model.channels import parse_channel
+from kucoin_research.model.instruments import Instrument
+from kucoin_research.model.intervals import parse_interval
+from kucoin_research.model.records import PRIVATE_CHANNELS, Record
+from kucoin_research.model.source import LiveSource, is_live
+from kucoin_research.sessions.loading import load
+from kucoin_research.sessions.session import Session
+from kucoin_research.strategy.backtest import result_of
+from kucoin_research.strategy.broker import Broker
+from kucoin_research.strategy.options import RunOptions, Strategy
+from kucoin_research.strategy.result import Result
+from kucoin_research.strategy.run import Failed, PaperRun
+from kucoin_research.strategy.shared_broker import OutsideCall, SharedBroker
+from kucoin_research.strategy.tape import ClosedCandles, MarketFacts
+
+__all__ = ["PaperTrading", "paper"]
+
+_MATCHED = frozenset({"ticker", "bbo", "trade", "candle", "level2", "depth5", "depth50"})
+_OVER = ("stopped", "failed", "ended")
+
+
+class _Recorder(Protocol):
+    path: Any
+
+    @property
+    def is_closed(self) -> bool: ...
+    def close(self, timeout: float = ...) -> bool: ...
+
+
+class _Attachable(LiveSource, Protocol):
+    """A stream or a replay, to which functions can be attached."""
+
+    @property
+    def instruments(self) -> dict[str, Instrument]: ...
+    def attach(
+        self, sink: Callable[[Record], object], channel: str | Iterable[str] | None = None
+    ) -> Callable[[], None]: ...
+    def record(self, root: str | os.PathLike[str] = ..., **options: Any) -> _Recorder: ...
+
+
+class PaperTrading:
+    """A strategy that trades with paper money on a stream or a replay; ``paper`` starts one.
+
+    It ends with the stream, or when stopped. Every method may be called from any thread.
+
+    Attributes
+    ----------
+    source
+        The stream or the replay.
+    broker
+        What the strategy is called with; it may be used from a notebook's cell, too.
+    options, facts, channels
+        How it trades, and on which records.
+    first
+        The first record that was played; None before there is one.
+    lock
+        Held while records are played.
+    """
+
+    def __init__(
+        self,
+        strategy: Strategy,
+        source: _Attachable,
+        facts: MarketFacts,
+        options: RunOptions,
+        channels: Sequence[str] | None,
+        record: str | os.PathLike[str] | None,
+    ) -> None:
+        self.source = source
+        self.options = options
+        self.facts = facts
+        self.channels = channels
+        # A strategy that keeps a state is run again from the state that it has now.
+        self.fresh_strategy = _copied(strategy)
+        self.lock = threading.RLock()
+        self._closed = ClosedCandles(facts.intervals) if facts.intervals else None
+        self._is_stopped = False
+        self.first: Record | None = None
+        self._run = PaperRun(strategy, facts, options, make_broker=self._make_broker)
+        self._run.broker.now = _time_of(source)
+        self._recorder = None if record is None else source.record(record)
+        self._detach = source.attach(self._take, channels)
+
+    def _make_broker(self, desk: Any) -> SharedBroker:
+        return SharedBroker(desk, self.lock, lambda: self._run.records)
+
+    @property
+    def broker(self) -> Broker:
+        """The broker that the strategy is called with."""
+        return self._run.broker
+
+    @property
+    def outside(self) -> Sequence[OutsideCall]:
+        """The calls of the broker that did not come from the strategy."""
+        broker = self._run.broker
+        return tuple(broker.outside) if isinstance(broker, SharedBroker) else ()
+
+    @property
+    def failed(self) -> Failed | None:
+        """The record at which the strategy raised, and what it raised; None if it has not."""
+        return self._run.failed
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the strategy is still called with new records."""
+        return not self._is_stopped and self._run.ended is None and self.source.state not in _OVER
+
+    @property
+    def records(self) -> int:
+        """The number of records that the strategy was called with."""
+        return self._run.records
+
+    @property
+    def last(self) -> int | None:
+        """Arrival of the newest record that was played, ns UTC."""
+        return self._run.last
+
+    def _take(self, record: Record) -> None:
+        with self.lock:
+            if self._is_stopped or self._run.ended is not None or not self._concerns(record):
+                return
+            records = [record] if self._closed is None else self._closed.only((record,))
+            if self.first is None and records:
+                self.first = records[0]
+            broker = self._run.broker
+            assert isinstance(broker, SharedBroker)
+            broker.is_called = True
+            try:
+                goes_on = self._run.feed(records)
+            finally:
+                broker.is_called = False
+        if not goes_on:
+            self._end()
+
+    def _concerns(self, record: Record) -> bool:
+        return record[2] is None or record[2] in self.facts.channels
+
+    def _end(self) -> None:
+        self._detach()
+        if self._run.failed is not None:
+            raise self._run.failed.error  # the source reports it, and keeps it among its failures
+
+    def result(self) -> Result:
+        """Make the result as far as the run has come; it goes on meanwhile."""
+        with self.lock:
+            return result_of(self._run, "it is still running" if self.is_running else None)
+
+    def stop(self) -> Result:
+        """End the run, and its recording; the stream goes on.
+
+        Returns
+        -------
+        Result
+            Of the whole run.
+        """
+        self._detach()
+        with self.lock:
+            if not self._is_stopped:
+                self._is_stopped = True
+                self._run.finish()
+        if self._recorder is not None and not self._recorder.is_closed:
+            self._recorder.close()
+        return self.result()
+
+    @property
+    def session(self) -> Session | None:
+        """The recording of the run so far; None if it is not recorded."""
+        return None if self._recorder is None else load(self._recorder.path)
+
+    def __enter__(self) -> PaperTrading:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        with self.lock:
+            state = "running" if self.is_running else "over"
+            return (
+                f"{self.options.name} on {self.source.name}: {state}, {self.records:,} records, "
+                f"{len(self._run.ledger.fills)} fills, {self.broker!r}"
+            )
+
+
+def paper(
+    strategy: Strategy,
+    stream: object,
+    *,
+    record: str | os.PathLike[str] | None = None,
+    channels: str | Iterable[str] | None = None,
+    symbols: str | Iterable[str] | None = None,
+    **options: Any,
+) -> PaperTrading:
+    """Trade with paper money on a running stream or a replay.
+
+    The broker is that of ``backtest``, and it goes forward on records alone: nothing is sent to an
+    exchange.
+
+    Parameters
+    ----------
+    strategy
+        ``strategy(record, broker)``, called once per record from now on.
+    stream
+        A stream that is running, or a replay.
+    record
+        A folder below which the stream is recorded meanwhile; the ``session`` of the run is there.
+    channels, symbols
+        Play only these.
+    **options
+        Those of ``backtest``.
+
+    Returns
+    -------
+    PaperTrading
+        With ``broker``, ``result()``, ``stop()`` and ``session``.
+
+    Raises
+    ------
+    InvalidInput
+        If it is no stream, or an option cannot be used.
+    StreamStopped
+        If the stream was stopped.
+    """
+    if not is_live(stream) or not callable(getattr(stream, "attach", None)):
+        raise InvalidInput(
+            f"paper runs on a stream or a replay, not on {shown(stream)}; for recorded data use "
+            "kr.backtest"
+        )
+    source: Any = stream
+    read = RunOptions.of(strategy, **options)
+    asked = None if channels is None else texts(channels, "channels")
+    named = None if symbols is None else texts(symbols, "symbols")
+    facts = _facts_of(source, asked, named, read)
+    return PaperTrading(strategy, source, facts, read, asked, record)
+
+
+def _facts_of(
+    source: _Attachable,
+    channels: Sequence[str] | None,
+    symbols: Sequence[str] | None,
+    options: RunOptions,
+) -> MarketFacts:
+    there = [parse_channel(each) for each in channels or source.channels]
+    played = frozenset(each.name for each in there) - PRIVATE_CHANNELS - {"status"}
+    if not played & _MATCHED:
+        raise InvalidInput(
+            f"{source.name} has no prices to trade at: it needs one of the channels "
+            f"{', '.join(sorted(_MATCHED))}"
+        )
+    instruments = {**source.instruments, **options.instruments}
+    chosen = [each for each in source.symbols if symbols is None or each in symbols]
+    for symbol in (*(symbols or ()), *chosen):
+        if symbol not in chosen:
+            raise InvalidInput(f"{source.name} does not stream {shown(symbol)}")
+        if symbol not in instruments:
+            raise InvalidInput(
+                f"nothing is known about {symbol}, such as its tick and lot size; pass "
+                "instruments=, a list of Instrument"
+            )
+    intervals: dict[str, str] = {}
+    if played & _MATCHED == {"candle"}:
+        names = [each.interval or "1min" for each in there if each.name == "candle"]
+        shortest = min(names, key=lambda each: parse_interval(each).ns or 1 << 62)
+        intervals = dict.fromkeys(chosen, shortest)
+    return MarketFacts(
+        channels=dict.fromkeys(chosen, played),
+        intervals=intervals,
+        instruments={symbol: instruments[symbol] for symbol in chosen},
+        gaps={},
+    )
+
+
+def _time_of(source: object) -> int:
+    """Read a stream's clock, or the place of a replay, ns UTC; 0 if there is none."""
+    clock = getattr(source, "now_ns", None)
+    return int(clock() if callable(clock) else getattr(source, "position_ns", None) or 0)
+
+
+def _copied(strategy: Strategy) -> Strategy:
+    """Copy an object that keeps a state; a plain function is the same one."""
+    try:
+        return copy.deepcopy(strategy)
+    except Exception:  # noqa: BLE001 - what it holds may not be copyable, such as a lock
+        return strategy

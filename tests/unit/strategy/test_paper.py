@@ -1,0 +1,285 @@
+"""Paper trading on streams and replays, and its comparison with the recording."""
+
+import threading
+
+import pytest
+
+import kucoin_research as kr
+from kucoin_research.errors import InvalidInput, StopStrategy, UnknownSymbol
+
+# The simulated exchange runs 100 times as fast as the clock that stamps arrivals.
+SPEED = 100.0
+EVERY = 5_000_000
+QUICK = {"latency": (0.000_2, 0.000_3)}
+
+
+class Maker:
+    """Replaces an order on each side twice a second of the exchange, and closes now and then."""
+
+    def __init__(self):
+        self.next = 0
+
+    def __call__(self, record, broker):
+        if broker.now < self.next:
+            return
+        self.next = broker.now + EVERY
+        broker.cancel_all()
+        best = broker.best()
+        if best.best_bid is None or best.best_ask is None:
+            return
+        broker.buy(1, limit=best.best_bid, post_only=True)
+        broker.sell(1, limit=best.best_ask, post_only=True)
+        if len(broker.sent) % 20 == 0:
+            broker.close()
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    """A minute of the simulated exchange."""
+    with kr.simulate(seed=11, speed=SPEED) as x:
+        run = kr.record(
+            "XBTUSDTM",
+            ["ticker", "trade", "mark_price"],
+            root=tmp_path_factory.mktemp("sessions"),
+            seconds=60,
+            venue=x.venue,
+            progress=False,
+        )
+        with run:
+            pass
+        return run.session()
+
+
+def test_paper_on_a_replay_is_the_backtest(session):
+    wanted = kr.backtest(Maker(), session, progress=False, **QUICK)
+    with kr.replay(session, speed=None, paused=True) as replay:
+        run = kr.paper(Maker(), replay, **QUICK)
+        replay.resume()
+        replay.wait_until_done(60)
+        result = run.stop()
+
+    assert wanted.fills.height > 5
+    assert result.fingerprint == wanted.fingerprint
+    assert result.orders.equals(wanted.orders)
+    assert result.equity.equals(wanted.equity)
+    assert result.complete
+
+
+def test_a_step_of_the_replay_is_a_step_of_the_strategy(session):
+    seen = []
+    with kr.replay(session, paused=True) as replay:
+        run = kr.paper(lambda record, _: seen.append(record), replay)
+        replay.step(3)
+        assert len(seen) == 3
+        replay.step()
+        assert len(seen) == run.records == 4
+
+
+def test_a_run_on_a_stream_is_the_same_on_its_recording(tmp_path):
+    with (
+        kr.simulate(seed=3, speed=SPEED) as x,
+        kr.stream("XBTUSDTM", ["level2", "trade", "mark_price"], venue=x.venue) as stream,
+    ):
+        run = kr.paper(Maker(), stream, record=tmp_path, **QUICK)
+        stream.wait("trade", rows=30, timeout=60)
+        sent = run.broker.buy(3, tag="by hand")
+        stream.wait("trade", rows=60, timeout=60)
+        result = run.stop()
+        report = kr.parity(run)
+
+    assert result.fills.height > 3
+    assert "by hand" in result.fills["tag"].to_list()
+    assert sent.filled == 3
+    assert report.ok, str(report)
+    assert report.hash == result.fingerprint == report.again.fingerprint
+    assert report.again.orders.equals(result.orders)
+
+
+def test_a_difference_is_shown_with_both_sides(session):
+    class Once:
+        """Buys at the tenth record; another size in each run."""
+
+        sizes = iter((2, 5))
+
+        def __init__(self):
+            self.records = 0
+
+        def __call__(self, record, broker):
+            self.records += 1
+            if self.records == 10:
+                broker.buy(next(Once.sizes))
+
+    with kr.replay(session, speed=None, paused=True) as replay:
+        run = kr.paper(Once(), replay)
+        replay.resume()
+        replay.wait_until_done(60)
+        run.stop()
+        report = kr.parity(run, session)
+
+    assert not report.ok
+    assert report.first.table == "orders"
+    assert "size 2.0 on paper, 5.0 again" in str(report)
+    assert report.to_frame()["run"].to_list() == ["paper", "again"]
+
+
+def test_the_result_can_be_read_while_it_runs(session):
+    with kr.replay(session, paused=True) as replay:
+        run = kr.paper(Maker(), replay)
+        replay.step(50)
+        result = run.result()
+
+        assert run.is_running
+        assert result.ended == "it is still running"
+        assert result.stats["records"] == 50
+        replay.step(10)
+        assert run.result().stats["records"] == 60
+
+
+def test_a_strategy_that_raises_is_detached_and_keeps_its_result(session):
+    def broken(record, broker):
+        broker.buy(1)
+        raise ZeroDivisionError("a mistake of mine")
+
+    with kr.replay(session, paused=True) as replay:
+        run = kr.paper(broken, replay)
+        replay.step(2)
+
+        assert not run.is_running
+        assert run.records == 1
+        assert isinstance(run.failed.error, ZeroDivisionError)
+        assert "ZeroDivisionError: a mistake of mine" in run.result().ended
+        assert [str(each.error) for each in replay.failures] == ["a mistake of mine"]
+        assert run.stop().orders.height == 1
+
+
+def test_a_strategy_may_stop_itself(session):
+    def enough(record, broker):
+        raise StopStrategy("enough")
+
+    with kr.replay(session, paused=True) as replay:
+        run = kr.paper(enough, replay)
+        replay.step(2)
+
+        assert not run.is_running
+        assert replay.failures == ()
+        assert run.stop().ended == "the strategy stopped it: enough"
+
+
+def test_the_broker_may_be_used_from_other_threads(session):
+    errors = []
+    with kr.replay(session, speed=None, paused=True) as replay:
+        run = kr.paper(Maker(), replay)
+        is_over = threading.Event()
+
+        def look():
+            while not is_over.is_set():
+                try:
+                    _ = run.broker.equity, run.broker.position(), run.broker.orders(), run.result()
+                except Exception as error:  # noqa: BLE001 - whatever it is, the test shows it
+                    errors.append(error)
+                    return
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        replay.resume()
+        replay.wait_until_done(60)
+        is_over.set()
+        thread.join(30)
+
+    assert errors == []
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        ({"latncy": 1}, "paper has no option 'latncy'; did you mean 'latency'?"),
+        ({"channels": ["mark_price"]}, "no prices to trade at"),
+        ({"symbols": ["ETHUSDTM"]}, "does not stream 'ETHUSDTM'"),
+        ({"queue": "first"}, "queue must be one of"),
+        ({"cash": 0}, "cash is 0"),
+    ],
+)
+def test_wrong_options_are_refused(session, wrong, sentence):
+    with kr.replay(session, paused=True) as replay, pytest.raises(InvalidInput, match=sentence):
+        kr.paper(Maker(), replay, **wrong)
+
+
+def test_paper_needs_something_that_runs(session):
+    with pytest.raises(InvalidInput, match=r"use kr\.backtest"):
+        kr.paper(Maker(), session)
+
+
+def test_parity_needs_a_run_that_is_over_and_recorded(session):
+    with kr.replay(session, paused=True) as replay:
+        run = kr.paper(Maker(), replay)
+        with pytest.raises(InvalidInput, match="call its stop"):
+            kr.parity(run, session)
+        run.stop()
+        with pytest.raises(InvalidInput, match="was not recorded"):
+            kr.parity(run)
+    with pytest.raises(InvalidInput, match=r"kr\.paper returned"):
+        kr.parity(session)
+
+
+def test_a_wrong_symbol_names_those_that_are_played(session):
+    with kr.replay(session, paused=True) as replay:
+        run = kr.paper(Maker(), replay)
+        with pytest.raises(UnknownSymbol, match="there is XBTUSDTM"):
+            run.broker.buy(1, "BTCUSDTM")
+
+
+def test_an_order_sent_before_the_first_quotes_waits_for_them(session):
+    with kr.replay(session, speed=None, paused=True) as replay:
+        run = kr.paper(lambda record, broker: None, replay, latency=0)
+        order = run.broker.buy(1)
+        assert order.submitted == replay.position_ns
+        replay.resume()
+        replay.wait_until_done(60)
+        run.stop()
+
+    assert order.status == "filled"
+    assert kr.parity(run, session).ok
+
+
+def test_candles_of_an_accelerated_exchange_are_traded(tmp_path):
+    # Its candles open by its own clock, and orders are sent by the clock of arrivals.
+    class Second:
+        def __init__(self):
+            self.seen = []
+
+        def __call__(self, candle, broker):
+            self.seen.append(candle)
+            if len(self.seen) == 2:
+                broker.buy(2)
+
+    strategy = Second()
+    with (
+        kr.simulate(seed=3, speed=600.0) as x,
+        kr.stream("XBTUSDTM", "candle", venue=x.venue) as stream,
+    ):
+        run = kr.paper(strategy, stream, record=tmp_path, latency=0)
+        while not run.broker.fills:
+            stream.wait("candle", rows=stream.total("candle") + 1, timeout=60)
+        fill = run.broker.fills[0]
+        run.stop()
+        report = kr.parity(run)
+
+    seen = strategy.seen
+    assert fill.price == seen[2].open
+    assert seen[1].local_timestamp <= fill.timestamp <= seen[2].local_timestamp
+    assert report.ok, str(report)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "sentence"),
+    [
+        (Maker, r"Maker is a class; pass one: Maker\(\)"),
+        (lambda record: None, r"write it as strategy\(record, broker\)"),
+        (5, "a function of a record and a broker, not 5"),
+    ],
+)
+def test_a_strategy_takes_a_record_and_a_broker(session, wrong, sentence):
+    with pytest.raises(InvalidInput, match=sentence):
+        kr.backtest(wrong, session)
+    with kr.replay(session, paused=True) as replay, pytest.raises(InvalidInput, match=sentence):
+        kr.paper(wrong, replay)
