@@ -164,7 +164,10 @@ class RebuiltBook:
 
     def doubt(self) -> None:
         """Refuse copies until a snapshot comes, or the next change shows that none is missing."""
-        self._is_doubtful = self._is_doubtful or self._is_ready
+        was_loading = self._is_loading
+        if was_loading:
+            self._loaded()
+        self._is_doubtful = self._is_doubtful or self._is_ready or was_loading
         self._is_ready = False
 
     def take_status(self, status: Status) -> None:
@@ -176,6 +179,8 @@ class RebuiltBook:
             if status.last_sequence is not None:
                 self._sequence = status.last_sequence  # fillers advance it, and have no rows
         elif status.event == "resync" or (status.event == "gap" and self._lacks(status)):
+            if self._is_loading:
+                self._loaded()  # the snapshot is whole, and a change behind it is missing
             self._is_ready = self._is_doubtful = False
 
     def _lacks(self, gap: Status) -> bool:

@@ -77,6 +77,26 @@ def test_a_gap_ends_the_book_unless_a_later_snapshot_has_its_changes():
         book.copy()
 
 
+def test_a_gap_between_a_snapshot_and_the_first_change_ends_the_book():
+    book = RebuiltBook(SYMBOL)
+    book.take(row(5, "buy", 99.0, 1.0, is_snapshot=True))
+    book.take_status(event("gap", first=6, last=7))
+
+    book.take(row(8, "buy", 98.0, 3.0))
+
+    assert not book.is_ready
+
+
+def test_a_book_in_doubt_behind_its_snapshot_needs_the_very_next_change():
+    books = [RebuiltBook(SYMBOL) for _ in range(2)]
+    for book, following in zip(books, (6, 7), strict=True):
+        book.take(row(5, "buy", 99.0, 1.0, is_snapshot=True))
+        book.doubt()
+        book.take(row(following, "buy", 98.0, 3.0))
+
+    assert [each.is_ready for each in books] == [True, False]
+
+
 def test_a_stream_that_reports_its_book_ready_has_the_sequence_of_fillers_too():
     book = in_step()
 
