@@ -108,8 +108,8 @@ def _matching(market: PaperMarket) -> tuple[str, str, str]:
         detail = "market orders are filled by the next prints, limits by prints beyond them"
         return "matching", f"{market.symbol} by trades", detail
     detail = (
-        "market orders are filled at the next open, limits if a candle trades beyond them; of two "
-        "possible orders of events the worse one counts"
+        "market orders are filled at the next open, limits if a candle trades beyond them, known "
+        "at its close; of two possible orders of events the worse one counts"
     )
     return "matching", f"{market.symbol} by candles of {market.interval}", detail
 

@@ -173,6 +173,12 @@ def _refuse_disorder(own: pl.DataFrame, channel: Channel, symbol: str) -> None:
             raise InvalidInput(
                 f"{symbol} has candles of {', '.join(intervals)}, and a signal is for one interval"
             )
+    if channel.name == "candle" and (repeated := own[time].is_duplicated()).any():
+        row = int(repeated.arg_true()[0])
+        raise InvalidInput(
+            f"{symbol} has several rows of the candle of {own[time][row]}, and a signal is for its "
+            "close; keep the last one of each"
+        )
 
 
 def _in_order(times: list[Ints]) -> tuple[Ints, list[Ints]]:

@@ -281,6 +281,10 @@ def _prepared(channel: Channel, frame: object) -> pl.DataFrame:
     if rows["local_timestamp"].null_count():
         raise InvalidInput(f"the frame of {str(channel)!r} has rows without a local_timestamp")
     _refuse_wrong_values(channel, rows)
+    if channel.name == "candle":
+        _refuse_impossible(channel, rows)
+        # The pushes of a recorded candle are its states; the last one is the candle.
+        rows = rows.unique(["symbol", "interval", "timestamp"], keep="last", maintain_order=True)
     return rows.sort("local_timestamp", maintain_order=True)
 
 
@@ -298,6 +302,18 @@ def _refuse_wrong_values(channel: Channel, rows: pl.DataFrame) -> None:
                 f"the frame of {str(channel)!r}: {name} is {rows[name][row]} in row {row:,}; "
                 "leave a missing value null"
             )
+
+
+def _refuse_impossible(channel: Channel, rows: pl.DataFrame) -> None:
+    inside = [pl.col(name).is_between("low", "high") for name in ("open", "close")]
+    is_wrong = (pl.col("low") <= 0) | ~pl.all_horizontal(inside)
+    wrong = rows.select(is_wrong.arg_true()).to_series()
+    if len(wrong):
+        row = rows.row(int(wrong[0]), named=True)
+        raise InvalidInput(
+            f"the frame of {str(channel)!r}: no candle has open {row['open']}, high {row['high']}, "
+            f"low {row['low']} and close {row['close']}, as in row {wrong[0]:,}"
+        )
 
 
 def _closed(channel: Channel, frame: pl.DataFrame) -> pl.DataFrame:

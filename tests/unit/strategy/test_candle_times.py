@@ -142,3 +142,37 @@ def test_an_order_is_asked_to_be_cancelled_once():
         broker.cancel(order)
 
     assert asked == [order]
+
+
+def test_the_last_state_of_a_candle_counts():
+    # As in the frame of a recording, which holds each push.
+    whole = candles(4)["candle:1hour"]
+    pushes = pl.concat([whole.with_columns(close=pl.col("open"), high=pl.col("open")), whole])
+    seen = []
+
+    kr.backtest(
+        lambda candle, broker: seen.append(candle.high),
+        {"candle:1hour": pushes},
+        instruments=LINEAR,
+        progress=False,
+    )
+
+    assert seen == whole["high"].to_list()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"open": pl.col("high") + 1}, {"low": pl.lit(0.0)}, {"close": pl.col("low") - 1}],
+    ids=["open above high", "no price", "close below low"],
+)
+def test_a_candle_that_cannot_be_is_refused(wrong):
+    with pytest.raises(kr.InvalidInput, match="no candle has open"):
+        kr.backtest(lambda candle, broker: None, candles(3, **wrong), instruments=LINEAR)
+
+
+def test_a_signal_needs_one_row_for_each_candle():
+    frame = candles(3)["candle:1hour"].with_columns(interval=pl.lit("1hour"))
+    twice = pl.concat([frame, frame]).sort("timestamp")
+
+    with pytest.raises(kr.InvalidInput, match="several rows of the candle"):
+        kr.backtest_signals(twice, pl.lit(1), instruments=LINEAR)

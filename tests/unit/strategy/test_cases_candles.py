@@ -83,7 +83,7 @@ CANDLES = [
     ),
     Case(
         name="no more is filled than was traded",
-        records=[FIRST, candle(1, 100.0, 101.0, 99.0, 100.0, volume=7.0), QUIET],
+        records=[FIRST, candle(1, 100.0, 101.0, 99.0, 100.0, volume=7.0)],
         orders={60: lambda broker: [broker.buy(5), broker.sell(4)]},
         fills=[(1, 5, 100.0), (2, 2, 100.0)],
         status=["filled", "cancelled"],
