@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import polars as pl
 
@@ -86,14 +86,6 @@ class _Trip:
     pnl: int = 0
     fees: int = 0
     funding: int = 0
-
-
-class _Ended(NamedTuple):
-    """A round trip that is over."""
-
-    contract: Contract
-    trip: _Trip
-    exited: int
 
 
 class Ledger:

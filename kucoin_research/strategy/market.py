@@ -25,10 +25,13 @@ from kucoin_research.strategy.fixed_point import fixed
 from kucoin_research.strategy.quotes import BookQuotes, DepthQuotes, ListQuotes, Quotes, TopQuotes
 from kucoin_research.strategy.working_orders import WorkingOrder
 
-__all__ = ["HISTORY", "MarketKind", "PaperMarket", "Span"]
+__all__ = ["HISTORY", "MATCHED", "MarketKind", "PaperMarket", "Span"]
 
 #: How many records of a channel ``broker.last`` can return.
 HISTORY = 10_000
+
+#: The channels that orders are matched against.
+MATCHED = frozenset({"ticker", "bbo", "trade", "candle", "level2", "depth5", "depth50"})
 
 #: A candle of one month arrives within this time behind its opening.
 _SAME_CLOCK = 60 * 86_400 * 10**9

@@ -19,6 +19,7 @@ from kucoin_research.sessions.loading import load
 from kucoin_research.sessions.session import Session
 from kucoin_research.strategy.backtest import result_of
 from kucoin_research.strategy.broker import Broker
+from kucoin_research.strategy.market import MATCHED
 from kucoin_research.strategy.options import RunOptions, Strategy
 from kucoin_research.strategy.result import Result
 from kucoin_research.strategy.run import Failed, PaperRun
@@ -27,7 +28,6 @@ from kucoin_research.strategy.tape import ClosedCandles, MarketFacts
 
 __all__ = ["PaperTrading", "paper"]
 
-_MATCHED = frozenset({"ticker", "bbo", "trade", "candle", "level2", "depth5", "depth50"})
 _OVER = ("stopped", "failed", "ended")
 
 
@@ -254,10 +254,10 @@ def _facts_of(
 ) -> MarketFacts:
     there = [parse_channel(each) for each in channels or source.channels]
     played = frozenset(each.name for each in there) - PRIVATE_CHANNELS - {"status"}
-    if not played & _MATCHED:
+    if not played & MATCHED:
         raise InvalidInput(
             f"{source.name} has no prices to trade at: it needs one of the channels "
-            f"{', '.join(sorted(_MATCHED))}"
+            f"{', '.join(sorted(MATCHED))}"
         )
     instruments = {**source.instruments, **options.instruments}
     chosen = [each for each in source.symbols if symbols is None or each in symbols]
@@ -270,7 +270,7 @@ def _facts_of(
                 "instruments=, a list of Instrument"
             )
     intervals: dict[str, str] = {}
-    if played & _MATCHED == {"candle"}:
+    if played & MATCHED == {"candle"}:
         names = [each.interval or "1min" for each in there if each.name == "candle"]
         shortest = min(names, key=lambda each: parse_interval(each).ns or 1 << 62)
         intervals = dict.fromkeys(chosen, shortest)

@@ -27,13 +27,11 @@ from kucoin_research.sessions.session import Session
 from kucoin_research.sessions.session_report import reported_gaps
 from kucoin_research.sessions.table import Table
 from kucoin_research.sessions.timeline import Timeline
-from kucoin_research.strategy.market import Span
+from kucoin_research.strategy.market import MATCHED, Span
 
 __all__ = ["ClosedCandles", "MarketFacts", "Tape", "open_tape"]
 
 _GAP_EVENTS = ("gap", "filled", "not_filled")
-#: The channels that orders are matched against.
-_MATCHED = frozenset({"ticker", "bbo", "trade", "candle", "level2", "depth5", "depth50"})
 _TIME = pl.Datetime("ns", "UTC")
 #: ns UTC; whole numbers below are seconds or ms since 1970.
 _EARLIEST = 10**17
@@ -163,7 +161,7 @@ def open_tape(
     intervals = {
         symbol: _shortest(session, wanted, symbol)
         for symbol, there in played.items()
-        if there & _MATCHED == {"candle"}
+        if there & MATCHED == {"candle"}
     }
     gaps = _gaps(session, played)
     return Tape(
@@ -349,11 +347,11 @@ def _played(
                 + (f" ({hint})" if hint else "")
             )
     chosen = [each for each in order if symbols is None or each in symbols]
-    played = {each: frozenset(found[each]) for each in chosen if found[each] & _MATCHED}
+    played = {each: frozenset(found[each]) for each in chosen if found[each] & MATCHED}
     if not played:
         raise InvalidInput(
             "the data has no prices to trade at: it needs one of the channels "
-            f"{', '.join(sorted(_MATCHED))}"
+            f"{', '.join(sorted(MATCHED))}"
         )
     return played
 
@@ -386,11 +384,11 @@ def _gaps(session: Session, played: Mapping[str, frozenset[str]]) -> dict[str, l
         name = None if channel is None else parse_channel(channel).name
         missing = [each for each in reported_gaps(channel, statuses) if each.filled_by is None]
         for symbol, there in played.items():
-            if its_symbol in (None, symbol) and (name is None or name in there & _MATCHED):
+            if its_symbol in (None, symbol) and (name is None or name in there & MATCHED):
                 spans[symbol] += [(gap.began, gap.ended) for gap in missing]
     for loss in session.losses:
         for symbol, there in played.items():
-            if any(loss.concerns(name, symbol) for name in there & _MATCHED):
+            if any(loss.concerns(name, symbol) for name in there & MATCHED):
                 spans[symbol].append((loss.began, loss.ended))
     return {symbol: _merged(found) for symbol, found in spans.items()}
 
