@@ -8,12 +8,10 @@ PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11; do \
 	"$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$each"; break; }; done)
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# Other people's KuCoin clients live here, apart from ours; tests/interop runs them.
+# Other people's software lives here, apart from ours: their KuCoin clients, which tests/interop runs,
+# and their engines for back-tests, which tests/peers runs.
 INTEROP := .venv-interop
-INTEROP_READY := $(INTEROP)/.ready
-
-INTEROP_EXTRA = $(PYTHON) -c 'import tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-	print(*project["optional-dependencies"]["interop"], sep="\n")'
+PEERS := .venv-peers
 
 # Suites of tests, each with pytest's arguments, for scripts/suites.py. Those of browsers and other
 # clients mostly wait, so they run beside those that compute.
@@ -21,9 +19,10 @@ UNIT_TESTS := unit = --numprocesses 2 --dist worksteal tests/unit
 HEALING_TESTS := healing = tests/healing
 BROWSER_TESTS := browser = tests/browser
 INTEROP_TESTS := interop = tests/interop
+PEER_TESTS := peers = tests/peers
 NOTEBOOK_TESTS := notebooks = -p nbval --nbval --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
 
-.PHONY: help setup interop demo test test-all test-lowest soak check format lab bench notebooks pictures build lock clean
+.PHONY: help setup interop peers demo test test-all test-lowest soak check format lab bench notebooks pictures build lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -42,17 +41,23 @@ $(READY): pyproject.toml constraints.txt
 	fi
 	@touch $@
 
-interop: $(INTEROP_READY)  ## build .venv-interop: other people's KuCoin clients, for tests/interop
+interop: $(INTEROP)/.ready  ## build .venv-interop: other people's KuCoin clients, for tests/interop
 
-$(INTEROP_READY): pyproject.toml constraints-interop.txt
+peers: $(PEERS)/.ready  ## build .venv-peers: other people's engines for back-tests, for tests/peers
+
+# Each holds the extra of its name, in the versions of constraints-<name>.txt.
+EXTRA = $(PYTHON) -c 'import sys, tomllib; project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
+	print(*project["optional-dependencies"][sys.argv[1]], sep="\n")'
+
+.venv-%/.ready: pyproject.toml constraints-%.txt
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python"; exit 1; }
-	@rm -f $@; mkdir -p $(INTEROP); $(INTEROP_EXTRA) > $(INTEROP)/requirements.txt
+	@rm -f $@; mkdir -p $(@D); $(EXTRA) $* > $(@D)/requirements.txt
 	@if command -v uv >/dev/null; then \
-		uv venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(INTEROP) && \
-		uv pip install --quiet --python $(INTEROP)/bin/python --constraint constraints-interop.txt --requirement $(INTEROP)/requirements.txt; \
+		uv venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" $(@D) && \
+		uv pip install --quiet --python $(@D)/bin/python --constraint constraints-$*.txt --requirement $(@D)/requirements.txt; \
 	else \
-		$(PYTHON) -m venv $(INTEROP) && \
-		$(INTEROP)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-interop.txt --requirement $(INTEROP)/requirements.txt; \
+		$(PYTHON) -m venv $(@D) && \
+		$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-$*.txt --requirement $(@D)/requirements.txt; \
 	fi
 	@touch $@
 
@@ -60,9 +65,9 @@ demo: $(READY)  ## stream from the simulated exchange and show the frames
 	$(BIN)/kucoin-research demo
 
 test: $(READY)  ## run everything that CI runs, to the end even where a suite fails
-	-@$(MAKE) --no-print-directory interop  # where it cannot be built, tests/interop fails (CI) or says so
+	-@$(MAKE) --no-print-directory --keep-going interop peers  # where one cannot be built, its tests fail (CI) or say so
 	-@scripts/chromium.sh $(BIN)/python  # the same goes for tests/browser
-	$(BIN)/python scripts/suites.py "$(UNIT_TESTS)" "$(BROWSER_TESTS) ; $(NOTEBOOK_TESTS)" "$(INTEROP_TESTS) ; $(HEALING_TESTS)"
+	$(BIN)/python scripts/suites.py "$(UNIT_TESTS)" "$(BROWSER_TESTS) ; $(NOTEBOOK_TESTS)" "$(INTEROP_TESTS) ; $(PEER_TESTS) ; $(HEALING_TESTS)"
 
 check: $(READY)  ## ruff, ruff format, mypy --strict
 	$(BIN)/ruff check .
@@ -104,8 +109,8 @@ test-all:  ## run the tests on every supported Python that is found
 test-lowest:  ## run the tests with the oldest dependencies that pyproject.toml allows (needs uv)
 	uv venv --quiet --allow-existing --python "$$($(PYTHON) -c 'import sys; print(sys.executable)')" .venv-lowest
 	uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[test]'
-	-@$(MAKE) --no-print-directory interop
-	.venv-lowest/bin/python scripts/suites.py "$(UNIT_TESTS) ; $(HEALING_TESTS) ; $(INTEROP_TESTS)"
+	-@$(MAKE) --no-print-directory --keep-going interop peers
+	.venv-lowest/bin/python scripts/suites.py "$(UNIT_TESTS) ; $(HEALING_TESTS) ; $(INTEROP_TESTS) ; $(PEER_TESTS)"
 
 soak: $(READY)  ## the long tests: 300 schedules of faults, 200 kills, 30 roll-overs, every book, 10,000 damages, 10,000 strange folders: four hours
 	$(BIN)/python -m pytest -m soak
@@ -114,9 +119,11 @@ soak: $(READY)  ## the long tests: 300 schedules of faults, 200 kills, 30 roll-o
 	SOAK=1 $(BIN)/python -m pytest --timeout 1800 tests/unit/sessions/test_strange_folders.py
 	SOAK=1 $(BIN)/python -m pytest --timeout 1800 tests/unit/sessions/test_session.py -k cut_anywhere
 
-lock:  ## write both constraints files anew from pyproject.toml (needs uv)
+lock:  ## write the constraints files anew from pyproject.toml (needs uv)
 	uv pip compile --quiet --universal --upgrade --extra lab --extra test --extra dev --no-header --no-annotate pyproject.toml --output-file constraints.txt
-	$(INTEROP_EXTRA) | uv pip compile --quiet --universal --upgrade --python-version 3.11 --no-header --no-annotate - --output-file constraints-interop.txt
+	for extra in interop peers; do \
+		$(EXTRA) $$extra | uv pip compile --quiet --universal --upgrade --python-version 3.11 --no-header --no-annotate - --output-file constraints-$$extra.txt || exit 1; \
+	done
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) .venv-* build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -54,7 +54,7 @@ def test_environment_yml_agrees_with_pyproject():
 
 
 def test_every_dependency_has_a_lower_and_an_upper_bound():
-    for name, bounds in declared("lab", "test", "interop").items():
+    for name, bounds in declared("lab", "test", "interop", "peers").items():
         assert ">=" in bounds, name
         assert "<" in bounds.replace(">=", ""), name
 
@@ -68,10 +68,11 @@ def test_constraints_hold_every_dependency():
     assert set(declared("lab", "test", "dev")) <= pinned("constraints.txt")
 
 
-def test_clients_of_others_are_pinned_apart_from_our_own_dependencies():
-    theirs = set(declared("interop")) - set(declared())
+@pytest.mark.parametrize("extra", ["interop", "peers"])
+def test_software_of_others_is_pinned_apart_from_our_own_dependencies(extra):
+    theirs = set(declared(extra)) - set(declared())
 
-    assert theirs <= pinned("constraints-interop.txt")
+    assert theirs <= pinned(f"constraints-{extra}.txt")
     assert not theirs & pinned("constraints.txt")
 
 
