@@ -33,11 +33,20 @@ class AttachedSink:
         The function.
     wants
         The test for the records it is called with; None: all of them.
+    on_rewind
+        Called with the time (ns) that is sought when the replay begins again from its first row.
+        A sink that has this is also called with the rows that a seek passes over.
     """
 
-    def __init__(self, call: Sink, wants: Callable[[Record], bool] | None) -> None:
+    def __init__(
+        self,
+        call: Sink,
+        wants: Callable[[Record], bool] | None,
+        on_rewind: Callable[[int], object] | None = None,
+    ) -> None:
         self.call = call
         self.wants = wants
+        self.on_rewind = on_rewind
         self.is_on = True
         self.name = name_of_function(call)
 
@@ -97,6 +106,18 @@ class AttachedFunctions:
         sink.is_on = False
         with self._lock:
             self.sinks = tuple(each for each in self.sinks if each is not sink)
+
+    @property
+    def following(self) -> tuple[AttachedSink, ...]:
+        """Those that are also called with the rows that a seek passes over."""
+        return tuple(each for each in self.sinks if each.on_rewind is not None)
+
+    def rewind(self, to_ns: int) -> None:
+        """Tell those that follow seeks that the replay begins again from its first row."""
+        with self._calling:
+            for sink in self.sinks:
+                if sink.on_rewind is not None:
+                    sink.on_rewind(to_ns)
 
     def add_batches(self, take: Take) -> Callable[[], None]:
         """Call a function with each batch from now on; returns the function that removes it."""

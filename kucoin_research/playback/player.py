@@ -442,11 +442,13 @@ class Player:
         state, cursor, last_ns = self.replay_state, self._cursor, self._last_ns
         if self._is_torn or (last_ns is not None and seek.to_ns <= last_ns):
             state, cursor, last_ns = self._new_state(), Cursor(self._timeline), None
+            self.functions.rewind(seek.to_ns)
         while (next_ns := cursor.peek()) is not None and next_ns < seek.to_ns:
             if self.stopping.is_set() or self._orders.seek is not seek:
                 break  # the rows read so far stay, if they go on from those given
             rows = cursor.take(seek.to_ns - 1, BATCH_ROWS)
             state.take(rows)
+            self._pass_over(rows)
             last_ns = local_timestamp_of(rows[-1])
         with self._changed:
             # All at once, so that no reader sees the new rows with the old position.
@@ -458,6 +460,15 @@ class Player:
             elif last_ns is not None:
                 self._playhead.stop_at(last_ns)
             self._changed.notify_all()
+
+    def _pass_over(self, rows: list[Record]) -> None:
+        """Call the functions that follow seeks with rows that a seek passes over."""
+        while rows and (sinks := self.functions.following):
+            turn = Turn(rows, is_own=False)
+            for sink, error in self.functions.call(sinks, turn.begin()):
+                self.functions.remove(sink)
+                self._take_failure(sink.name, error, rows[: turn.given])
+            rows = rows[turn.given :]
 
     # -- the end ---------------------------------------------------------------------------------
 

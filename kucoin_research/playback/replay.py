@@ -452,9 +452,9 @@ class Replay(TradeBars):
         """Go to a time; the next row given is the first that arrived then or later.
 
         Frames, books and counts are afterwards as if it had been played up to there. Attached
-        functions are not called with the rows in between. These rows are read at full speed, which
-        takes its time: from the position on or, to go back, from the beginning. A paused replay
-        stays paused.
+        functions are not called with the rows in between, unless they follow seeks (``attach``).
+        These rows are read at full speed, which takes its time: from the position on or, to go
+        back, from the beginning. A paused replay stays paused.
 
         Parameters
         ----------
@@ -491,7 +491,13 @@ class Replay(TradeBars):
 
     # -- sinks -----------------------------------------------------------------------------------
 
-    def attach(self, sink: Sink, channel: str | Iterable[str] | None = None) -> Callable[[], None]:
+    def attach(
+        self,
+        sink: Sink,
+        channel: str | Iterable[str] | None = None,
+        *,
+        on_rewind: Callable[[int], object] | None = None,
+    ) -> Callable[[], None]:
         """Call ``sink(record)`` once for each record from now on, in order, on the replay's thread.
 
         Parameters
@@ -503,6 +509,10 @@ class Replay(TradeBars):
             so. Returning a coroutine or a generator counts as raising, because nobody runs it.
         channel
             Which channels; all of them, ``status`` included, when left out.
+        on_rewind
+            Makes the sink follow ``seek``: it is called with the rows in between, too. A seek back
+            begins again at the first row, after it has called ``on_rewind(to_ns)`` with the time
+            that is sought. It runs on the replay's thread and must not raise.
 
         Returns
         -------
@@ -521,7 +531,8 @@ class Replay(TradeBars):
         arguments.plain_function(sink, "attach", "record")
         self._player.refuse_if_stopped()
         chosen = self._store.chosen(channel)
-        return self._player.attach(AttachedSink(sink, None if channel is None else wanting(chosen)))
+        wants = None if channel is None else wanting(chosen)
+        return self._player.attach(AttachedSink(sink, wants, on_rewind))
 
     def attach_batches(self, take: Take) -> Callable[[], None]:
         """Call ``take(rows)`` with each batch of rows as it is stored, all channels in order.

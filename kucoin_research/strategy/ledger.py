@@ -6,7 +6,7 @@ profit is net of fees and funding, as KuCoin shows that of a closed position.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,9 +92,18 @@ class Ledger:
     """Collects what happened. Not thread-safe.
 
     The amounts of each symbol are in its settlement currency.
+
+    Attributes
+    ----------
+    on_fill
+        Called with each execution.
+    on_note
+        Called with time, symbol, text and position of each remark.
     """
 
     def __init__(self) -> None:
+        self.on_fill: Callable[[Fill], object] | None = None
+        self.on_note: Callable[[int, str | None, str, float], object] | None = None
         self.fills: list[Fill] = []
         self.slippage: dict[str, int] = {}  # against the mid when the order was sent, by currency
         self.traded: dict[str, int] = {}  # the value of all fills, by currency
@@ -143,6 +152,8 @@ class Ledger:
 
     def _note(self, fill: Fill, holding: Holding) -> None:
         self.fills.append(fill)
+        if self.on_fill is not None:
+            self.on_fill(fill)
         entry = holding.entry_price
         self._positions.append(
             (
@@ -221,6 +232,8 @@ class Ledger:
     ) -> None:
         """Keep a remark with its time, position and equity."""
         self._notes.append((when, symbol, text, position, equity))
+        if self.on_note is not None:
+            self.on_note(when, symbol, text, position)
 
     def sample(
         self, when: int, equity: float, cash: float, unrealised: float, exposure: float
@@ -231,6 +244,11 @@ class Ledger:
             self._equity[-1] = row
         else:
             self._equity.append(row)
+
+    @property
+    def newest_sample(self) -> tuple[int, float] | None:
+        """Time and equity of the newest sample; a later one of that time replaces it."""
+        return self._equity[-1][:2] if self._equity else None
 
     def price(self, when: int, symbol: str, price: float) -> None:
         """Keep a price for the chart."""

@@ -13,12 +13,13 @@ from kucoin_research.foundation.arguments import texts
 from kucoin_research.model.channels import parse_channel
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.intervals import parse_interval
-from kucoin_research.model.records import PRIVATE_CHANNELS, Record
-from kucoin_research.model.source import LiveSource, is_live
+from kucoin_research.model.records import PRIVATE_CHANNELS, Record, local_timestamp_of
+from kucoin_research.model.source import LiveSource, is_live, is_replay
 from kucoin_research.sessions.loading import load
 from kucoin_research.sessions.session import Session
 from kucoin_research.strategy.backtest import result_of
-from kucoin_research.strategy.broker import Broker
+from kucoin_research.strategy.broker import Broker, Desk
+from kucoin_research.strategy.journal import Journal
 from kucoin_research.strategy.market import MATCHED
 from kucoin_research.strategy.options import RunOptions, Strategy
 from kucoin_research.strategy.result import Result
@@ -29,6 +30,10 @@ from kucoin_research.strategy.tape import ClosedCandles, MarketFacts
 __all__ = ["PaperTrading", "paper"]
 
 _OVER = ("stopped", "failed", "ended")
+
+
+#: Called with a run whenever it has a new fill or note, on the source's thread.
+Watch = Callable[["PaperTrading"], object]
 
 
 class _Recorder(Protocol):
@@ -45,7 +50,10 @@ class _Attachable(LiveSource, Protocol):
     @property
     def instruments(self) -> dict[str, Instrument]: ...
     def attach(
-        self, sink: Callable[[Record], object], channel: str | Iterable[str] | None = None
+        self,
+        sink: Callable[[Record], object],
+        channel: str | Iterable[str] | None = None,
+        **how: Any,
     ) -> Callable[[], None]: ...
     def record(self, root: str | os.PathLike[str] = ..., **options: Any) -> _Recorder: ...
 
@@ -54,6 +62,10 @@ class PaperTrading:
     """A strategy that trades with paper money on a stream or a replay; ``paper`` starts one.
 
     It ends with the stream, or when stopped. Every method may be called from any thread.
+
+    It follows a replay that is wound: forward, it plays the records in between; back, it plays
+    again from its first record, or from the new place if that is earlier. A strategy with a state
+    then begins with the one that it had at first, and orders sent from a cell are forgotten.
 
     Attributes
     ----------
@@ -67,6 +79,12 @@ class PaperTrading:
         The first record that was played; None before there is one.
     lock
         Held while records are played.
+    journal
+        Fills and notes with their moments; another one after each ``restarts``.
+    restarts
+        How often it began again, since its replay was wound back.
+    on_moment
+        Called with this run when there are new fills or notes, on the source's thread.
     """
 
     def __init__(
@@ -87,19 +105,54 @@ class PaperTrading:
         self.lock = threading.RLock()
         self._closed = ClosedCandles(facts.intervals) if facts.intervals else None
         self._is_stopped = False
+        self._skip_to = 0  # the records before are none of this run's
         self.first: Record | None = None
-        self._run = PaperRun(strategy, facts, options, make_broker=self._make_broker)
-        self._run.broker.now = _time_of(source)
+        self.restarts = 0
+        self.on_moment: Watch | None = None
+        self._broker: SharedBroker | None = None
+        self._begin(strategy, _time_of(source))
         self._recorder = None if record is None else source.record(record)
-        self._detach = source.attach(self._take, channels)
+        follows = {"on_rewind": self._rewind} if is_replay(source) else {}
+        self._detach = source.attach(self._take, channels, **follows)
 
-    def _make_broker(self, desk: Any) -> SharedBroker:
-        return SharedBroker(desk, self.lock, lambda: self._run.records)
+    def _begin(self, strategy: Strategy, now: int) -> None:
+        self._run = PaperRun(strategy, self.facts, self.options, make_broker=self._make_broker)
+        self._run.broker.now = now
+        self.journal = Journal(self._run)
+
+    def _make_broker(self, desk: Desk) -> SharedBroker:
+        if self._broker is None:
+            self._broker = SharedBroker(desk, self.lock, lambda: self._run.records)
+        else:
+            self._broker.restart(desk)  # the same object, since a cell may hold it
+        return self._broker
+
+    def _rewind(self, to_ns: int) -> None:
+        with self.lock:
+            if self._is_stopped:
+                return
+            if self.facts.intervals:
+                self._closed = ClosedCandles(self.facts.intervals)
+            began = None if self.first is None else local_timestamp_of(self.first)
+            self._skip_to = to_ns if began is None else min(began, to_ns)
+            self.first = None
+            self.restarts += 1
+            self._begin(_copied(self.fresh_strategy), to_ns)
 
     @property
     def broker(self) -> Broker:
         """The broker that the strategy is called with."""
         return self._run.broker
+
+    @property
+    def name(self) -> str:
+        """The strategy's name."""
+        return self.options.name
+
+    @property
+    def ended(self) -> str | None:
+        """Why the strategy is called no more, though records come; None if it is called."""
+        return "it was stopped" if self._is_stopped else self._run.ended
 
     @property
     def outside(self) -> Sequence[OutsideCall]:
@@ -132,23 +185,35 @@ class PaperTrading:
             if self._is_stopped or self._run.ended is not None or not self._concerns(record):
                 return
             records = [record] if self._closed is None else self._closed.only((record,))
-            if self.first is None and records:
-                self.first = records[0]
-            broker = self._run.broker
-            assert isinstance(broker, SharedBroker)
-            broker.is_called = True
-            try:
-                goes_on = self._run.feed(records)
-            finally:
-                broker.is_called = False
+            goes_on = all(map(self._play, records))
         if not goes_on:
             self._end()
 
+    def _play(self, record: Record) -> bool:
+        if self.first is None:
+            self.first = record
+        journal, broker = self.journal, self._run.broker
+        assert isinstance(broker, SharedBroker)
+        before = len(journal.moments)
+        journal.begin(record)
+        broker.is_called = True
+        try:
+            goes_on = self._run.feed((record,))
+        finally:
+            broker.is_called = False
+        journal.end()
+        if self.on_moment is not None and len(journal.moments) > before:
+            self.on_moment(self)
+        return goes_on
+
     def _concerns(self, record: Record) -> bool:
+        if local_timestamp_of(record) < self._skip_to:
+            return False
         return record[2] is None or record[2] in self.facts.channels
 
     def _end(self) -> None:
-        self._detach()
+        if not is_replay(self.source):  # one that is wound back begins it again
+            self._detach()
         if self._run.failed is not None:
             raise self._run.failed.error  # the source reports it, and keeps it among its failures
 

@@ -65,6 +65,12 @@ class SharedBroker(Broker):
         self._records = records
         self.is_called = False  # whether the strategy is being called
 
+    def restart(self, desk: Desk) -> None:
+        """Begin anew with another run; orders of the run before are no longer known."""
+        with self.lock:
+            super().__init__(desk)
+            self.outside = []
+
     @property
     def cash(self) -> float:
         """The balances, in the currency of the results."""

@@ -2,10 +2,12 @@
 
 import threading
 
+import polars as pl
 import pytest
 
 import kucoin_research as kr
 from kucoin_research.errors import InvalidInput, StopStrategy, UnknownSymbol
+from tests.conftest import wait_until
 
 # The simulated exchange runs 100 times as fast as the clock that stamps arrivals.
 SPEED = 100.0
@@ -163,6 +165,164 @@ def test_a_strategy_may_stop_itself(session):
         assert not run.is_running
         assert replay.failures == ()
         assert run.stop().ended == "the strategy stopped it: enough"
+
+
+def at(replay, share):
+    return replay.start_ns + round(share * (replay.end_ns - replay.start_ns))
+
+
+def played(replay):
+    replay.speed = None
+    replay.resume()
+    assert replay.wait_until_done(60)
+
+
+def test_a_run_follows_a_replay_that_is_wound(session):
+    wanted = kr.backtest(Maker(), session, progress=False, **QUICK)
+    with kr.replay(session, paused=True) as replay:
+        run = kr.paper(Maker(), replay, **QUICK)
+        replay.step(20)
+        for share in (0.9, 0.2, 0.6, 0.0, 0.5):
+            replay.seek(at(replay, share))
+        assert run.restarts == 2
+        assert 0 < run.records < wanted.stats["records"]
+        played(replay)
+        result = run.stop()
+
+    assert result.fingerprint == wanted.fingerprint
+    assert result.orders.equals(wanted.orders)
+    assert result.equity.equals(wanted.equity)
+    assert result.complete
+
+
+def test_a_run_that_began_in_the_middle_begins_there_again(session):
+    with kr.replay(session, paused=True) as replay:
+        replay.seek(at(replay, 0.5))
+        run = kr.paper(Maker(), replay, **QUICK)
+        replay.step(100)
+        first, records = run.first, run.records
+        replay.seek(at(replay, 0.55))
+        replay.seek(at(replay, 0.51))
+        assert run.first == first
+        assert 0 < run.records < records
+        played(replay)
+        once = run.result()
+        replay.pause()
+        replay.seek(at(replay, 0.3))
+        replay.step()
+        assert run.records == 1
+        assert run.first.local_timestamp < first.local_timestamp
+
+    with kr.replay(session, paused=True) as replay:
+        replay.seek(at(replay, 0.5))
+        again = kr.paper(Maker(), replay, **QUICK)
+        played(replay)
+    assert again.result().fingerprint == once.fingerprint
+
+
+def test_a_rewind_forgets_orders_and_keeps_the_broker(session):
+    with kr.replay(session, paused=True) as replay:
+        run = kr.paper(lambda record, broker: None, replay)
+        broker = run.broker
+        replay.step(100)
+        order = broker.buy(1)
+        replay.step(200)
+        assert broker.position().size == 1
+        replay.seek(replay.start_ns)
+
+        assert run.broker is broker
+        assert (broker.position().size, broker.cash, run.outside) == (0, 10_000, ())
+        with pytest.raises(InvalidInput, match="another broker"):
+            broker.cancel(order)
+
+
+def test_a_strategy_that_has_stopped_itself_begins_again_with_its_replay(session):
+    def enough(record, broker):
+        if len(broker.sent) == 3:
+            raise StopStrategy("enough")
+        broker.buy(1)
+
+    with kr.replay(session, paused=True) as replay:
+        run = kr.paper(enough, replay)
+        replay.step(10)
+        assert (run.records, run.ended) == (4, "the strategy stopped it: enough")
+        replay.seek(replay.start_ns)
+        assert (run.records, run.ended, run.is_running) == (0, None, True)
+        replay.step(2)
+        assert run.records == 2
+
+
+def test_a_strategy_that_raises_while_the_replay_is_wound_is_detached_there(session):
+    def broken(record, broker):
+        if len(broker.sent) == 2:
+            raise ZeroDivisionError("a mistake of mine")
+        broker.buy(1)
+
+    seen = []
+    with kr.replay(session, paused=True) as replay:
+        run = kr.paper(broken, replay)
+        replay.attach(seen.append, on_rewind=lambda to_ns: seen.clear())
+        replay.seek(at(replay, 0.5))
+        replay.step()
+
+        (failure,) = replay.failures
+        assert (run.records, failure.time_ns) == (3, seen[2].local_timestamp)
+        rows = [each for each in seen if getattr(each, "event", None) != "sink_failed"]
+        early = [each for each in rows if each.local_timestamp < at(replay, 0.5)]
+        assert len(early) > 100
+        assert len(early) == sum(
+            session.frame(each).filter(pl.col("local_timestamp").cast(int) < at(replay, 0.5)).height
+            for each in (*session.channels, "status")
+        )
+
+
+def test_the_journal_has_record_and_book_of_each_moment(session):
+    seen = []
+
+    def noting(record, broker):
+        seen.append((record, broker.best()))
+        if broker.best().best_ask is not None and not broker.sent:
+            broker.note("it looks cheap")
+            broker.buy(5, tag="first")
+
+    with kr.replay(session, paused=True) as replay:
+        run = kr.paper(noting, replay, latency=0.001)
+        played(replay)
+    note, fill = run.journal.moments
+
+    (known, best) = next(each for each in seen if each[1].best_ask is not None)
+    assert note.record == known
+    assert (note.text, note.fill, note.position) == ("it looks cheap", None, 0)
+    assert note.price == best.mid
+    assert fill.fill == run.broker.fills[0]
+    assert (fill.order, fill.text, fill.noted) == (run.broker.sent[0], note.text, known[1])
+    assert fill.local_timestamp == known[1] + 1_000_000
+    before = [each for each in seen if each[0][1] < fill.local_timestamp]
+    record, best = before[-1]
+    assert fill.record == record
+    assert (fill.bids[0][0], fill.asks[0][0]) == (best.best_bid, best.best_ask)
+    # The stream's clock runs faster than that of arrival; charts have the former.
+    event = [each for each, _ in before if each.__class__.__name__ in ("Ticker", "Trade")][-1]
+    assert fill.timestamp == event.timestamp + 1_000_000 - (event.local_timestamp - known[1])
+    assert [each for each, _ in run.journal.equity] == sorted(
+        each for each, _ in run.journal.equity
+    )
+    assert run.journal.equity[-1][1] == run.result().equity["equity"][-1]
+
+
+def test_moments_are_announced_behind_their_record(session):
+    with kr.replay(session, paused=True) as replay:
+        run = kr.paper(Maker(), replay, **QUICK)
+        run.on_moment = lambda run: replay.pause()
+        replay.speed = None
+        stops = []
+        for _ in range(5):
+            replay.resume()
+            wait_until(lambda: replay.is_paused, 60)
+            stops.append((run.records, len(run.journal.moments)))
+    records, moments = zip(*stops, strict=True)
+    assert list(records) == sorted(set(records))
+    assert list(moments) == sorted(set(moments))
 
 
 def test_the_broker_may_be_used_from_other_threads(session):
