@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import ipywidgets as widgets
 
+from kucoin_research.dashboards.run_rows import RunRows
 from kucoin_research.errors import InvalidInput, UnknownChannel
 from kucoin_research.figures import channels_for
 from kucoin_research.figures.book_charts import DepthChart, LadderChart
@@ -16,16 +18,21 @@ from kucoin_research.figures.chart import Chart, Sketch
 from kucoin_research.figures.heat_chart import HeatChart
 from kucoin_research.figures.lag_chart import LagChart, has_virtual_clock, lag_options
 from kucoin_research.figures.line_charts import FlowChart, MarkChart, PriceChart, SpreadChart
+from kucoin_research.figures.run_chart import RunChart
+from kucoin_research.figures.tail import Joined, Rows, Tail
 from kucoin_research.figures.time_axis import Zone
+from kucoin_research.figures.trade_marks import MARKED
 from kucoin_research.figures.widget import LiveFigure
 from kucoin_research.model.source import LiveSource
+from kucoin_research.strategy.paper import PaperTrading
 
-__all__ = ["BOOKS", "LOWER", "MAIN", "ChartSlot", "Scene"]
+__all__ = ["BOOKS", "LOWER", "MAIN", "STRATEGY", "ChartSlot", "Scene"]
 
+STRATEGY = "Strategy"  # the chart of a strategy's run
 MAIN: dict[str, type[Chart]] = {"Price": PriceChart}
 LOWER: dict[str, type[Chart]] = {
     "Candles": CandleChart, "Heat map": HeatChart, "Spread": SpreadChart, "Flow": FlowChart,
-    "Mark": MarkChart, "Lag": LagChart,
+    "Mark": MarkChart, "Lag": LagChart, STRATEGY: RunChart,
 }  # fmt: skip
 BOOKS: dict[str, type[Chart]] = {"Ladder": LadderChart, "Depth": DepthChart}
 
@@ -44,6 +51,8 @@ class Scene:
         Seconds of the newest data to follow; ``None``: all data.
     every
         Interval of candles; ``None``: one that suits the view.
+    run
+        A strategy's run on the source; ``None`` if there is none.
     """
 
     source: LiveSource
@@ -51,17 +60,43 @@ class Scene:
     zone: Zone = field(default_factory=Zone)
     window_s: float | None = 300.0
     every: str | None = None
+    run: PaperTrading | None = None
 
     def options(self, kind: type[Chart]) -> dict[str, Any]:
         """Return the options of a chart."""
-        if kind is CandleChart and self.every is not None:
-            return {"every": self.every}
+        if kind in _MARKED:
+            is_fixed = kind is CandleChart and self.every is not None
+            marked = {} if self.run is None else {"is_marked": True}
+            return {**marked, **({"every": self.every} if is_fixed else {})}
+        if kind is RunChart:
+            return {"currency": "" if self.run is None else self.run.options.currency}
         if kind is LagChart:
             return lag_options(self.source)
         return {"levels": 16} if kind is LadderChart else {}
 
 
+_MARKED = (PriceChart, CandleChart)
+
+
+def _supply(
+    kind: type[Chart], scene: Scene, channels: dict[str, str]
+) -> LiveSource | Callable[[], Rows]:
+    """Return the source of a chart, or what makes its rows for a page."""
+    run = scene.run
+    if run is None or kind not in (*_MARKED, RunChart):
+        return scene.source
+    if kind is RunChart:
+        return lambda: RunRows(run, scene.symbol, [role.name for role in RunChart.roles])
+    return lambda: Joined(
+        Tail(scene.source, scene.symbol, channels), RunRows(run, scene.symbol, MARKED)
+    )
+
+
 def _channels(kind: type[Chart], scene: Scene) -> dict[str, str]:
+    if kind is RunChart:
+        if scene.run is None:
+            raise InvalidInput("none runs here; paper(strategy) of this dashboard begins one")
+        return {}
     if kind is LagChart and has_virtual_clock(scene.source):
         raise InvalidInput("the exchange's clock is virtual here, so that arrivals have no lag")
     return channels_for(kind, scene.source, scene.every)
@@ -94,6 +129,7 @@ class ChartSlot:
         self._height = height
         self._is_frozen = False
         self.figure: LiveFigure | None = None
+        self.on_mark: Callable[[int, float], object] | None = None  # of the charts; see there
         self._shown: type[Chart] | None = None
         self._words = widgets.HTML()
         self._words.add_class("kr-words")
@@ -123,7 +159,8 @@ class ChartSlot:
             self._place.children = (self._words,)
             return
         if self.figure is not None and self._shown is kind:
-            self.figure.attach(scene.source, scene.symbol, channels, scene.options(kind))
+            supply = _supply(kind, scene, channels)
+            self.figure.attach(supply, scene.symbol, channels, scene.options(kind))
         else:
             self._drop()
             self.figure, self._shown = self._make(kind, channels), kind
@@ -135,8 +172,10 @@ class ChartSlot:
         options = scene.options(kind)
         sketch = Sketch(scene.symbol, scene.zone, self._height, options, is_compact=True)
         window_ns = None if scene.window_s is None else round(scene.window_s * 1e9)
-        figure = LiveFigure(kind, scene.source, sketch, channels, window_ns=window_ns)
+        supply = _supply(kind, scene, channels)
+        figure = LiveFigure(kind, supply, sketch, channels, window_ns=window_ns)
         figure.keeps_still = False
+        figure.on_mark = self.on_mark
         return figure
 
     def _look(self) -> None:

@@ -34,6 +34,8 @@ from kucoin_research.model.source import LiveSource, Source, is_live
 from kucoin_research.playback.replay import Replay
 from kucoin_research.sessions.loading import load
 from kucoin_research.sessions.session import Session
+from kucoin_research.strategy.options import Strategy, check_strategy
+from kucoin_research.strategy.paper import PaperTrading
 
 __all__ = ["dashboard"]
 
@@ -41,7 +43,7 @@ _CHANNELS = ("ticker", "trade", "depth50")
 
 
 def dashboard(
-    source: str | os.PathLike[str] | Source | None = None,
+    source: str | os.PathLike[str] | Source | PaperTrading | None = None,
     *,
     venue: Venue | str | None = None,
     market: str | None = None,
@@ -55,6 +57,7 @@ def dashboard(
     capacity: int = 1_000_000,
     feed: str = "classic",
     name: str | None = None,
+    strategy: Strategy | None = None,
 ) -> Dashboard:
     """Show a market live: controls, health, price, candles, order book and tape.
 
@@ -62,7 +65,8 @@ def dashboard(
     ----------
     source
         A symbol (``"XBTUSDTM"``; Start streams it), a running stream, a recorded session (or its
-        folder as a ``Path``), or a replay. Left out: XBTUSDTM, or BTC-USDT with ``market="spot"``.
+        folder as a ``Path``), a replay, or a strategy that runs (from ``paper``). Left out:
+        XBTUSDTM, or BTC-USDT with ``market="spot"``.
         A session is opened as a replay, at the end of its first five minutes.
     venue, capacity, feed
         As for ``stream``, for the streams that Start starts.
@@ -86,6 +90,8 @@ def dashboard(
     name
         Name of the stream that Start starts. By default it contains the cell's id, so that the
         streams of two cells do not replace one another.
+    strategy
+        Trades with paper money on what is shown; ``paper`` of the dashboard takes its options, too.
 
     Returns
     -------
@@ -113,12 +119,15 @@ def dashboard(
     symbol, start = name_of(symbol, "symbol"), truth(start, "start")
     if venue is not None:
         find_venue(venue)
+    if strategy is not None:
+        check_strategy(strategy, "dashboard")
     subject = _subject(source, symbol, market, channels, name)
     try:
         made = Dashboard(
             subject.symbol,
             source=subject.given,
             own=subject.own,
+            run=source if isinstance(source, PaperTrading) else None,
             venue=venue,
             market=market,
             channels=subject.channels,
@@ -134,9 +143,12 @@ def dashboard(
         if subject.own is not None:
             subject.own.stop()
         raise
-    if start:
+    if start or strategy is not None:
         try:
-            made.start()
+            if strategy is not None:
+                made.paper(strategy)
+            if start:
+                made.start()
         except BaseException:
             made.close()
             raise
@@ -164,11 +176,13 @@ def _subject(
     if source is None or isinstance(source, str):
         its_symbol = source or symbol or DEFAULT_SYMBOLS[market_of("", market)]
         return _Subject(its_symbol, channels)
+    if isinstance(source, PaperTrading):
+        symbol, source = symbol or next(iter(source.facts.channels)), source.source
     if is_live(source):
         return _Subject(_chosen(source, symbol), _names(source.channels), given=source)
     if not isinstance(source, Session | os.PathLike):
         raise InvalidInput(
-            "a dashboard shows a symbol, a stream, a session or a replay, "
+            "a dashboard shows a symbol, a stream, a session, a replay or a run on paper, "
             f"not {type(source).__name__}"
         )
     own = opened(source if isinstance(source, Session) else load(source), name)

@@ -12,7 +12,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from kucoin_research.dashboards.chart_slots import BOOKS, LOWER, MAIN, ChartSlot, Scene
+from kucoin_research.dashboards.chart_slots import BOOKS, LOWER, MAIN, STRATEGY, ChartSlot, Scene
 from kucoin_research.dashboards.controls import DEFAULT_SYMBOLS, Controls
 from kucoin_research.dashboards.health import Health
 from kucoin_research.dashboards.idle import Idle
@@ -20,6 +20,8 @@ from kucoin_research.dashboards.panel import Panel
 from kucoin_research.dashboards.panel_refresh import PanelRefresh
 from kucoin_research.dashboards.recording_control import RecordingControl
 from kucoin_research.dashboards.replay_bar import ReplayBar
+from kucoin_research.dashboards.run_texts import RunTexts
+from kucoin_research.dashboards.strategy_desk import StrategyDesk
 from kucoin_research.dashboards.stream_starter import StreamStarter
 from kucoin_research.errors import InvalidInput, KucoinResearchError, shown
 from kucoin_research.exchange.venues import Venue
@@ -31,6 +33,8 @@ from kucoin_research.model.channels import Market, market_of
 from kucoin_research.model.source import LiveSource
 from kucoin_research.playback.replay import Replay
 from kucoin_research.sessions.writing.recorder import Recorder
+from kucoin_research.strategy.options import Strategy
+from kucoin_research.strategy.paper import PaperTrading
 from kucoin_research.streaming.stream import Stream
 
 __all__ = ["Dashboard"]
@@ -68,6 +72,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         *,
         source: LiveSource | None = None,
         own: Replay | None = None,
+        run: PaperTrading | None = None,
         venue: Venue | str | None = None,
         market: str | None = None,
         channels: Sequence[str] = ("ticker", "trade", "depth50"),
@@ -87,6 +92,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         self._starter = StreamStarter(
             venue, capacity=capacity, feed=feed, name=name, warn=self._say
         )
+        self._desk = StrategyDesk(run)
         self._still = SavedPicture()
         market = market or str(market_of(symbol, None))
         self.controls = Controls(
@@ -105,12 +111,17 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             Zone(tz),
             self.controls.window_s,
             self.controls.every,
+            run,
         )
         self.panel = Panel(self._on_panel)
         self.price = ChartSlot(MAIN, self._scene, "main")
         self.lower = ChartSlot(LOWER, self._scene, "lower")
         self.book = ChartSlot(BOOKS, self._scene, "book", 660)
         self._slots = (self.price, self.lower, self.book)
+        for slot in self._slots:
+            slot.on_mark = self._choose_mark
+        if run is not None:
+            self.lower.switch.value = STRATEGY
         self._refresh = PanelRefresh(
             self._scene,
             self.panel,
@@ -195,6 +206,11 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         return self._recording.recorder
 
     @property
+    def run(self) -> PaperTrading | None:
+        """The run of the strategy that is shown; ``None`` if there is none."""
+        return self._desk.run
+
+    @property
     def line(self) -> str:
         """The text of the status line."""
         return self._refresh.line[0]
@@ -237,7 +253,8 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self.controls.mark_wrong(is_wrong=False)
             self._recording.end()
             self._own = made
-            self._show(replace(self._scene, source=made, symbol=symbol))
+            self._begin_strategy(made)
+            self._show(replace(self._scene, source=made, symbol=symbol, run=self.run))
             self._say(f"streaming {symbol}: {', '.join(self.controls.channels_to_stream())}")
             if was_recording:
                 self.record()
@@ -281,6 +298,60 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self._allow()
             return recorder
 
+    def paper(self, strategy: Strategy, **options: Any) -> PaperTrading | None:
+        """Trade with paper money on what is shown; fills, notes and position appear with it.
+
+        While nothing streams yet, it begins with each ``start``. On the session that the dashboard
+        has opened it is played from the first record to the present place, on a replay that was
+        handed in it begins at the present place. It follows the replay bar, back and forth.
+
+        Parameters
+        ----------
+        strategy
+            ``strategy(record, broker)``; see ``kucoin_research.paper``. The one before is stopped.
+        **options
+            Those of ``kucoin_research.paper``.
+
+        Returns
+        -------
+        PaperTrading | None
+            The run, also ``run`` of the dashboard; ``None`` if nothing streams yet.
+
+        Raises
+        ------
+        InvalidInput
+            If the strategy or an option cannot be used.
+        """
+        with self._acting:
+            self._desk.ask(strategy, options)
+            if isinstance(self.source, Idle):
+                self._say("press Start: the strategy begins with the stream")
+                return None
+            self._begin_strategy(self.source)
+            self._show(replace(self._scene, run=self.run))
+            return self.run
+
+    def _begin_strategy(self, source: LiveSource) -> None:
+        run = self.run
+        self._desk.begin(source, is_from_start=source is self._own)
+        if self.run is not run:
+            with self.controls.quietly():
+                self.lower.switch.value = STRATEGY
+
+    def next_decision(self) -> None:
+        """Play a replay up to the strategy's next fill or note, and pause behind it.
+
+        Raises
+        ------
+        InvalidInput
+            If this shows no replay, or no strategy runs on it.
+        """
+        transport = self.transport
+        if transport is None:
+            raise InvalidInput("only a replay can be played up to the next fill or note")
+        with self._acting:
+            self._desk.play_to_next(transport.replay, self._choose_newest)
+
     def stop_recording(self) -> None:
         """End the recording; the stream goes on."""
         with self._acting:
@@ -307,6 +378,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         with self._acting:
             self._refresh.stop()
             self._recording.end()
+            self._desk.end()
             if self._own is not None:
                 self._own.stop()
             for slot in self._slots:
@@ -395,6 +467,18 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         for slot in self._slots:
             slot.show(scene)
 
+    def _choose_mark(self, time_ns: int, price: float) -> None:
+        self._with_run(lambda texts: texts.choose_at(time_ns, price))
+
+    def _choose_newest(self) -> None:
+        self._with_run(lambda texts: texts.choose(len(texts.run.journal.moments) - 1))
+
+    def _with_run(self, act: Callable[[RunTexts], object]) -> None:
+        texts = self._refresh.readers.run
+        if texts is not None:
+            act(texts)
+            refresher().wake(self._refresh.ticket)
+
     # -- in the notebook -------------------------------------------------------------------------
 
     def _on_panel(self, message: dict[str, Any], buffers: list[Any]) -> None:
@@ -403,7 +487,12 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self._still.keep(bytes(buffers[0]), repr(self))
         elif kind in ("view", "hello"):
             refresher().wake(self._refresh.ticket)
+        elif kind == "moment":
+            self._with_run(lambda texts: texts.choose(int(message["number"])))
+        elif kind == "next":
+            self._press(self.next_decision)
         elif kind in _BAR and transport is not None:
+            self._desk.disarm()
             self._press(partial(transport.do, kind, message))
             refresher().wake(self._refresh.ticket)
 

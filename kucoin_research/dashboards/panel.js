@@ -1,5 +1,5 @@
 // The panel of a dashboard: texts by name, each put into its place. Only changed texts arrive.
-const STILL_FIRST = 2500, STILL_EVERY = 60000, TAPE_ROWS = 40;
+const STILL_FIRST = 2500, STILL_EVERY = 60000, TAPE_ROWS = 40, DECISION_ROWS = 200;
 const page = (globalThis.__kucoinPanels ??= new Map());  // by uid, since a panel may have several views
 const TILES = [
   ['last', 'last'], ['change', 'change'], ['bid', 'bid'], ['ask', 'ask'], ['spread', 'spread bp'],
@@ -9,6 +9,7 @@ const SPEEDS = [['0.1', '×0.1'], ['0.5', '×0.5'], ['1', '×1'], ['2', '×2'], 
   ['50', '×50'], ['100', '×100'], ['500', '×500'], ['1000', '×1000'], ['max', 'max']];
 const ICONS = {
   play: 'M4 2.5v11l9-5.5z', pause: 'M4 2.5h3v11H4zM9 2.5h3v11H9z',
+  next: 'M2 2.5v11l6-5.5zM8 2.5v11l6-5.5z', older: 'M11 2.5v11L4 8z', newer: 'M5 2.5v11l7-5.5z',
   step: 'M3 2.5v11l7-5.5zM11 2.5h2v11h-2z', rewind: 'M13 2.5v11L6 8zM3 2.5h2v11H3z',
 };
 const ARROWS = {up: '▲', down: '▼'};
@@ -185,6 +186,86 @@ function bar(send) {
   }};
 }
 
+// A strategy: its account, what it has done, and the moment of one fill or note.
+function run(send) {
+  const button = (name, title, act) => {
+    const made = make('button', `kr-${name}`, icon(name));
+    made.type = 'button';
+    made.title = title;
+    made.setAttribute('aria-label', title);
+    made.addEventListener('click', act);
+    return made;
+  };
+  const name = make('b', 'kr-run-name'), state = make('span', 'kr-run-state'), account = make('div', 'kr-account');
+  const next = button('next', 'play to the next fill or note', () => send({kind: 'next'}));
+  next.hidden = true;  // until there is a replay
+  const list = make('div', 'kr-decisions'), none = make('p', 'kr-none', 'no fill and no note yet');
+  list.setAttribute('aria-label', 'fills and notes, the newest first');
+  const detail = make('div', 'kr-moment');
+  detail.setAttribute('aria-live', 'polite');
+  let number = 0;
+  const choose = (which) => send({kind: 'moment', number: which});
+  const older = button('older', 'the one before', () => choose(number - 1));
+  const newer = button('newer', 'the one after', () => choose(number + 1));
+  const row = ([which, at, side, price, size, words]) => {
+    const made = make('button', 'kr-decision', make('time', '', at),
+      make('b', '', side === 'buy' ? '▲ buy' : side === 'sell' ? '▼ sell' : '◆ note'),
+      make('span', 'kr-number', price), make('span', 'kr-number', size), make('span', 'kr-detail', words));
+    made.type = 'button';
+    made.title = words;
+    Object.assign(made.dataset, {side, number: which});
+    made.addEventListener('click', () => choose(+which));
+    return made;
+  };
+  const table = (title, rows) => make('div', 'kr-facts-of', make('h4', '', title), ...rows.map(([label, value]) =>
+    make('div', 'kr-pair', make('span', '', label), make('b', '', value))));
+  const sides = ([bids, asks]) => make('div', 'kr-facts-of kr-levels', make('h4', '', 'book: size, bid, ask, size'),
+    ...(bids.length + asks.length ? Array.from({length: Math.max(bids.length, asks.length)}, (_, at) => {
+      const [bid, bidSize] = bids[at] || ['', ''], [ask, askSize] = asks[at] || ['', ''];
+      return make('div', 'kr-level', make('span', '', bidSize), make('b', 'kr-bid', bid), make('b', 'kr-ask', ask), make('span', '', askSize));
+    }) : [make('p', 'kr-none', 'not known any more')]));
+  const node = make('section', 'kr-run', make('div', 'kr-run-head', name, state, next, account),
+    make('div', 'kr-run-body', make('div', 'kr-half', none, list), detail));
+  node.hidden = true;
+  const tell = {
+    run: (value) => {
+      node.hidden = !value;
+      if (!value) return;
+      put(name, value[0]);
+      put(state, value[1]);
+    },
+    account: (all) => account.replaceChildren(...all.map(([label, value, tone]) => {
+      const fact = make('span', 'kr-fact', make('i', '', label), make('b', '', value));
+      fact.dataset.tone = tone;
+      fact.dataset.fact = label;
+      return fact;
+    })),
+    decisions: ({all, add}) => {
+      if (all) list.replaceChildren();
+      list.prepend(...(all || add).map(row).reverse());
+      while (list.childElementCount > DECISION_ROWS) list.lastElementChild.remove();
+      none.hidden = list.childElementCount > 0;
+    },
+    moment: (moment) => {
+      const isChosen = moment && 'number' in moment;
+      detail.dataset.number = isChosen ? moment.number : '';
+      for (const each of list.children) each.setAttribute('aria-pressed', String(isChosen && +each.dataset.number === moment.number));
+      if (!isChosen) {
+        detail.replaceChildren(make('p', 'kr-none', 'press a fill or a note, here or on the chart: its record, book and order appear'));
+        return;
+      }
+      number = moment.number;
+      const focused = document.activeElement;
+      detail.replaceChildren(make('div', 'kr-moment-head', older, make('b', '', moment.title), newer),
+        table('moment', moment.facts), table('newest record then', moment.record), sides(moment.book));
+      if (focused === older || focused === newer) focused.focus();
+    },
+    bar: (state) => { next.hidden = !state; },
+  };
+  tell.moment(null);
+  return {node, tell};
+}
+
 function foot() {
   const line = make('span', 'kr-line'), numbers = make('span', 'kr-numbers');
   line.setAttribute('role', 'status');
@@ -260,7 +341,7 @@ async function picture(root) {
 }
 
 function hiddenBelow(node, root) {
-  const frame = node.closest('.kr-tape, .kr-events');
+  const frame = node.closest('.kr-tape, .kr-events, .kr-decisions, .kr-moment');
   return frame && root.contains(frame) ? frame.getBoundingClientRect().bottom : Infinity;
 }
 
@@ -284,9 +365,10 @@ function render({model, el}) {
   const {views, here} = page.get(uid);
   let heard = 0, lastBadge = null;
   el.classList.add('kr-panel');
-  const parts = [head(send), drawer(), tiles(), tape(), bar(send), foot()];
+  const parts = [head(send), drawer(), tiles(), tape(), bar(send), run(send), foot()];
   el.replaceChildren(...parts.map((part) => part.node));
-  const tell = Object.assign({}, ...parts.map((part) => part.tell));
+  const tellers = parts.map((part) => part.tell);
+  const tell = (name, value) => { for (const each of tellers) each[name]?.(value); };
   const [{badge}, {node: drawerNode}, {node: row}] = parts;
   badge.addEventListener('click', () => {
     drawerNode.hidden = !drawerNode.hidden;
@@ -301,7 +383,7 @@ function render({model, el}) {
     if (message.kind !== 'texts' || !isForUs(message)) return;
     const began = performance.now();
     lastBadge = message.texts.badge || lastBadge;
-    for (const [name, value] of Object.entries(message.texts)) tell[name]?.(value);
+    for (const [name, value] of Object.entries(message.texts)) tell(name, value);
     el.dataset.seq = message.seq;
     // A picture is kept only once there is a price.
     if (message.texts['tile:last'] && message.texts['tile:last'][0] !== '–') firstAt ||= Date.now();
@@ -319,8 +401,8 @@ function render({model, el}) {
   const silence = silenceOf(isVisible, () => heard);
   function judge() {  // while the kernel is silent, the last badge may be wrong
     const doubt = line.isEnded ? 'its kernel has ended' : silence();
-    if (doubt) tell.badge(['red', 'lost', doubt]);
-    else if (el.dataset.doubt && lastBadge) tell.badge(lastBadge);
+    if (doubt) tell('badge', ['red', 'lost', doubt]);
+    else if (el.dataset.doubt && lastBadge) tell('badge', lastBadge);
     el.dataset.doubt = doubt;
   }
   const root = () => el.closest('.kr-dashboard');

@@ -16,6 +16,7 @@ from kucoin_research.dashboards.kernel_busy import KernelBusy
 from kucoin_research.dashboards.panel import Panel, TradeTape
 from kucoin_research.dashboards.recording_control import RecordingControl
 from kucoin_research.dashboards.replay_bar import ReplayBar
+from kucoin_research.dashboards.run_texts import RunTexts
 from kucoin_research.dashboards.tiles import Tiles
 from kucoin_research.dashboards.vitals import VitalsMonitor, histogram
 from kucoin_research.figures.refresh import Ticket, refresher
@@ -42,12 +43,15 @@ class Readers(NamedTuple):
         For the replay bar; ``None`` where the source is no replay.
     marks
         Gaps on the slider of the replay bar.
+    run
+        For the strategy; ``None`` where none runs.
     """
 
     vitals: VitalsMonitor
     tiles: Tiles
     transport: ReplayBar | None
     marks: list[list[Any]]
+    run: RunTexts | None
 
     @classmethod
     def of(cls, scene: Scene, kernel: KernelBusy) -> Readers:
@@ -59,6 +63,7 @@ class Readers(NamedTuple):
             Tiles(scene.source, scene.symbol, window_ns, scene.zone),
             transport,
             [] if transport is None else transport.gaps(),
+            None if scene.run is None else RunTexts(scene.run, scene.symbol, scene.zone),
         )
 
 
@@ -192,13 +197,14 @@ class PanelRefresh:
         return max(ages, key=lambda screen: screen.age, default=None)
 
     def _health_texts(self) -> dict[str, Any]:
-        vitals, _, transport, marks = self.readers
+        vitals, _, transport, marks, run = self.readers
         texts: dict[str, Any] = {
             "name": [self._scene.symbol, self._place()],
             "facts": _facts(self._vitals),
             "line": list(self.line),
             "numbers": self._numbers(),
         }
+        texts |= {"run": None} if run is None else {"moment": run.moment()}
         if transport is not None:
             texts["bar"] = transport.bar()
             texts["span"] = transport.span()
@@ -230,7 +236,7 @@ class PanelRefresh:
         return " · ".join(parts)
 
     def _market_texts(self) -> dict[str, Any]:
-        market, vitals = self.readers.tiles, self._vitals
+        market, vitals, run = self.readers.tiles, self._vitals, self.readers.run
         market.update()
         tiles = {
             **market.tiles(),
@@ -240,6 +246,7 @@ class PanelRefresh:
         return {
             **{f"tile:{name}": list(value) for name, value in tiles.items()},
             "tape": TradeTape(market.trades, market.tape),
+            **({} if run is None else run.texts()),
         }
 
 

@@ -23,10 +23,15 @@ class ReplayBar:
         The replay.
     zone
         Time zone of the labels.
+
+    Attributes
+    ----------
+    replay
+        The replay.
     """
 
     def __init__(self, replay: ReplaySource, zone: Zone) -> None:
-        self._replay = replay
+        self.replay = replay
         self._zone = zone
         # A session without rows has neither begin nor end.
         self._start, self._end = replay.start_ns or 0, replay.end_ns or 0
@@ -34,12 +39,12 @@ class ReplayBar:
     @property
     def session(self) -> Source:
         """The session that is played."""
-        return self._replay.session
+        return self.replay.session
 
     @property
     def position_ns(self) -> int:
         """The place that has been reached, ns UTC."""
-        position = self._replay.position_ns
+        position = self.replay.position_ns
         return self._start if position is None else position
 
     @property
@@ -55,10 +60,10 @@ class ReplayBar:
         """Return the state, the place between start and end, the time there, and the speed."""
         position = self.position_ns
         return {
-            "state": str(self._replay.state),
+            "state": str(self.replay.state),
             "at": round(self._share(position), 4),
             "here": moment(position, self._zone)[11:],
-            "speed": _speed_text(self._replay.speed),
+            "speed": _speed_text(self.replay.speed),
         }
 
     def span(self) -> list[str]:
@@ -68,7 +73,7 @@ class ReplayBar:
 
     def gaps(self) -> list[list[Any]]:
         """Return the marks on the slider: begin and end as shares of the whole, and a text."""
-        session = self._replay.session
+        session = self.replay.session
         try:
             status = session.frame("status")
         except UnknownChannel:  # no status was recorded
@@ -92,7 +97,7 @@ class ReplayBar:
         """
         actions: dict[str, Callable[[], None]] = {
             "play": self.play,
-            "pause": self._replay.pause,
+            "pause": self.replay.pause,
             "step": lambda: self.step(int(message.get("count", 1))),
             "rewind": lambda: self.seek(0.0),
             "seek": lambda: self.seek(float(message["at"])),
@@ -102,24 +107,24 @@ class ReplayBar:
 
     def play(self) -> None:
         """Go on; at the end, from the beginning."""
-        if str(self._replay.state) == "ended":
+        if str(self.replay.state) == "ended":
             self.seek(0.0)
-        self._replay.resume()
+        self.replay.resume()
 
     def step(self, count: int = 1) -> None:
         """Pause, and go on by ``count`` records."""
-        self._replay.pause()
-        self._replay.step(count)
+        self.replay.pause()
+        self.replay.step(count)
 
     def seek(self, share: float) -> None:
         """Go to a place between start (0) and end (1)."""
         if not 0 <= share <= 1:
             raise InvalidInput(f"a replay is wound to a place between 0 and 1, not {shown(share)}")
-        self._replay.seek(self._start + round(share * self._length))
+        self.replay.seek(self._start + round(share * self._length))
 
     def set_speed(self, text: str) -> None:
         """Play at a multiple of real time; ``max``: as fast as possible."""
-        self._replay.speed = None if text == "max" else float(text)
+        self.replay.speed = None if text == "max" else float(text)
 
 
 def _speed_text(speed: float | None) -> str:

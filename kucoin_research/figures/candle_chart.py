@@ -14,6 +14,7 @@ from kucoin_research.figures.downsample import broken
 from kucoin_research.figures.line_charts import line
 from kucoin_research.figures.theme import Spec, price_axis, size_axis
 from kucoin_research.figures.time_axis import Floats, Times
+from kucoin_research.figures.trade_marks import MARKED, draw_marks, marks_of, marks_spec
 from kucoin_research.figures.value_axis import steady
 from kucoin_research.model.intervals import Length, parse_interval
 
@@ -47,7 +48,8 @@ def interval_ns(every: Length, name: str = "every") -> int:
 class CandleChart(TimeChart):
     """Shows candlesticks with their VWAP, and volume below.
 
-    Option: ``every``, the interval where candles are made of trades; left out, it suits the view.
+    Options: ``every``, the interval where candles are made of trades; left out, it suits the view.
+    ``is_marked``, whether its rows also contain a strategy's fills and notes.
     """
 
     roles = (Role("candles", ("candle", "trade")),)
@@ -71,9 +73,10 @@ class CandleChart(TimeChart):
         self._is_of_trades = False
         self._is_of_mids = False
         self._passed = np.zeros(2)  # notional and volume of the candles that were dropped
+        self._marks = marks_of(view, sketch, 4)
 
     def spec(self) -> Spec:
-        """Describe the traces: candles, VWAP, volume of rising and of falling candles."""
+        """Describe the traces: candles, VWAP, volume of rising and falling candles, and marks."""
         bars = {"type": "bar", "x": [], "y": [], "width": [], "yaxis": "y2", "showlegend": False}
         return {
             "data": [
@@ -107,6 +110,7 @@ class CandleChart(TimeChart):
                     "marker": {"color": "$sell_soft"},
                     "hovertemplate": "volume %{y:,.15~r}<extra></extra>",
                 },
+                *marks_spec(self._marks),
             ],
             "layout": {
                 **self._time_layout(
@@ -120,7 +124,10 @@ class CandleChart(TimeChart):
         }
 
     def take(self, role: str, rows: pl.DataFrame) -> None:
-        """Add trades or candles."""
+        """Add trades, candles, fills or notes."""
+        if self._marks is not None and role in MARKED:
+            self._marks.take(role, rows)
+            return
         times = events(rows)
         if not times.size:
             return
@@ -174,7 +181,10 @@ class CandleChart(TimeChart):
         what = "bars of the mid" if self._is_of_mids else "candles, volume and VWAP"
         title = self._title(f"{_name(width)} {what}" if times.size else "candles")
         prices = [*(arrays[0, name] for name in _COLUMNS[:4]), arrays[1, "y"]]
-        return self._drawing(arrays, **{"title.text": title}, **steady("yaxis", prices))
+        texts = draw_marks(self._marks, self, arrays)
+        prices += [] if self._marks is None else self._marks.prices
+        parts = {"title.text": title, **steady("yaxis", prices)}
+        return self._drawing(arrays, **parts)._replace(traces=texts)
 
     def _visible(self) -> tuple[Times, Columns, Floats]:
         notional = np.cumsum(self._columns["notional"]) + self._passed[0]

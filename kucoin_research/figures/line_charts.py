@@ -12,6 +12,7 @@ from kucoin_research.figures.columns import best_quotes, numbers, sides
 from kucoin_research.figures.downsample import Bubbles, Extremes, Sums, broken
 from kucoin_research.figures.theme import Spec, axis, price_axis, size_axis
 from kucoin_research.figures.time_axis import Floats
+from kucoin_research.figures.trade_marks import MARKED, draw_marks, marks_of, marks_spec
 from kucoin_research.figures.value_axis import steady
 
 __all__ = [
@@ -55,7 +56,10 @@ def line(name: str, colour: str, hover: str, **options: Any) -> Spec:
 
 
 class PriceChart(TimeChart):
-    """Shows best bid and ask, their middle, and trades as bubbles by size and taker's side."""
+    """Shows best bid and ask, their middle, and trades as bubbles by size and taker's side.
+
+    Option: ``is_marked``, whether its rows also contain a strategy's fills and notes.
+    """
 
     roles = (QUOTES, TRADES)
 
@@ -64,9 +68,10 @@ class PriceChart(TimeChart):
         self._quotes = [Extremes(view.points) for _ in range(3)]
         few = max(3 * view.px // 8, 100)
         self._trades = {side: Bubbles(few) for side in (1, -1)}
+        self._marks = marks_of(view, sketch, 6)
 
     def spec(self) -> Spec:
-        """Describe the traces: band, bid, ask, mid, buys, sells."""
+        """Describe the traces: band, bid, ask, mid, buys, sells, and marks."""
         quote = {"shape": "hv", "width": 1.1}
         return {
             "data": [
@@ -87,6 +92,7 @@ class PriceChart(TimeChart):
                 line("mid", "$main", f"mid {_PRICE}<extra></extra>", shape="hv", width=1.6),
                 self._bubbles("buy", "$buy"),
                 self._bubbles("sell", "$sell"),
+                *marks_spec(self._marks),
             ],
             "layout": self._time_layout(
                 "best bid and ask, trades by size",
@@ -116,7 +122,10 @@ class PriceChart(TimeChart):
         }
 
     def take(self, role: str, rows: pl.DataFrame) -> None:
-        """Add quotes or trades."""
+        """Add quotes, trades, fills or notes."""
+        if self._marks is not None and role in MARKED:
+            self._marks.take(role, rows)
+            return
         rows, times = self._clip(role, rows)
         if role == "quotes":
             bid, _, ask, _ = best_quotes(rows)
@@ -147,7 +156,9 @@ class PriceChart(TimeChart):
             arrays[trace, "marker.size"] = _bubble_sizes(trades.sizes, largest)
             arrays[trace, "customdata"] = np.stack((trades.sizes, trades.counts), axis=1)
         prices = [arrays[trace, "y"] for trace in range(1, 6)]
-        return self._drawing(arrays, **steady("yaxis", prices))
+        texts = draw_marks(self._marks, self, arrays)
+        prices += [] if self._marks is None else self._marks.prices
+        return self._drawing(arrays, **steady("yaxis", prices))._replace(traces=texts)
 
 
 def _bubble_sizes(sizes: Floats, largest: float) -> Floats:

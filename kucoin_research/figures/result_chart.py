@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -12,8 +10,8 @@ import numpy as np
 import polars as pl
 
 from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
-from kucoin_research.figures.columns import events, nanoseconds, numbers
-from kucoin_research.figures.downsample import Bubbles, Extremes, broken, bucket_width
+from kucoin_research.figures.columns import events, numbers
+from kucoin_research.figures.downsample import Extremes, broken
 from kucoin_research.figures.gaps import GapMark
 from kucoin_research.figures.late_widget import live_widget
 from kucoin_research.figures.line_charts import line
@@ -21,6 +19,7 @@ from kucoin_research.figures.static import Figure, still
 from kucoin_research.figures.tail import Fixed
 from kucoin_research.figures.theme import Spec, axis, literal, price_axis, size_axis
 from kucoin_research.figures.time_axis import Floats, Times, Zone
+from kucoin_research.figures.trade_marks import MARKED, TradeMarks
 from kucoin_research.figures.value_axis import steady
 from kucoin_research.foundation.arguments import count
 
@@ -29,7 +28,6 @@ __all__ = ["ResultChart", "result_figure"]
 _STATIC_PX = 2_000
 _LOWEST, _HIGHEST = 10, 20_000  # px of height
 _PRICE, _BUYS, _SELLS, _NOTES, _EQUITY, _DRAWDOWN, _POSITIONS = range(7)
-_SIDES = {"buy": _BUYS, "sell": _SELLS}
 _STEPPED = {"prices": {_PRICE: "price"}, "equity": {_EQUITY: "equity", _DRAWDOWN: "drawdown"}}
 _AXES = {_PRICE: "yaxis", _EQUITY: "yaxis2", _DRAWDOWN: "yaxis3"}
 
@@ -37,9 +35,6 @@ _AXES = {_PRICE: "yaxis", _EQUITY: "yaxis2", _DRAWDOWN: "yaxis3"}
 _LOOKS = [
     (colour, dash) for dash in ("solid", "dot", "dash") for colour in ("main", "third", "second")
 ]
-_SMALLEST_MARK, _LARGEST_MARK = 8.0, 16.0  # px
-_MOST_NOTES = 100
-_NOTE_WIDTH, _NOTE_LINES = 60, 12
 _VALUE = "%{y:,.15~r}"
 
 
@@ -62,7 +57,7 @@ class ResultChart(TimeChart):
         super().__init__(view, sketch)
         self._lines = {trace: Extremes(view.points) for trace in (_PRICE, _EQUITY, _DRAWDOWN)}
         self._held = {symbol: Extremes(view.points) for symbol in sketch.options["held"]}
-        self._marks: dict[str, list[pl.DataFrame]] = {"fills": [], "notes": []}
+        self._marks = TradeMarks(view, _BUYS)
         # Gaps are placed as they are: the rows of a run have one clock, that of arrival.
         self._clock_role = "gaps"
         span = sketch.options["span"]
@@ -95,9 +90,7 @@ class ResultChart(TimeChart):
         return {
             "data": [
                 line("price", "$main", f"price {_VALUE}<extra></extra>", **stepped),
-                _marks("buys", "$buy", "triangle-up"),
-                _marks("sells", "$sell", "triangle-down"),
-                _marks("notes", "$third", "diamond"),
+                *TradeMarks.spec(),
                 line("equity", "$main", f"equity {_VALUE} {currency}<extra></extra>", **stepped,
                      yaxis="y2"),
                 drawdown,
@@ -108,9 +101,11 @@ class ResultChart(TimeChart):
 
     def take(self, role: str, rows: pl.DataFrame) -> None:
         """Add rows, ordered by time."""
-        if role in self._marks:
-            rows, _ = self._in_span(role, rows, is_stepped=False)
-            self._marks[role].append(rows)
+        if role in MARKED:
+            times = events(rows)
+            if times.size:
+                self._note(role, times, times)
+            self._marks.take(role, rows)
         elif role == "positions":
             for symbol, series in self._held.items():
                 own = rows.filter(pl.col("symbol") == symbol)
@@ -122,20 +117,16 @@ class ResultChart(TimeChart):
                 if name in rows.columns:
                     self._lines[trace].add(times, numbers(rows, name))
 
-    def _in_span(
-        self, role: str, rows: pl.DataFrame, *, is_stepped: bool = True
-    ) -> tuple[pl.DataFrame, Times]:
-        """Return the rows in view; of a line also the one before, whose value lasts into it."""
+    def _in_span(self, role: str, rows: pl.DataFrame) -> tuple[pl.DataFrame, Times]:
+        """Return the rows in view, the one before, whose value lasts into it, and the next."""
         times = events(rows)
         if times.size:
             self._note(role, times, times)
         if self.view.span is None:
             return rows, times
         begin, end = self.view.span
-        first = int(np.searchsorted(times, begin, "left"))
-        last = int(np.searchsorted(times, end, "right"))
-        if is_stepped:
-            first, last = max(first - 1, 0), last + 1
+        first = max(int(np.searchsorted(times, begin, "left")) - 1, 0)
+        last = int(np.searchsorted(times, end, "right")) + 1
         return rows[first:last], times[first:last]
 
     def draw(self) -> Drawing:
@@ -150,8 +141,7 @@ class ResultChart(TimeChart):
         for trace, series in enumerate(self._held.values(), _POSITIONS):
             times, values = self._to_the_end(series)  # a position lasts through a gap
             arrays[trace, "x"], arrays[trace, "y"] = self.on_axis(times), values
-        self._draw_fills(arrays, texts)
-        self._draw_notes(arrays, texts)
+        self._marks.draw(arrays, texts, self.on_axis)
         for trace, name in _AXES.items():
             parts.update(steady(name, [arrays[trace, "y"]]))
         held = [arrays[trace, "y"] for trace in range(_POSITIONS, _POSITIONS + len(self._held))]
@@ -165,52 +155,9 @@ class ResultChart(TimeChart):
             return series.times, series.values
         return np.append(series.times, span[1]), np.append(series.values, series.values[-1])
 
-    def _draw_fills(self, arrays: Arrays, texts: dict[str, Any]) -> None:
-        fills = _joined(self._marks["fills"])
-        largest = 0.0 if fills is None else float(numbers(fills, "size").max(initial=0.0))
-        for side, trace in _SIDES.items():
-            own = None if fills is None else fills.filter(pl.col("side").cast(pl.String) == side)
-            bubbles = Bubbles(max(3 * self.view.px // 8, 100))
-            if own is not None:
-                bubbles.add(
-                    nanoseconds(own["timestamp"]), numbers(own, "price"), numbers(own, "size")
-                )
-            arrays[trace, "x"], arrays[trace, "y"] = self.on_axis(bubbles.times), bubbles.prices
-            arrays[trace, "marker.size"] = _mark_sizes(bubbles.sizes, largest)
-            texts[f"{trace}.text"] = [] if own is None else _fill_texts(own, bubbles)
-
-    def _draw_notes(self, arrays: Arrays, texts: dict[str, Any]) -> None:
-        notes = _joined(self._marks["notes"])
-        if notes is None or "price" not in notes.columns:
-            arrays[_NOTES, "x"] = arrays[_NOTES, "y"] = np.empty(0)
-            texts[f"{_NOTES}.text"] = []
-            return
-        notes = _fewer(notes)
-        arrays[_NOTES, "x"] = self.on_axis(nanoseconds(notes["timestamp"]))
-        arrays[_NOTES, "y"] = numbers(notes, "price")
-        texts[f"{_NOTES}.text"] = [_note_text(row) for row in notes.iter_rows(named=True)]
-
     def waiting(self) -> list[Spec]:
         """Describe the note that stands where no record was played."""
         return [{**each, "text": "no record was played"} for each in super().waiting()]
-
-
-def _marks(name: str, colour: str, shape: str) -> Spec:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "name": name,
-        "x": [],
-        "y": [],
-        "text": [],
-        "marker": {
-            "color": colour,
-            "size": _SMALLEST_MARK,
-            "symbol": shape,
-            "line": {"width": 0.8, "color": "$paper"},
-        },
-        "hovertemplate": "%{text}<extra></extra>",
-    }
 
 
 def _held(symbol: str, look: tuple[str, str]) -> Spec:
@@ -220,71 +167,6 @@ def _held(symbol: str, look: tuple[str, str]) -> Spec:
     )
     made["line"]["dash"] = dash
     return made
-
-
-def _joined(frames: list[pl.DataFrame]) -> pl.DataFrame | None:
-    return pl.concat(frames) if frames else None
-
-
-def _mark_sizes(sizes: Floats, largest: float) -> Floats:
-    if largest <= 0:
-        return np.full(sizes.size, _SMALLEST_MARK)
-    share = np.sqrt(np.minimum(sizes / largest, 1.0))  # of fills drawn as one: at most the largest
-    return np.asarray(_SMALLEST_MARK + (_LARGEST_MARK - _SMALLEST_MARK) * share, np.float64)
-
-
-def _fill_texts(fills: pl.DataFrame, bubbles: Bubbles) -> list[str]:
-    """Write the text of each mark: of one fill, or the sum of those that it stands for."""
-    rows: defaultdict[tuple[int, float], list[dict[str, Any]]] = defaultdict(list)
-    times, prices = nanoseconds(fills["timestamp"]).tolist(), numbers(fills, "price").tolist()
-    for time, price, row in zip(times, prices, fills.iter_rows(named=True), strict=True):
-        rows[time, price].append(row)
-    marks = (bubbles.times, bubbles.prices, bubbles.sizes, bubbles.counts)
-    texts = []
-    for time, price, size, many in zip(*(each.tolist() for each in marks), strict=True):
-        if many == 1:
-            texts.append(_fill_text(_taken(rows[time, price], size)))
-        else:
-            texts.append(f"{many:,.0f} fills, {size:,.15g} in all<br>zoom in to see each")
-    return texts
-
-
-def _taken(rows: list[dict[str, Any]], size: float) -> dict[str, Any]:
-    # Several fills may share a time and a price; sizes of marks are sums, exact but for rounding.
-    place = min(range(len(rows)), key=lambda each: abs((rows[each]["size"] or 0.0) - size))
-    return rows.pop(place)
-
-
-def _fill_text(row: Mapping[str, Any]) -> str:
-    fee = "unknown" if row["fee"] is None else f"{row['fee']:,.15g} {row['fee_currency'] or ''}"
-    lines = [
-        f"{row['side']} {row['size']:,.15g} at {row['price']:,.15g}",
-        f"fee {fee.strip()} ({row['liquidity'] or 'unknown'})",
-        f"order {row['order_id']}" + (f", tag {row['tag']}" if row["tag"] else ""),
-    ]
-    return "<br>".join(literal(each) for each in lines)
-
-
-def _fewer(notes: pl.DataFrame) -> pl.DataFrame:
-    """Keep the first note of each stretch of time, with the number of further ones."""
-    times = pl.Series("at", nanoseconds(notes["timestamp"]))
-    notes = notes.with_columns(times, more=pl.lit(0, pl.Int64))
-    if notes.height <= _MOST_NOTES:
-        return notes
-    width = bucket_width(int(times[-1] - times[0]) + 1, _MOST_NOTES)
-    stretches = notes.group_by(pl.col("at") // width, maintain_order=True)
-    return stretches.agg(pl.all().exclude("more").first(), more=pl.len().cast(pl.Int64) - 1)
-
-
-def _note_text(row: Mapping[str, Any]) -> str:
-    lines = textwrap.wrap(str(row["text"]), _NOTE_WIDTH) or [""]
-    if len(lines) > _NOTE_LINES:
-        lines = [*lines[:_NOTE_LINES], "…"]
-    if row["position"] is not None:
-        lines.append(f"position {row['position']:,.15g}")
-    if row["more"]:
-        lines.append(f"and {row['more']:,} further notes: zoom in to see each")
-    return "<br>".join(literal(each) for each in lines)
 
 
 def result_figure(

@@ -15,7 +15,7 @@ from kucoin_research.figures.columns import nanoseconds
 from kucoin_research.figures.gaps import GapMark, gaps_of
 from kucoin_research.model.source import LiveSource, Source, is_live
 
-__all__ = ["Fixed", "Rewound", "Rows", "Tail", "pick_channel", "pick_symbol"]
+__all__ = ["Fixed", "Joined", "Rewound", "Rows", "Tail", "pick_channel", "pick_symbol"]
 
 _SPARE = 64
 _STATUS_ROWS = 5_000
@@ -257,3 +257,34 @@ class Fixed:
     def gaps(self) -> tuple[list[GapMark], bool]:
         """Return the gaps, which never change."""
         return self._gaps, False
+
+
+class Joined:
+    """Several supplies as one; the gaps are those of the first.
+
+    Parameters
+    ----------
+    *parts
+        The supplies.
+    """
+
+    def __init__(self, *parts: Rows) -> None:
+        self._parts = parts
+
+    def restart(self) -> None:
+        """Begin all of them again."""
+        for part in self._parts:
+            part.restart()
+
+    def has_news(self) -> bool:
+        """Whether any of them has rows to take."""
+        return any(part.has_news() for part in self._parts)
+
+    def rows(self) -> Iterator[tuple[str, pl.DataFrame]]:
+        """Yield the new rows of each."""
+        for part in self._parts:
+            yield from part.rows()
+
+    def gaps(self) -> tuple[list[GapMark], bool]:
+        """Return the gaps of the first."""
+        return self._parts[0].gaps()

@@ -302,6 +302,11 @@ function render({model, el}) {
     if (names.some((name) => name.startsWith(`${axis}.range`))) { store.follow = false; tellView(); }
   }
 
+  function onClick({points}) {  // all traces at one time; the arrays have more digits than the labels
+    const mark = points.find((each) => each.data.meta === 'mark');
+    if (mark) send({kind: 'mark', x: plot.data[mark.curveNumber].x[mark.pointNumber], y: mark.y});
+  }
+
   async function keepStill() {
     if (!model.get('keeps_still') || !firstDrawn || !isVisible() || isBusy || lastStill === store.seq) return;
     const isFirst = !lastStill;
@@ -345,6 +350,7 @@ function render({model, el}) {
     Plotly = loaded;
     await plotAnew();
     plot.on('plotly_relayout', onRelayout);
+    plot.on('plotly_click', onClick);
     plot.on('plotly_doubleclick', () => { follow(); return false; });
     note.addEventListener('click', follow);
     store.views.add(view);

@@ -77,6 +77,8 @@ class LiveFigure(anywidget.AnyWidget):
         Counters of all pages: frames sent and drawn, bytes, milliseconds per draw.
     is_frozen
         While set, only a change of the view is drawn; the stream goes on.
+    on_mark
+        Called with time (ns UTC) and price of a strategy's mark that was pressed.
 
     Notes
     -----
@@ -104,6 +106,7 @@ class LiveFigure(anywidget.AnyWidget):
         window_ns: int | None = None,
     ) -> None:
         self.is_frozen = False
+        self.on_mark: Callable[[int, float], object] | None = None
         self._clock: Callable[[], float] = time.monotonic
         self._kind = kind
         self._sketch = sketch
@@ -193,7 +196,7 @@ class LiveFigure(anywidget.AnyWidget):
 
     def attach(
         self,
-        source: LiveSource,
+        source: LiveSource | Callable[[], Rows],
         symbol: str,
         channels: dict[str, str],
         options: dict[str, Any] | None = None,
@@ -310,6 +313,8 @@ class LiveFigure(anywidget.AnyWidget):
             self.send({"kind": "lib", "to": page}, buffers=[_plotly_js()])
         elif kind == "still" and buffers:
             self._still.keep(bytes(buffers[0]), self._name)
+        elif kind == "mark" and self.on_mark is not None:
+            self.on_mark(self._sketch.zone.to_ns(float(message["x"])), float(message["y"]))
         elif kind == "error":
             log.error("the browser could not draw: %s", message.get("text"))
         refresher().wake(self._ticket if kind in ("view", "hello") else None)

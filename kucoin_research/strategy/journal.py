@@ -102,7 +102,7 @@ class Journal:
         self.moments: list[Moment] = []
         self.equity: list[tuple[int, float]] = []
         self._run = run
-        self._lag = 0  # from the exchange's clock to that of arrival
+        self._lag: int | None = None  # of the arrivals behind the exchange's clock, ns
         self._record: Record | None = None  # the newest one that the exchange has taken
         self._coming: Record | None = None
         self._noted: dict[str | None, tuple[int, str]] = {}
@@ -117,6 +117,11 @@ class Journal:
     def end(self) -> None:
         """Note the equity, once the record was played."""
         self._settle()
+        record, start = self._record, self._run.initial_equity
+        if record is None or self._lag is None or start is None:
+            return
+        if not self.equity:
+            self.equity.append((local_timestamp_of(record) - self._lag, start))
         sample = self._run.ledger.newest_sample
         if sample is not None and sample != self._sample:
             self._sample = sample
@@ -159,7 +164,7 @@ class Journal:
         sample = self._run.ledger.newest_sample
         self.moments.append(
             Moment(
-                when - self._lag, when, symbol, price, fill, order, text, noted, self._record,
+                when - (self._lag or 0), when, symbol, price, fill, order, text, noted, self._record,
                 self._levels(symbol, "buy"), self._levels(symbol, "sell"), position,
                 None if sample is None else sample[1],
             )
@@ -177,7 +182,7 @@ class Journal:
         return self.moments[count:]
 
 
-def _lag_of(record: Record, before: int) -> int:
+def _lag_of(record: Record, before: int | None) -> int | None:
     """Return how much later than its event a record arrived; ``before`` where it cannot say."""
     stamp = record[0]
     if not isinstance(record, _TIMED) or stamp is None:

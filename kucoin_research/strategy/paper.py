@@ -176,6 +176,16 @@ class PaperTrading:
         return self._run.records
 
     @property
+    def fill_count(self) -> int:
+        """The number of fills so far."""
+        return len(self._run.ledger.fills)
+
+    @property
+    def initial_equity(self) -> float | None:
+        """The equity at the start, in the currency of the results; None before there are prices."""
+        return self._run.initial_equity
+
+    @property
     def last(self) -> int | None:
         """Arrival of the newest record that was played, ns UTC."""
         return self._run.last

@@ -1,0 +1,221 @@
+"""Marks on a chart of prices: a strategy's fills and notes."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from kucoin_research.figures.chart import Arrays, Sketch, TimeChart, View
+from kucoin_research.figures.columns import nanoseconds, numbers
+from kucoin_research.figures.downsample import Bubbles, bucket_width
+from kucoin_research.figures.theme import Spec, literal
+from kucoin_research.figures.time_axis import Floats, Times
+
+__all__ = ["MARKED", "TradeMarks", "draw_marks", "marks_of", "marks_spec"]
+
+#: The roles of the rows that become marks.
+MARKED = ("fills", "notes")
+
+_SMALLEST_MARK, _LARGEST_MARK = 8.0, 16.0  # px
+_MOST_NOTES = 100
+_NOTE_WIDTH, _NOTE_LINES = 60, 12
+
+
+class TradeMarks:
+    """Holds fills and notes, and draws them as triangles and diamonds.
+
+    Many fills at one time are drawn as one mark, whose text says so.
+
+    Parameters
+    ----------
+    view
+        The part of the data to show.
+    first
+        Number of the first of its three traces: buys, sells, notes.
+    """
+
+    def __init__(self, view: View, first: int) -> None:
+        self._view = view
+        self._sides = {"buy": first, "sell": first + 1}
+        self._notes = first + 2
+        self._rows: dict[str, list[pl.DataFrame]] = {role: [] for role in MARKED}
+
+    @staticmethod
+    def spec(*, is_among_trades: bool = False) -> list[Spec]:
+        """Describe the traces: buys, sells, notes; they stand out from the trades of others."""
+        own, outline = ("own ", "$font") if is_among_trades else ("", "$paper")
+        traces = [
+            _marks(f"{own}buys", "$buy", "triangle-up", outline),
+            _marks(f"{own}sells", "$sell", "triangle-down", outline),
+            _marks("notes", "$third", "diamond", outline),
+        ]
+        # A legend of eight entries would not fit above a chart of a dashboard.
+        return [{**each, "showlegend": False} if is_among_trades else each for each in traces]
+
+    @property
+    def prices(self) -> list[Floats]:
+        """The prices of all marks, for the range of the axis."""
+        parts = [part for rows in self._rows.values() for part in rows if "price" in part.columns]
+        return [numbers(part, "price") for part in parts]
+
+    def take(self, role: str, rows: pl.DataFrame) -> None:
+        """Add fills with the columns of ``Result.fills``, or notes with those and a ``price``."""
+        span = self._view.span
+        if span is not None:
+            times = pl.col("timestamp").cast(pl.Int64)
+            rows = rows.filter(times.is_between(*span))
+        self._rows[role].append(rows)
+
+    def drop_before(self, time_ns: int) -> None:
+        """Drop older marks."""
+        for role, parts in self._rows.items():
+            self._rows[role] = [
+                kept
+                for part in parts
+                if (kept := part.filter(pl.col("timestamp").cast(pl.Int64) >= time_ns)).height
+            ]
+
+    def draw(
+        self, arrays: Arrays, texts: dict[str, Any], on_axis: Callable[[Times], Floats]
+    ) -> None:
+        """Put places, sizes and texts of the marks into a drawing."""
+        self._draw_fills(arrays, texts, on_axis)
+        self._draw_notes(arrays, texts, on_axis)
+
+    def _draw_fills(
+        self, arrays: Arrays, texts: dict[str, Any], on_axis: Callable[[Times], Floats]
+    ) -> None:
+        fills = _joined(self._rows["fills"])
+        largest = 0.0 if fills is None else float(numbers(fills, "size").max(initial=0.0))
+        for side, trace in self._sides.items():
+            own = None if fills is None else fills.filter(pl.col("side").cast(pl.String) == side)
+            bubbles = Bubbles(max(3 * self._view.px // 8, 100))
+            if own is not None:
+                bubbles.add(
+                    nanoseconds(own["timestamp"]), numbers(own, "price"), numbers(own, "size")
+                )
+            arrays[trace, "x"], arrays[trace, "y"] = on_axis(bubbles.times), bubbles.prices
+            arrays[trace, "marker.size"] = _mark_sizes(bubbles.sizes, largest)
+            texts[f"{trace}.text"] = [] if own is None else _fill_texts(own, bubbles)
+
+    def _draw_notes(
+        self, arrays: Arrays, texts: dict[str, Any], on_axis: Callable[[Times], Floats]
+    ) -> None:
+        notes, trace = _joined(self._rows["notes"]), self._notes
+        if notes is None or "price" not in notes.columns:
+            arrays[trace, "x"] = arrays[trace, "y"] = np.empty(0)
+            texts[f"{trace}.text"] = []
+            return
+        notes = _fewer(notes)
+        arrays[trace, "x"] = on_axis(nanoseconds(notes["timestamp"]))
+        arrays[trace, "y"] = numbers(notes, "price")
+        texts[f"{trace}.text"] = [_note_text(row) for row in notes.iter_rows(named=True)]
+
+
+def marks_of(view: View, sketch: Sketch, first: int) -> TradeMarks | None:
+    """Make the marks of a chart whose option ``is_marked`` asks for them."""
+    return TradeMarks(view, first) if sketch.options.get("is_marked") else None
+
+
+def marks_spec(marks: TradeMarks | None) -> list[Spec]:
+    """Describe the traces of marks among trades; none without marks."""
+    return [] if marks is None else marks.spec(is_among_trades=True)
+
+
+def draw_marks(marks: TradeMarks | None, chart: TimeChart, arrays: Arrays) -> dict[str, Any]:
+    """Put marks into a drawing; returns their texts."""
+    texts: dict[str, Any] = {}
+    if marks is not None:
+        if chart.horizon is not None:
+            marks.drop_before(chart.horizon)
+        marks.draw(arrays, texts, chart.on_axis)
+    return texts
+
+
+def _marks(name: str, colour: str, shape: str, outline: str) -> Spec:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "meta": "mark",  # a press on it is told to the figure
+        "x": [],
+        "y": [],
+        "text": [],
+        "marker": {
+            "color": colour,
+            "size": _SMALLEST_MARK,
+            "symbol": shape,
+            "line": {"width": 0.8, "color": outline},
+        },
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+
+
+def _joined(frames: list[pl.DataFrame]) -> pl.DataFrame | None:
+    return pl.concat(frames) if frames else None
+
+
+def _mark_sizes(sizes: Floats, largest: float) -> Floats:
+    if largest <= 0:
+        return np.full(sizes.size, _SMALLEST_MARK)
+    share = np.sqrt(np.minimum(sizes / largest, 1.0))  # of fills drawn as one: at most the largest
+    return np.asarray(_SMALLEST_MARK + (_LARGEST_MARK - _SMALLEST_MARK) * share, np.float64)
+
+
+def _fill_texts(fills: pl.DataFrame, bubbles: Bubbles) -> list[str]:
+    """Write the text of each mark: of one fill, or the sum of those that it stands for."""
+    rows: defaultdict[tuple[int, float], list[dict[str, Any]]] = defaultdict(list)
+    times, prices = nanoseconds(fills["timestamp"]).tolist(), numbers(fills, "price").tolist()
+    for time, price, row in zip(times, prices, fills.iter_rows(named=True), strict=True):
+        rows[time, price].append(row)
+    marks = (bubbles.times, bubbles.prices, bubbles.sizes, bubbles.counts)
+    texts = []
+    for time, price, size, many in zip(*(each.tolist() for each in marks), strict=True):
+        if many == 1:
+            texts.append(_fill_text(_taken(rows[time, price], size)))
+        else:
+            texts.append(f"{many:,.0f} fills, {size:,.15g} in all<br>zoom in to see each")
+    return texts
+
+
+def _taken(rows: list[dict[str, Any]], size: float) -> dict[str, Any]:
+    # Several fills may share a time and a price; sizes of marks are sums, exact but for rounding.
+    place = min(range(len(rows)), key=lambda each: abs((rows[each]["size"] or 0.0) - size))
+    return rows.pop(place)
+
+
+def _fill_text(row: Mapping[str, Any]) -> str:
+    fee = "unknown" if row["fee"] is None else f"{row['fee']:,.15g} {row['fee_currency'] or ''}"
+    lines = [
+        f"{row['side']} {row['size']:,.15g} at {row['price']:,.15g}",
+        f"fee {fee.strip()} ({row['liquidity'] or 'unknown'})",
+        f"order {row['order_id']}" + (f", tag {row['tag']}" if row["tag"] else ""),
+    ]
+    return "<br>".join(literal(each) for each in lines)
+
+
+def _fewer(notes: pl.DataFrame) -> pl.DataFrame:
+    """Keep the first note of each stretch of time, with the number of further ones."""
+    times = pl.Series("at", nanoseconds(notes["timestamp"]))
+    notes = notes.with_columns(times, more=pl.lit(0, pl.Int64))
+    if notes.height <= _MOST_NOTES:
+        return notes
+    width = bucket_width(int(times[-1] - times[0]) + 1, _MOST_NOTES)
+    stretches = notes.group_by(pl.col("at") // width, maintain_order=True)
+    return stretches.agg(pl.all().exclude("more").first(), more=pl.len().cast(pl.Int64) - 1)
+
+
+def _note_text(row: Mapping[str, Any]) -> str:
+    lines = textwrap.wrap(str(row["text"]), _NOTE_WIDTH) or [""]
+    if len(lines) > _NOTE_LINES:
+        lines = [*lines[:_NOTE_LINES], "…"]
+    if row["position"] is not None:
+        lines.append(f"position {row['position']:,.15g}")
+    if row["more"]:
+        lines.append(f"and {row['more']:,} further notes: zoom in to see each")
+    return "<br>".join(literal(each) for each in lines)

@@ -1,0 +1,268 @@
+"""A strategy in a dashboard without a browser: on sessions, replays, streams, and its texts."""
+
+import threading
+
+import polars as pl
+import pytest
+
+import kucoin_research as kr
+from kucoin_research.dashboards.run_rows import RunRows
+from kucoin_research.dashboards.run_texts import RunTexts
+from kucoin_research.errors import InvalidInput
+from kucoin_research.figures.tail import Rewound
+from kucoin_research.figures.time_axis import Zone
+from kucoin_research.figures.trade_marks import MARKED
+from tests.conftest import wait_until
+
+# One thread of the process draws all figures, in the machine's time.
+REAL_TIME = True
+SPEED = 100.0
+ROLES = (*MARKED, "equity", "positions")
+
+
+class Turns:
+    """Buys and sells in turn every 20 ms of arrival, 2 s of the exchange, and says why."""
+
+    def __init__(self):
+        self.next = 0
+
+    def __call__(self, record, broker):
+        if broker.best().mid is None or broker.now < self.next:
+            return
+        self.next = broker.now + 20_000_000
+        size = broker.position().size
+        broker.note("flat, so buy" if size <= 0 else "long, so sell")
+        broker.target(-2 if size > 0 else 3)
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory):
+    with kr.simulate(seed=11, speed=SPEED) as x:
+        run = kr.record(
+            "XBTUSDTM",
+            ["ticker", "trade", "mark_price"],
+            root=tmp_path_factory.mktemp("sessions"),
+            seconds=60,
+            venue=x.venue,
+            progress=False,
+        )
+        with run:
+            pass
+        return run.session()
+
+
+@pytest.fixture
+def boards():
+    made = []
+
+    def board(*args, **options):
+        found = kr.dashboard(*args, **options)
+        made.append(found)
+        return found
+
+    yield board
+    for each in made:
+        each.close()
+
+
+def texts(board):
+    return {**board._refresh._health_texts(), **board._refresh._market_texts()}
+
+
+def test_a_session_is_played_from_its_first_record_to_the_present_place(session, boards):
+    board = boards(session, strategy=Turns())
+    wanted = kr.backtest(Turns(), session, progress=False)
+    board.transport.seek(0.5)
+    half = board.run.records
+    board.transport.seek(1.0)
+    board.transport.step()
+
+    assert 0 < half < board.run.records == wanted.stats["records"]
+    assert board.run.result().fingerprint == wanted.fingerprint
+    assert board.lower.chosen == "Strategy"
+    shown = texts(board)
+    assert shown["run"][0] == "Turns"
+    assert shown["account"][6] == ["fills", str(wanted.fills.height), ""]
+
+
+def test_the_price_has_the_marks_of_the_run(session, boards):
+    board = boards(session, strategy=Turns())
+    fills = board.run.result().fills
+    notes = board.run.result().notes
+
+    for slot in (board.price, board.lower):
+        slot.switch.value = {"Strategy": "Candles"}.get(slot.chosen, slot.chosen)
+        drawn = {
+            trace.name: 0 if trace.x is None else len(trace.x)
+            for trace in slot.figure.figure().data
+        }
+        assert drawn["own buys"] == fills.filter(pl.col("side") == "buy").height
+        assert drawn["own sells"] == fills.filter(pl.col("side") == "sell").height
+        assert drawn["notes"] == notes.height > 5
+    board.lower.switch.value = "Strategy"
+    equity, position = board.lower.figure.figure().data
+    assert equity.y[-1] == board.run.result().equity["equity"][-1]
+    assert set(position.y) == {0, *fills["position_after"]}
+
+
+def test_a_mark_shows_its_record_book_order_and_note(session, boards):
+    board = boards(session, strategy=Turns())
+    moments = board.run.journal.moments
+    number, moment = next((n, each) for n, each in enumerate(moments) if each.fill is not None)
+    board.price.figure.on_mark(moment.timestamp + 200, moment.price)
+
+    shown = texts(board)["moment"]
+    facts = dict(shown["facts"])
+    assert (shown["number"], shown["title"]) == (number, f"{number + 1} of {len(moments)}")
+    assert facts["fill"] == f"buy 3 at {moment.price:,.10g}"
+    assert facts["note"].startswith("flat, so buy (")
+    assert facts["order"].startswith("1: market buy 3, sent ")
+    assert shown["book"][1][0][0] == f"{moment.asks[0][0]:,.10g}"
+    record = dict(shown["record"])
+    assert (record["record"], record["symbol"]) == (type(moment.record).__name__, "XBTUSDTM")
+
+    board._on_panel({"kind": "moment", "number": len(moments)}, [])
+    assert texts(board)["moment"] == {}
+
+
+def test_a_replay_plays_up_to_the_next_decision_at_its_own_speed_afterwards(session, boards):
+    with kr.replay(session, speed=2.0, paused=True) as replay:
+        run = kr.paper(Turns(), replay)
+        board = boards(run)
+        for count in (1, 2, 3):
+            board.next_decision()
+            wait_until(lambda: board._desk._disarm is None, 60)
+            assert replay.is_paused
+            assert replay.speed == 2.0
+            assert len(run.journal.moments) == count
+            assert texts(board)["moment"]["number"] == count - 1
+        board.transport.seek(0.99)
+        board.next_decision()
+        board._on_panel({"kind": "pause"}, [])
+        assert (replay.speed, run.on_moment) == (2.0, None)
+        replay.speed = None
+        replay.resume()
+        replay.wait_until_done(60)
+        with pytest.raises(InvalidInput, match="at its end"):
+            board.next_decision()
+        board.close()
+        assert run.ended is None  # the user's own run goes on
+
+
+def test_a_strategy_begins_with_each_start(exchange, boards):
+    board = boards("XBTUSDTM", venue=exchange.venue, strategy=Turns())
+    assert board.run is None
+    assert "press Start" in board.line
+    board.start()
+    first = board.run
+    wait_until(lambda: len(first.journal.moments) > 2, 60)
+    board.controls.symbol.value = "ETHUSDTM"
+    second = board.run
+
+    assert second is not first
+    assert first.ended == "it was stopped"
+    assert second.source.symbols == ["ETHUSDTM"]
+    wait_until(lambda: second.journal.moments, 60)
+    assert second.journal.moments[0].position == 0
+    assert second.broker.sent[0].size == 3
+    board.close()
+    assert second.ended == "it was stopped"
+
+
+def test_a_strategy_is_replaced_by_another(session, boards):
+    board = boards(session)
+    board.lower.switch.value = "Strategy"
+    assert "none runs here" in board.lower._words.value
+    first = board.paper(Turns(), cash=500.0)
+    second = board.paper(lambda record, broker: None, cash=700.0)
+
+    assert (first.ended, second.ended) == ("it was stopped", None)
+    assert board.run is second
+    assert second.records == first.records
+    assert texts(board)["account"][3] == ["equity USDT", "700.00", ""]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "options", "sentence"),
+    [
+        (Turns, {}, "Turns is a class; pass one: Turns()"),
+        (5, {}, "wants a strategy"),
+        (Turns(), {"latncy": 1}, "did you mean 'latency'"),
+        (Turns(), {"cash": -1}, "cash cannot be negative: -1 USDT"),
+    ],
+)
+def test_wrong_strategies_are_refused(session, boards, strategy, options, sentence):
+    board = boards("XBTUSDTM", venue="demo")
+    with pytest.raises(InvalidInput, match=sentence):
+        board.paper(strategy, **options)
+    if not options:
+        with pytest.raises(InvalidInput, match=sentence):
+            boards(session, strategy=strategy)
+
+
+def test_a_replay_is_needed_for_the_next_decision(boards):
+    with pytest.raises(InvalidInput, match="only a replay"):
+        boards("XBTUSDTM", venue="demo").next_decision()
+
+
+def test_a_strategy_that_raises_says_so(session, boards):
+    def broken(record, broker):
+        raise ZeroDivisionError("a mistake of mine")
+
+    board = boards(session, strategy=broken)
+    assert texts(board)["run"][1] == (
+        "1 records · ended: the strategy raised ZeroDivisionError: a mistake of mine"
+    )
+
+
+def test_texts_do_not_wait_for_a_strategy_that_takes_long(session):
+    with kr.replay(session, paused=True) as replay:
+        run = kr.paper(Turns(), replay)
+        replay.step(50)
+        shown = RunTexts(run, "XBTUSDTM", Zone())
+        before = shown.texts()["account"]
+        is_held, may_end = threading.Event(), threading.Event()
+
+        def hold():
+            with run.lock:
+                is_held.set()
+                may_end.wait(60)
+
+        thread = threading.Thread(target=hold)
+        thread.start()
+        is_held.wait(60)
+        assert shown.texts()["account"] == before
+        may_end.set()
+        thread.join()
+
+
+def test_rows_come_once_and_anew_behind_a_rewind(session):
+    with kr.replay(session, speed=None, paused=True) as replay:
+        run = kr.paper(Turns(), replay)
+        rows = RunRows(run, "XBTUSDTM", ROLES)
+        other = RunRows(run, "ETHUSDTM", ROLES)
+        assert not rows.has_news()
+        replay.step(150)
+        early = dict(rows.rows())
+        assert not rows.has_news()
+        replay.resume()
+        replay.wait_until_done(60)
+        late = dict(rows.rows())
+        result = run.result()
+        fills = pl.concat([early["fills"], late["fills"]])
+        assert fills.select("price", "size", "side").equals(
+            result.fills.select("price", "size", pl.col("side").cast(pl.String))
+        )
+        assert early["notes"].height + late["notes"].height == result.notes.height
+        assert list(dict(other.rows())) == ["equity"]
+
+        replay.pause()
+        replay.seek(replay.start_ns)
+        assert rows.has_news()
+        with pytest.raises(Rewound):
+            list(rows.rows())
+        rows.restart()
+        replay.step(150)
+        again = dict(rows.rows())
+        assert again["fills"].equals(early["fills"])
+        assert again["notes"].equals(early["notes"])
