@@ -4,7 +4,8 @@
     python scripts/pictures.py notebooks/04_….ipynb  # run it, and keep its dashboards' pictures
 
 JupyterLab runs on loopback. For the README, the dashboard streams from the simulated exchange for a
-minute, and a browser takes its picture at two widths in two themes. A notebook with live widgets
+minute, and a browser takes its picture at two widths in two themes; another one plays the sample
+session to a strategy. A notebook with live widgets
 is run cell by cell in the browser, since only a browser can draw the widgets.
 """
 
@@ -26,6 +27,7 @@ from tests.browser.lab import (  # noqa: E402
     Lab,
     Notebook,
     find_chromium,
+    put_away,
     set_theme,
     start_lab,
     write_notebook,
@@ -36,6 +38,22 @@ PICTURES = ROOT / "docs" / "pictures"
 CELL = """import kucoin_research as kr
 
 kr.dashboard("XBTUSDTM", venue="demo", window="1 min", start=True)"""
+STRATEGY = """from pathlib import Path
+
+import kucoin_research as kr
+
+def lean(record, broker):
+    best = broker.best()
+    if best.mid is None or broker.orders():
+        return
+    share = best.best_bid_size / (best.best_bid_size + best.best_ask_size)
+    if share > 0.95 and not broker.position().size:
+        broker.note(f"{share:.0%} of the best sizes are bids")
+        broker.buy(1)
+    elif share < 0.1:
+        broker.close()
+
+kr.dashboard(Path("sample"), strategy=lean, window="1 min")"""
 WIDTHS = {1100: 1120, 1700: 1080}  # with the heights that show the whole dashboard
 THEMES = ("Light", "Dark")
 LARGEST = 300_000
@@ -109,7 +127,27 @@ def for_readme(page: Page, lab: Lab) -> list[Path]:
     book = Notebook(page, lab, "dashboard.ipynb").open()
     book.run_all()
     page.wait_for_function(FULL, timeout=180_000)
-    return [take(book, width, theme) for width in WIDTHS for theme in THEMES]
+    made = [take(book, width, theme) for width in WIDTHS for theme in THEMES]
+    shutil.copytree(ROOT / "data" / "sample", lab.folder / "sample")
+    return [*made, *(take_strategy(page, lab, theme) for theme in THEMES)]
+
+
+def take_strategy(page: Page, lab: Lab, theme: str) -> Path:
+    """Take a picture of the sample session, played to a strategy that has bought last."""
+    put_away(page)
+    page.set_viewport_size({"width": 1500, "height": 1420})
+    set_theme(page, f"JupyterLab {theme}")
+    name = f"strategy-{theme.lower()}"
+    write_notebook(lab.folder / f"{name}.ipynb", STRATEGY)
+    Notebook(page, lab, f"{name}.ipynb").open().run_all()
+    for place in ("main", "lower", "book"):
+        page.wait_for_selector(f".kr-{place} .kr-figure[data-frame]")
+    page.locator(".kr-decision[data-side=buy]").first.click()
+    page.wait_for_selector(".kr-moment .kr-levels")
+    page.locator(".kr-status").scroll_into_view_if_needed()
+    path = PICTURES / f"{name}.png"
+    page.locator(".kr-dashboard").screenshot(path=path)
+    return path
 
 
 def take(book: Notebook, width: int, theme: str) -> Path:

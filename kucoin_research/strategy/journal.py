@@ -29,8 +29,9 @@ __all__ = ["Journal", "Moment"]
 
 _LEVELS = 5
 _KEPT = 20_000  # moments with record and book
-# Records whose own time is that of an event: a funding rate may carry that of its settlement.
-_TIMED = (Ticker, BestBidOffer, Trade, Candle, Level2, Depth5, Depth50)
+# Records whose own time is that of an event: a funding rate may carry that of its settlement, and
+# a candle that has not closed yet that of its opening.
+_TIMED = (Ticker, BestBidOffer, Trade, Level2, Depth5, Depth50)
 
 
 class Moment(NamedTuple):
@@ -51,7 +52,8 @@ class Moment(NamedTuple):
     order
         The order that was filled.
     text
-        The note; of a fill, the symbol's newest note before it, None if there was none.
+        The note; of a fill, the symbol's newest note since its order was sent, or with it; None if
+        there is none.
     noted
         When that note was made, ns UTC by arrival.
     record
@@ -132,12 +134,27 @@ class Journal:
         record, self._coming = self._coming, None
         if record is not None:
             self._record = record
-            self._lag = _lag_of(record, self._lag)
+            event = self._event_of(record)
+            if event is not None:
+                self._lag = local_timestamp_of(record) - event
+
+    def _event_of(self, record: Record) -> int | None:
+        """Return when the event of a record happened, ns UTC on the exchange's clock."""
+        stamp = record[0]
+        if isinstance(record, _TIMED) or stamp is None:
+            return stamp
+        if not isinstance(record, Candle):
+            return None
+        # Where only candles are played, each comes when it has closed.
+        interval = self._run.facts.intervals.get(record.symbol or "")
+        return None if interval is None else stamp + (parse_interval(interval).ns or 0)
 
     def _on_fill(self, fill: Fill) -> None:
         sent = self._run.broker.sent
         order = sent[fill.order_id - 1] if fill.order_id else None  # 0: a liquidation
-        noted, text = self._noted.get(fill.symbol) or self._noted.get(None) or (None, None)
+        since = fill.timestamp if order is None else order.submitted
+        known = (self._noted.get(symbol, (0, "")) for symbol in (fill.symbol, None))
+        noted, text = next((each for each in known if each[0] >= since), (None, None))
         self._add(fill.timestamp, fill.symbol, fill.price, fill, order, text, noted,
                   fill.position_after)  # fmt: skip
 
@@ -164,8 +181,8 @@ class Journal:
         sample = self._run.ledger.newest_sample
         self.moments.append(
             Moment(
-                when - (self._lag or 0), when, symbol, price, fill, order, text, noted, self._record,
-                self._levels(symbol, "buy"), self._levels(symbol, "sell"), position,
+                when - (self._lag or 0), when, symbol, price, fill, order, text, noted,
+                self._record, self._levels(symbol, "buy"), self._levels(symbol, "sell"), position,
                 None if sample is None else sample[1],
             )
         )  # fmt: skip
@@ -180,13 +197,3 @@ class Journal:
     def since(self, count: int) -> Sequence[Moment]:
         """Return the moments behind the first ``count``."""
         return self.moments[count:]
-
-
-def _lag_of(record: Record, before: int | None) -> int | None:
-    """Return how much later than its event a record arrived; ``before`` where it cannot say."""
-    stamp = record[0]
-    if not isinstance(record, _TIMED) or stamp is None:
-        return before
-    if isinstance(record, Candle):  # it is known at its close
-        stamp += parse_interval(record.interval or "1min").ns or 0
-    return local_timestamp_of(record) - stamp

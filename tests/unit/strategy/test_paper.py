@@ -1,6 +1,7 @@
 """Paper trading on streams and replays, and its comparison with the recording."""
 
 import threading
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -9,6 +10,7 @@ import kucoin_research as kr
 from kucoin_research.errors import InvalidInput, StopStrategy, UnknownSymbol
 from tests.conftest import wait_until
 
+SAMPLE = Path(__file__).parents[3] / "data" / "sample"
 # The simulated exchange runs 100 times as fast as the clock that stamps arrivals.
 SPEED = 100.0
 EVERY = 5_000_000
@@ -308,6 +310,55 @@ def test_the_journal_has_record_and_book_of_each_moment(session):
         each for each, _ in run.journal.equity
     )
     assert run.journal.equity[-1][1] == run.result().equity["equity"][-1]
+
+
+def test_a_note_belongs_to_the_fills_of_orders_sent_with_it(session):
+    def noting(record, broker):
+        if broker.best().mid is None or broker.orders():
+            return
+        if not broker.position().size:
+            broker.note("in")
+            broker.buy(1)
+        else:
+            broker.sell(1)
+
+    with kr.replay(session, paused=True) as replay:
+        run = kr.paper(noting, replay, **QUICK)
+        played(replay)
+    fills = [each for each in run.journal.moments if each.fill is not None]
+    assert len(fills) > 10
+    assert {(each.fill.side, each.text) for each in fills} == {("buy", "in"), ("sell", None)}
+
+
+def lean(record, broker):
+    best = broker.best()
+    if best.mid is None or broker.orders():
+        return
+    if best.best_bid_size > 4 * best.best_ask_size and not broker.position().size:
+        broker.buy(1)
+    elif best.best_bid_size < best.best_ask_size:
+        broker.close()
+
+
+def test_moments_of_a_recording_with_candles_lie_among_its_trades():
+    session = kr.load(SAMPLE)  # its running candle carries the time of its opening
+    with kr.replay(session, speed=None, paused=True) as replay:
+        run = kr.paper(lean, replay)
+        played(replay)
+    trades = session.frame("trade").select("timestamp", "price").rename({"price": "traded"})
+    fills = pl.DataFrame(
+        [(each.timestamp, each.price) for each in run.journal.moments],
+        schema={"timestamp": trades.schema["timestamp"], "price": pl.Float64},
+        orient="row",
+    )
+    beside = fills.join_asof(trades, on="timestamp", strategy="nearest", tolerance="1s")
+    assert fills.height > 100
+    assert fills["timestamp"].is_sorted()
+    distance = (beside["price"] - beside["traded"]).abs().drop_nulls()
+    assert distance.len() > 100
+    assert distance.max() < 10.0  # of 85,000
+    times = [each for each, _ in run.journal.equity]
+    assert times == sorted(times)
 
 
 def test_moments_are_announced_behind_their_record(session):
