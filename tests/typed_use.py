@@ -3,6 +3,7 @@
 from types import ModuleType
 from typing import assert_type
 
+import pandas as pd
 import polars as pl
 
 import kucoin_research as kr
@@ -34,3 +35,4 @@ assert_type(swept.frame, pl.DataFrame)
 assert_type(kr.check_lookahead(lambda: print, session, leverage=2).ok, bool)
 assert_type(kr.check_warm_up(lambda: print, session, starts=3).to_frame(), pl.DataFrame)
 assert_type(kr.chaos(print, session, latency=(0, 1), drop={"trade": 0.1}).plain, kr.Result)
+assert_type(kr.to_pandas(session, "trade"), pd.DataFrame)
