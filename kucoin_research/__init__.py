@@ -126,6 +126,7 @@ if _TYPE_CHECKING:  # for the type checker and the editor; see __getattr__
         parity,
         sweep,
     )
+    from kucoin_research.bridges.candle_frames import to_backtesting, to_vectorbt
     from kucoin_research.bridges.pandas_frames import to_pandas
     from kucoin_research.dashboards import dashboard as dashboard
 
@@ -154,7 +155,9 @@ _LAZY = {
     "serve": ("kucoin_research.api.serve", "serve"),
     "simulate": ("kucoin_research.api.simulated", "simulate"),
     "sweep": ("kucoin_research.api.strategies", "sweep"),
+    "to_backtesting": ("kucoin_research.bridges.candle_frames", "to_backtesting"),
     "to_pandas": ("kucoin_research.bridges.pandas_frames", "to_pandas"),
+    "to_vectorbt": ("kucoin_research.bridges.candle_frames", "to_vectorbt"),
 }
 
 
@@ -291,7 +294,9 @@ __all__ = [
     "sweep",
     "symbols",
     "tickers",
+    "to_backtesting",
     "to_pandas",
+    "to_vectorbt",
     "verify",
     "vwap",
 ]
