@@ -127,6 +127,7 @@ if _TYPE_CHECKING:  # for the type checker and the editor; see __getattr__
         sweep,
     )
     from kucoin_research.bridges.candle_frames import to_backtesting, to_vectorbt
+    from kucoin_research.bridges.hft_data import to_hftbacktest
     from kucoin_research.bridges.pandas_frames import to_pandas
     from kucoin_research.dashboards import dashboard as dashboard
 
@@ -156,6 +157,7 @@ _LAZY = {
     "simulate": ("kucoin_research.api.simulated", "simulate"),
     "sweep": ("kucoin_research.api.strategies", "sweep"),
     "to_backtesting": ("kucoin_research.bridges.candle_frames", "to_backtesting"),
+    "to_hftbacktest": ("kucoin_research.bridges.hft_data", "to_hftbacktest"),
     "to_pandas": ("kucoin_research.bridges.pandas_frames", "to_pandas"),
     "to_vectorbt": ("kucoin_research.bridges.candle_frames", "to_vectorbt"),
 }
@@ -295,6 +297,7 @@ __all__ = [
     "symbols",
     "tickers",
     "to_backtesting",
+    "to_hftbacktest",
     "to_pandas",
     "to_vectorbt",
     "verify",

@@ -1,8 +1,9 @@
 """What a user's type checker sees of the front door; mypy checks this file, nothing runs it."""
 
 from types import ModuleType
-from typing import assert_type
+from typing import Any, assert_type
 
+import numpy.typing as npt
 import pandas as pd
 import polars as pl
 
@@ -38,3 +39,4 @@ assert_type(kr.chaos(print, session, latency=(0, 1), drop={"trade": 0.1}).plain,
 assert_type(kr.to_pandas(session, "trade"), pd.DataFrame)
 assert_type(kr.to_backtesting(frame, "10s"), pd.DataFrame)
 assert_type(kr.to_vectorbt({"trade": frame}, symbols=["XBTUSDTM"]), pd.DataFrame)
+assert_type(kr.to_hftbacktest(r, clock_shift=0.05), npt.NDArray[Any])
