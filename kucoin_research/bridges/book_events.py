@@ -6,7 +6,7 @@ empty before the first snapshot and while it was not in step.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +22,8 @@ from kucoin_research.bridges.hft_events import (
     Events,
     new_events,
 )
-from kucoin_research.model.records import Status
+from kucoin_research.bridges.missing_spans import MissingSpan
+from kucoin_research.model.records import Status, local_timestamp_of
 from kucoin_research.sessions.book_rebuild import known_range
 from kucoin_research.sessions.files.csv_codec import records_of
 
@@ -54,7 +55,12 @@ class Stretch(NamedTuple):
     lost_at: int | None
 
 
-def book_events(rows: pl.DataFrame, status: pl.DataFrame | None, symbol: str) -> Events:
+def book_events(
+    rows: pl.DataFrame,
+    status: pl.DataFrame | None,
+    symbol: str,
+    spans: Sequence[MissingSpan] = (),
+) -> Events:
     """Make events of one symbol's ``level2`` rows.
 
     Parameters
@@ -65,6 +71,8 @@ def book_events(rows: pl.DataFrame, status: pl.DataFrame | None, symbol: str) ->
         The rows of the stream's ``status``; without them, no loss is known.
     symbol
         Theirs.
+    spans
+        Where nothing was recorded, and no row of ``status`` says so.
 
     Returns
     -------
@@ -72,7 +80,11 @@ def book_events(rows: pl.DataFrame, status: pl.DataFrame | None, symbol: str) ->
         In the order of the book, with exchange times that never go back. No row at all where there
         is no snapshot. All levels of a snapshot arrive with its last row.
     """
-    found = stretches(rows, [] if status is None else _about(status, symbol))
+    statuses = [] if status is None else _about(status, symbol)
+    statuses += [
+        Status(span.began, span.began, symbol, "gap", "level2", None, None, None) for span in spans
+    ]
+    found = stretches(rows, sorted(statuses, key=local_timestamp_of))
     columns = _Columns.of(rows)
     parts = [part for each in found for part in _of_stretch(columns, each, symbol)]
     events = np.concatenate([new_events(0), *parts])

@@ -55,8 +55,8 @@ def to_backtesting(
         trades, the first and the last are left out, since other trades may belong to them.
 
         Intervals without trades are absent, as in KuCoin's candles. Nothing is made up in a gap of
-        the recording: a candle that lacks rows is left out, and ``IncompleteData`` warns. Whether
-        a plain frame lacks rows is not known.
+        the recording, or between sessions that were loaded together: a candle that lacks rows is
+        left out, and ``IncompleteData`` warns. Whether a plain frame lacks rows is not known.
 
     Raises
     ------

@@ -15,7 +15,11 @@ import polars as pl
 from kucoin_research.bridges.book_events import book_events
 from kucoin_research.bridges.hft_events import BUY, SELL, TRADE, Events, in_both_orders, new_events
 from kucoin_research.bridges.inputs import Data, channel_names, only_symbol, rows_of, source_of
-from kucoin_research.bridges.missing_spans import described, missing_spans
+from kucoin_research.bridges.missing_spans import (
+    described,
+    missing_spans,
+    spans_between_sessions,
+)
 from kucoin_research.bridges.shown_levels import MOST_LEVELS, level_events
 from kucoin_research.errors import IncompleteData, InvalidInput, UnknownChannel, shown
 from kucoin_research.foundation.arguments import (
@@ -86,8 +90,9 @@ def to_hftbacktest(
 
         *Gaps*: where changes of ``level2`` are missing, the book is cleared when the recorder
         noticed, and at the exchange's time of the last change; it stays empty until the next
-        snapshot, so orders meet nothing there. For snapshots, from the begin of the gap on. Trades
-        that are missing cannot be seen in the events. ``IncompleteData`` warns of both.
+        snapshot, so orders meet nothing there. For snapshots, from the begin of the gap on; so it
+        is between sessions that were loaded together. Trades that are missing cannot be seen in the
+        events. ``IncompleteData`` warns of all of them.
 
         *Times of the exchange*: those of the book never go back (a snapshot by REST may bear a
         later time than the changes behind it). If all of them are whole milliseconds, those of the
@@ -100,9 +105,9 @@ def to_hftbacktest(
         If there is no channel of a book, or no such symbol.
     InvalidInput
         If ``data`` or another argument cannot mean anything, or several symbols are there and none
-        was named. If a row lacks a time. If ``level2`` has no snapshot. If a row arrived before it
-        was sent, or all of them a minute later or more, with the shift: hftbacktest would let a
-        strategy see the future, or a market of another day.
+        was named. If a row lacks a time, or the book has no rows, or ``level2`` no snapshot. If a
+        row arrived before it was sent, or all of them a minute later or more, with the shift:
+        hftbacktest would let a strategy see the future, or a market of another day.
     ColumnMissing
         If a frame lacks a needed column.
     OSError
@@ -114,8 +119,9 @@ def to_hftbacktest(
     are in ``session.instruments``, and latencies of orders, which no recording of market data has.
     It has no funding and no liquidation.
 
-    All events are in memory, 64 bytes each, and those in two rows count twice. A session too large
-    for that is converted in parts: ``to_hftbacktest`` of a session of each day.
+    All events are in memory: 64 bytes each, those in two rows twice, and about three times as much
+    while they are sorted. A session too large for that is converted in parts, a session of each
+    day; hftbacktest takes several files.
 
     Examples
     --------
@@ -187,11 +193,16 @@ def _book_of(source: Source, book: object) -> str:
 
 def _changes(source: Source, channel: str, symbol: str) -> Events:
     rows = _checked(source, channel, symbol)
+    if rows.is_empty():
+        raise InvalidInput(
+            f"{channel} of {symbol} has no rows, so there is no book; name another channel, book="
+        )
     if channel != "level2":
         return level_events(rows, channel, missing_spans(source, channel, symbol))
     status = source.frame("status") if "status" in channel_names(source) else None
-    events = book_events(rows.drop_nulls("price"), status, symbol)
-    if rows.height and not len(events):
+    between = spans_between_sessions(source)
+    events = book_events(rows.drop_nulls("price"), status, symbol, between)
+    if not len(events):
         raise InvalidInput(
             f"level2 of {symbol} has {rows.height:,} changes and no snapshot to begin with (a "
             "stream keeps only its newest rows); take a recording from its start, or another "
@@ -241,8 +252,6 @@ def _checked(source: Source, channel: str, symbol: str) -> pl.DataFrame:
 def _set_clocks(groups: Sequence[Events], shift: int | None, symbol: str) -> None:
     """Add the shift to the exchange's times; refuse clocks by which a row is known too early."""
     lags = [int((each["local_ts"] - each["exch_ts"]).min()) for each in groups if len(each)]
-    if not lags:
-        raise InvalidInput(f"to_hftbacktest: there are no rows of {symbol} in the data")
     fastest = min(lags)
     if shift is None:
         shift = fastest

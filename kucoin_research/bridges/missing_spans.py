@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
 
 from kucoin_research.bridges.inputs import channel_names
 from kucoin_research.model.channels import parse_channel
-from kucoin_research.model.damage import Loss
 from kucoin_research.model.records import Status
-from kucoin_research.model.source import Source
+from kucoin_research.model.source import Source, is_replay
 from kucoin_research.sessions.files.csv_codec import records_of
+from kucoin_research.sessions.session import Session
 from kucoin_research.sessions.session_report import reported_gaps
 
-__all__ = ["MissingSpan", "described", "missing_spans"]
+__all__ = ["MissingSpan", "described", "missing_spans", "spans_between_sessions"]
 
 _EVENTS = ("gap", "filled", "not_filled")
 
@@ -34,6 +36,8 @@ class MissingSpan(NamedTuple):
 def missing_spans(source: Source, channel: str, symbol: str) -> list[MissingSpan]:
     """List the unfilled gaps of a channel and symbol, in order of time, merged where they touch.
 
+    The times between sessions that were loaded together are such gaps, too.
+
     Parameters
     ----------
     source
@@ -46,9 +50,34 @@ def missing_spans(source: Source, channel: str, symbol: str) -> list[MissingSpan
         if name is None or parse_channel(name).name == channel:
             gaps = reported_gaps(name, statuses)
             found += [MissingSpan(g.began, g.ended) for g in gaps if g.filled_by is None]
-    losses: Sequence[Loss] = getattr(source, "losses", ())
-    found += [MissingSpan(x.began, x.ended) for x in losses if x.concerns(channel, symbol)]
-    return _merged(found)
+    session = _session_of(source)
+    if session is not None:
+        losses = (loss for loss in session.losses if loss.concerns(channel, symbol))
+        found += [MissingSpan(loss.began, loss.ended) for loss in losses]
+    return _merged(found + spans_between_sessions(source))
+
+
+def spans_between_sessions(source: Source) -> list[MissingSpan]:
+    """List the times between the last row of one session and the first row of the next.
+
+    Sessions that overlap have none between them.
+    """
+    session = _session_of(source)
+    if session is None or len(session.paths) == 1:
+        return []
+    time = pl.col("local_timestamp").to_physical()
+    ends: dict[Path | None, list[int]] = {}
+    for table in session.tables():
+        first, last = session.collect(table.scan().select(time.min(), last=time.max())).row(0)
+        if first is not None:
+            ends.setdefault(table.folder, []).extend((first, last))
+    recorded = _merged([MissingSpan(min(times), max(times)) for times in ends.values()])
+    return [MissingSpan(one.ended, other.began) for one, other in pairwise(recorded)]
+
+
+def _session_of(source: Source) -> Session | None:
+    held = source.session if is_replay(source) else source
+    return held if isinstance(held, Session) else None
 
 
 def described(spans: Sequence[MissingSpan]) -> str:

@@ -19,6 +19,7 @@ from kucoin_research.bridges.hft_events import (
     SELL,
     TRADE,
 )
+from kucoin_research.model.units import datetime_of
 from tests.unit.bridges.played import books, seen
 from tests.unit.bridges.test_book_events import snapshot
 from tests.unit.strategy.tapes import (
@@ -36,6 +37,7 @@ from tests.unit.strategy.tapes import (
     trade,
 )
 
+LISTED = ("trade", "level2", "depth5", "status")
 SAMPLE = Path(__file__).parents[3] / "data" / "sample"
 MS = 1_000_000
 
@@ -212,6 +214,34 @@ def test_a_recording_of_the_simulated_exchange_is_taken_as_it_is(tmp_path):
     assert bids[shown["bid_prices"][-1]] == shown["bid_sizes"][-1]
 
 
+def test_between_two_sessions_the_book_is_empty_and_no_candle_is_made(tmp_path, held_time):
+    with kr.simulate(seed=9, speed=60.0) as exchange:
+        paths = []
+        for _ in range(2):
+            run = kr.record(
+                "XBTUSDTM", ["trade", "level2", "depth5"], venue=exchange.venue, root=tmp_path,
+                progress=False,
+            )  # fmt: skip
+            with run:
+                run.stream.wait("trade", rows=400, timeout=120)
+            paths.append(run.path)
+            held_time.pass_by(5)
+    both = kr.load(paths)
+    ended = max(kr.load(paths[0]).frame(name)["local_timestamp"].max() for name in LISTED)
+
+    for book in ("level2", "depth5"):
+        with pytest.warns(kr.IncompleteData, match=f"{book} has 1 gap, .*trade has 1 gap"):
+            events = kr.to_hftbacktest(both, book=book, clock_shift="fit")
+        (empty,) = [time for time, bids, _ in books(events) if not bids]
+        assert datetime_of(empty) == ended
+    with pytest.warns(kr.IncompleteData, match="1 gap"):
+        wide = kr.to_vectorbt(both, "10s")
+    with pytest.warns(kr.IncompleteData, match="1 gap"):
+        candles = kr.to_backtesting(both, "10s")
+    assert wide["Close"].isna().sum() >= 5
+    assert len(candles) <= wide["Close"].notna().sum()
+
+
 # -- what cannot be meant --------------------------------------------------------------------------
 
 LEVELS = tape(*snapshot(1, 10))["level2"]
@@ -223,6 +253,12 @@ CHANGE = tape(level(1, "buy", 99.0, 1.0, 11))
     [
         (CHANGE, {}, kr.InvalidInput, "1 changes and no snapshot to begin with"),
         ({"level2": LEVELS.clear()}, {"symbol": U}, kr.UnknownSymbol, "is not in the data"),
+        (
+            tape(trade(1, "buy", 1.0)) | {"bbo": tape(bbo(1))["bbo"].clear()},
+            {},
+            kr.InvalidInput,
+            "bbo of UNIUSDTM has no rows",
+        ),
         (tape(trade(1, "buy", 1.0)), {}, kr.UnknownChannel, "one of the channels level2, depth50"),
         (tape(candle(1, 1.0, 1.0, 1.0, 1.0)), {}, kr.UnknownChannel, "the data has candle:1min"),
         (LEVELS, {"book": "depth50"}, kr.UnknownChannel, "needs the channel 'depth50'"),
