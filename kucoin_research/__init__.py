@@ -126,12 +126,15 @@ if _TYPE_CHECKING:  # for the type checker and the editor; see __getattr__
         parity,
         sweep,
     )
+    from kucoin_research.bridges.candle_frames import to_backtesting, to_vectorbt
+    from kucoin_research.bridges.hft_data import to_hftbacktest
+    from kucoin_research.bridges.pandas_frames import to_pandas
     from kucoin_research.dashboards import dashboard as dashboard
 
 __version__ = _version("kucoin-research")
 
-# Imported when they are first used: plotly takes longer to import than all the rest, and the
-# simulated exchange a quarter of it.
+# Imported when they are first used: plotly takes longer to import than all the rest, the simulated
+# exchange a quarter of it, and bridges are for few.
 _LAZY = {
     "Broker": ("kucoin_research.api.strategies", "Broker"),
     "PaperTrading": ("kucoin_research.api.strategies", "PaperTrading"),
@@ -153,6 +156,10 @@ _LAZY = {
     "serve": ("kucoin_research.api.serve", "serve"),
     "simulate": ("kucoin_research.api.simulated", "simulate"),
     "sweep": ("kucoin_research.api.strategies", "sweep"),
+    "to_backtesting": ("kucoin_research.bridges.candle_frames", "to_backtesting"),
+    "to_hftbacktest": ("kucoin_research.bridges.hft_data", "to_hftbacktest"),
+    "to_pandas": ("kucoin_research.bridges.pandas_frames", "to_pandas"),
+    "to_vectorbt": ("kucoin_research.bridges.candle_frames", "to_vectorbt"),
 }
 
 
@@ -289,6 +296,10 @@ __all__ = [
     "sweep",
     "symbols",
     "tickers",
+    "to_backtesting",
+    "to_hftbacktest",
+    "to_pandas",
+    "to_vectorbt",
     "verify",
     "vwap",
 ]

@@ -1,8 +1,10 @@
 """What a user's type checker sees of the front door; mypy checks this file, nothing runs it."""
 
 from types import ModuleType
-from typing import assert_type
+from typing import Any, assert_type
 
+import numpy.typing as npt
+import pandas as pd
 import polars as pl
 
 import kucoin_research as kr
@@ -34,3 +36,7 @@ assert_type(swept.frame, pl.DataFrame)
 assert_type(kr.check_lookahead(lambda: print, session, leverage=2).ok, bool)
 assert_type(kr.check_warm_up(lambda: print, session, starts=3).to_frame(), pl.DataFrame)
 assert_type(kr.chaos(print, session, latency=(0, 1), drop={"trade": 0.1}).plain, kr.Result)
+assert_type(kr.to_pandas(session, "trade"), pd.DataFrame)
+assert_type(kr.to_backtesting(frame, "10s"), pd.DataFrame)
+assert_type(kr.to_vectorbt({"trade": frame}, symbols=["XBTUSDTM"]), pd.DataFrame)
+assert_type(kr.to_hftbacktest(r, clock_shift=0.05), npt.NDArray[Any])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from kucoin_research.errors import BookNotReady, shown
 from kucoin_research.foundation.arguments import name_of
@@ -10,12 +10,31 @@ from kucoin_research.model.channels import Market, market_of
 from kucoin_research.model.orderbook import OrderBook, uncrossed
 from kucoin_research.model.records import Level2, Record, Status
 
-__all__ = ["BookRebuild", "RebuiltBook"]
+__all__ = ["BookRebuild", "RebuiltBook", "known_range"]
 
 _INFINITY = float("inf")
 # Without an API key, KuCoin's REST cuts a spot book off at this depth; other snapshots are whole.
 _CUT_AT = 100
 _UNNUMBERED = -1
+
+
+def known_range(
+    symbol: str, bids: Collection[float], asks: Collection[float]
+) -> tuple[float, float]:
+    """Return the lowest bid and the highest ask up to which a snapshot shows all levels.
+
+    Parameters
+    ----------
+    symbol
+        Whose snapshot it is.
+    bids, asks
+        Its prices.
+    """
+    is_cut = market_of(symbol) is Market.SPOT and max(len(bids), len(asks)) == _CUT_AT
+    # Only a side of full depth was cut off: the book is unknown beyond its last level.
+    floor = min(bids) if is_cut and len(bids) == _CUT_AT else 0.0
+    ceiling = max(asks) if is_cut and len(asks) == _CUT_AT else _INFINITY
+    return floor, ceiling
 
 
 class BookRebuild:
@@ -113,7 +132,6 @@ class RebuiltBook:
         self._is_ready = False
         self._is_doubtful = False
         self._floor, self._ceiling = 0.0, _INFINITY
-        self._is_cut = market_of(symbol) is Market.SPOT
 
     @property
     def is_ready(self) -> bool:
@@ -156,11 +174,7 @@ class RebuiltBook:
 
     def _loaded(self) -> None:
         self._is_loading = False
-        bids, asks = self.bids, self.asks
-        is_cut = self._is_cut and max(len(bids), len(asks)) == _CUT_AT
-        # Only a side of full depth was cut off: the book is unknown beyond its last level.
-        self._floor = min(bids) if is_cut and len(bids) == _CUT_AT else 0.0
-        self._ceiling = max(asks) if is_cut and len(asks) == _CUT_AT else _INFINITY
+        self._floor, self._ceiling = known_range(self.symbol, self.bids, self.asks)
 
     def doubt(self) -> None:
         """Refuse copies until a snapshot comes, or the next change shows that none is missing."""

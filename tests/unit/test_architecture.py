@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "streaming": MODEL | {"exchange", "frames", "sessions"},
     "playback": MODEL | {"frames", "sessions"},
     "strategy": MODEL | {"frames", "sessions"},
+    "bridges": MODEL | {"frames", "sessions"},
     "api": MODEL | {
         "exchange", "frames", "sessions", "streaming", "playback", "strategy", "sim",
     },

@@ -1,0 +1,54 @@
+"""Buy and hold with backtesting.py, on candles of ours.
+
+``hold_in_backtesting.py FRAME ROW SIZE CASH COMMISSION`` buys when the row is over, and prints the
+trade, the equity, and whether the result could be drawn.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import alive
+from written_frames import frame_of
+
+
+def main():
+    path, row, size, cash, commission = sys.argv[1:]
+    alive.say_alive()
+    from backtesting import Backtest, Strategy
+
+    class Hold(Strategy):
+        def init(self):
+            self.calls = 0
+
+        def next(self):
+            self.calls += 1
+            if len(self.data) == int(row) + 1:
+                self.buy(size=int(size))
+
+    test = Backtest(
+        frame_of(path), Hold, cash=float(cash), commission=float(commission), finalize_trades=False
+    )
+    stats = test.run()
+    held = stats["_strategy"].trades
+    found = {
+        "entries": [(trade.size, trade.entry_price, trade.entry_bar) for trade in held],
+        "equity": stats["Equity Final [$]"],
+        "start": stats["Start"].value,
+        "zone": str(stats["Start"].tz),
+        "calls": stats["_strategy"].calls,
+        "page": drawn(test, stats),
+    }
+    print(json.dumps(found))
+
+
+def drawn(test, stats):
+    with tempfile.TemporaryDirectory() as folder:
+        page = Path(folder) / "page.html"
+        test.plot(results=stats, filename=str(page), open_browser=False)
+        return page.stat().st_size
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""One entry and one exit with vectorbt, on candles of ours.
+
+``signals_in_vectorbt.py FRAME CASH FEES ENTRY EXIT``: the last two are rows. Prints the equity per
+row, the Sharpe ratio, and the orders with their columns.
+"""
+
+import json
+import sys
+
+import alive
+from written_frames import frame_of
+
+
+def main():
+    path, cash, fees, entry, leave = sys.argv[1:]
+    alive.say_alive()  # before the import, which compiles
+    import vectorbt as vbt
+
+    close = frame_of(path)["Close"]
+    entries = close.isna() & False
+    exits = entries.copy()
+    entries.iloc[int(entry)] = True
+    exits.iloc[int(leave)] = True
+    folio = vbt.Portfolio.from_signals(
+        close, entries, exits, init_cash=float(cash), fees=float(fees)
+    )
+    sharpe = folio.sharpe_ratio()
+    found = {
+        "value": folio.value().to_numpy().tolist(),
+        "sharpe": sharpe.tolist() if close.ndim == 2 else float(sharpe),
+        "columns": list(close.columns) if close.ndim == 2 else None,
+        "ordered": folio.orders.records["col"].tolist(),
+    }
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()
