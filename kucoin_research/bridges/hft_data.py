@@ -200,7 +200,7 @@ def _changes(source: Source, channel: str, symbol: str) -> Events:
     if channel != "level2":
         return level_events(rows, channel, missing_spans(source, channel, symbol))
     status = source.frame("status") if "status" in channel_names(source) else None
-    between = spans_between_sessions(source)
+    between = spans_between_sessions(source, symbol)
     events = book_events(rows.drop_nulls("price"), status, symbol, between)
     if not len(events):
         raise InvalidInput(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import polars as pl
@@ -15,6 +13,7 @@ from kucoin_research.model.channels import parse_channel
 from kucoin_research.model.records import Status
 from kucoin_research.model.source import Source, is_replay
 from kucoin_research.sessions.files.csv_codec import records_of
+from kucoin_research.sessions.holes import times_between
 from kucoin_research.sessions.session import Session
 from kucoin_research.sessions.session_report import reported_gaps
 
@@ -54,25 +53,14 @@ def missing_spans(source: Source, channel: str, symbol: str) -> list[MissingSpan
     if session is not None:
         losses = (loss for loss in session.losses if loss.concerns(channel, symbol))
         found += [MissingSpan(loss.began, loss.ended) for loss in losses]
-    return _merged(found + spans_between_sessions(source))
+    return _merged(found + spans_between_sessions(source, symbol))
 
 
-def spans_between_sessions(source: Source) -> list[MissingSpan]:
-    """List the times between the last row of one session and the first row of the next.
-
-    Sessions that overlap have none between them.
-    """
+def spans_between_sessions(source: Source, symbol: str) -> list[MissingSpan]:
+    """List the times in which none of several sessions loaded together recorded a symbol."""
     session = _session_of(source)
-    if session is None or len(session.paths) == 1:
-        return []
-    time = pl.col("local_timestamp").to_physical()
-    ends: dict[Path | None, list[int]] = {}
-    for table in session.tables():
-        first, last = session.collect(table.scan().select(time.min(), last=time.max())).row(0)
-        if first is not None:
-            ends.setdefault(table.folder, []).extend((first, last))
-    recorded = _merged([MissingSpan(min(times), max(times)) for times in ends.values()])
-    return [MissingSpan(one.ended, other.began) for one, other in pairwise(recorded)]
+    between = [] if session is None else times_between(session, symbol)
+    return [MissingSpan(*each) for each in between]
 
 
 def _session_of(source: Source) -> Session | None:

@@ -22,6 +22,7 @@ from kucoin_research.model.intervals import parse_interval
 from kucoin_research.model.records import CHANNELS, Candle, Record, Status, schema_of
 from kucoin_research.model.source import is_replay
 from kucoin_research.sessions.files.csv_codec import records_of
+from kucoin_research.sessions.holes import times_between
 from kucoin_research.sessions.loading import load
 from kucoin_research.sessions.session import Session
 from kucoin_research.sessions.session_report import reported_gaps
@@ -386,6 +387,9 @@ def _gaps(session: Session, played: Mapping[str, frozenset[str]]) -> dict[str, l
         for symbol, there in played.items():
             if its_symbol in (None, symbol) and (name is None or name in there & MATCHED):
                 spans[symbol] += [(gap.began, gap.ended) for gap in missing]
+    for symbol in played:
+        # The first row behind a hole is no part of it.
+        spans[symbol] += [(began, ended - 1) for began, ended in times_between(session, symbol)]
     for loss in session.losses:
         for symbol, there in played.items():
             if any(loss.concerns(name, symbol) for name in there & MATCHED):
