@@ -371,6 +371,19 @@ def test_targets_are_taken_to_the_lot_that_float_noise_hides():
     assert result.fills["size"].to_list() == [0.3]
 
 
+def test_many_small_lots_are_a_whole_number_of_them():
+    facts = instrument("BTC-USDT", market="spot", base="BTC", lot_size=1e-8, contract_multiplier=1)
+    frame = hourly(1.0, 2.0, 3.0, symbol="BTC-USDT")
+
+    result = kr.backtest_signals(
+        frame, pl.Series([9_526.35196271] * 3), instruments=facts, cash=1e5
+    )
+
+    assert result.fills["size"].to_list() == [9_526.35196271]
+    with pytest.raises(kr.InvalidInput, match="no whole number of lots"):
+        kr.backtest_signals(frame, pl.Series([9_526.351962715] * 3), instruments=facts)
+
+
 @pytest.mark.parametrize(
     ("signal", "options", "sentence"),
     [
