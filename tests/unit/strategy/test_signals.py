@@ -1,15 +1,12 @@
 """Target positions in polars have the fills, the money and the equity of the event engine."""
 
-import importlib.util
 import random
-from pathlib import Path
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 import kucoin_research as kr
-from kucoin_research.model.records import Candle
 
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
@@ -533,40 +530,3 @@ def test_crossing_averages_on_made_up_prices_agree_with_plain_python():
     assert len(fills) > 10
     assert signed(signals.fills) == [(price, size) for _, size, price in fills]
     assert signals.equity["equity"][-1] == pytest.approx(equity, abs=1e-6)
-
-
-def candles_only(strategy):
-    def on_candles(record, broker):
-        if isinstance(record, Candle):
-            strategy(record, broker)
-
-    return on_candles
-
-
-BACKTESTING = importlib.util.find_spec("backtesting")
-
-
-@pytest.mark.skipif(BACKTESTING is None, reason="needs GOOG.csv of the package backtesting")
-def test_crossing_averages_of_goog_give_the_published_equity():
-    # backtrader 1.9.78.123 has the same 208,409.284 from 100,000.
-    data = pl.read_csv(Path(BACKTESTING.origin).parent / "test" / "GOOG.csv")
-    times = data[:, 0].str.to_datetime(time_unit="ns", time_zone="UTC")
-    opens, closes = (data[name].cast(pl.Float64).to_list() for name in ("Open", "Close"))
-    frame = daily(opens, closes, times).with_columns(target=crossing())
-
-    events, signals = both("candle", frame, **CROSSING)
-
-    assert_same(events, signals)
-    assert signals.equity["equity"][-1] == pytest.approx(208_409.284, abs=1e-6)
-    assert len(signals.fills) == 94
-    assert signed(signals.fills)[:4] == [
-        (169.02, -100.0), (179.13, 200.0), (182.0, -200.0), (187.45, 200.0),
-    ]  # fmt: skip
-    closed = pl.col("timestamp").dt.offset_by("1d")
-    marks = frame.select(closed, "symbol", local_timestamp=closed, mark_price="close")
-    played = {"mark_price": marks, "candle": frame.drop("target")}
-    leveraged = kr.backtest(
-        candles_only(follower(frame)), played, **{**CROSSING, "leverage": 2}, **QUIET,
-    )  # fmt: skip
-    assert leveraged.equity["equity"][-1] == pytest.approx(208_409.284, abs=1e-6)
-    assert leveraged.fingerprint == signals.fingerprint
