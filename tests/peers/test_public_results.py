@@ -212,9 +212,12 @@ def test_all_money_at_the_next_open_gives_the_published_equity(engine, goog, can
 
     assert_same_trades(ours.trades, theirs["trades"])
     assert strategy.equity == pytest.approx(theirs["equity"], abs=1e-6)
-    assert round(ours.equity["equity"][-1] - SPARE, 2) == costs.published
     assert_same_trades(signals.trades, theirs["trades"])
-    assert round(signals.equity["equity"][-1] - SPARE, 2) == costs.published
+    for result in (ours, signals):
+        equity = [each - SPARE for each in result.equity["equity"]]
+        assert equity == pytest.approx(theirs["equity"], abs=1e-6)
+        assert deepest(equity) == pytest.approx(theirs["max_drawdown_pct"], abs=1e-9)
+        assert round(equity[-1], 2) == costs.published
 
 
 def targets(candles, theirs):

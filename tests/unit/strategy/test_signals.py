@@ -530,3 +530,18 @@ def test_crossing_averages_on_made_up_prices_agree_with_plain_python():
     assert len(fills) > 10
     assert signed(signals.fills) == [(price, size) for _, size, price in fills]
     assert signals.equity["equity"][-1] == pytest.approx(equity, abs=1e-6)
+
+
+def test_equity_has_the_worth_at_each_close_also_where_the_next_candle_fills_an_order():
+    opens, closes = [100.0, 100.0, 100.0, 150.0], [100.0, 100.0, 200.0, 150.0]
+    times = [START // (1_440 * MINUTE) * 1_440 * MINUTE + at * 1_440 * MINUTE for at in range(4)]
+    frame = daily(opens, closes, times).with_columns(target=pl.Series([1.0, None, 0.0, None]))
+
+    events, signals = both("candle", frame, **{**CROSSING, "fees": (0.0, 0.0)})
+
+    closed = (pl.Series(times) + 1_440 * MINUTE).cast(TIME)
+    for result in (events, signals):
+        # Bought at 100, it is worth 200 at the third close; sold at 150, the next open.
+        assert result.equity["timestamp"].to_list() == closed.to_list()
+        assert result.equity["equity"].to_list() == [100_000.0, 100_000.0, 100_100.0, 100_050.0]
+        assert result.stats["max_drawdown_pct"] == pytest.approx(-100 * 50 / 100_100)
