@@ -107,20 +107,20 @@ def frames(events: np.ndarray) -> dict[str, pl.DataFrame]:
 
     The book begins with the recording's snapshot, and levels beyond it that were there before.
     """
-    told = rows(events, "exchange")
-    last = max(at for at, row in enumerate(told) if row.kind == SNAPSHOT)
+    listed = rows(events, "exchange")
+    last = max(at for at, row in enumerate(listed) if row.kind == SNAPSHOT)
     book = Levels()
-    for row in told[: last + 1]:
+    for row in listed[: last + 1]:
         if row.kind != TRADE:
             book.take(row)
-    start = told[last].time
+    start = listed[last].time
     levels = [
         (start, 0, True, "buy" if is_buy else "sell", price, size * 1_000)
         for is_buy, side in book.sides.items()
         for price, size in side.items()
     ]
     trades = []
-    for number, (time, row) in enumerate(in_order(told[last + 1 :]), 1):
+    for number, (time, row) in enumerate(in_order(listed[last + 1 :]), 1):
         side = "buy" if row.is_buy else "sell"
         if row.kind == TRADE:
             trades.append((time, number, side, row.price, row.size * 1_000))
@@ -132,10 +132,10 @@ def frames(events: np.ndarray) -> dict[str, pl.DataFrame]:
     }
 
 
-def in_order(told: list[Row]) -> Iterator[tuple[int, Row]]:
+def in_order(listed: list[Row]) -> Iterator[tuple[int, Row]]:
     """Give each row of a millisecond a nanosecond of its own."""
     before, count = 0, 0
-    for row in told:
+    for row in listed:
         count = count + 1 if row.time == before else 0
         before = row.time
         assert count < BEHIND

@@ -35,9 +35,7 @@ def strategy(fast, slow, *, closes):
     return Crossing
 
 
-def main():
-    path, fast, slow, spread, commission, way = sys.argv[1:]
-    alive.say_alive()
+def played(path, fast, slow, spread, commission, way):
     bars = pd.read_csv(path, index_col=0, parse_dates=True)
     closes = way == "closing"
     with warnings.catch_warnings():
@@ -53,7 +51,7 @@ def main():
         {"entered": str(bars.index[each.entry_bar]), "size": each.size, "price": each.entry_price}
         for each in stats["_strategy"].trades
     ]
-    found = {
+    return {
         "trades": [
             [str(row.EntryTime), str(row.ExitTime), row.Size, row.EntryPrice, row.ExitPrice]
             for row in trades.itertuples()
@@ -64,6 +62,11 @@ def main():
         "final": float(stats["Equity Final [$]"]),
         "max_drawdown_pct": float(stats["Max. Drawdown [%]"]),
     }
+
+
+def main():
+    with alive.dots():
+        found = played(*sys.argv[1:])
     print(json.dumps(found))
 
 

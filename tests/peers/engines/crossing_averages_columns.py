@@ -11,9 +11,7 @@ import alive
 import pandas as pd
 
 
-def main():
-    path, fast, slow, fees = sys.argv[1:]
-    alive.say_alive()  # before the import, which compiles
+def played(path, fast, slow, fees):
     import vectorbt as vbt
 
     bars = pd.read_csv(path, index_col=0, parse_dates=True)
@@ -30,7 +28,7 @@ def main():
         for valued in ("Open", "Close")
     }  # fmt: skip
     orders = portfolios["Open"].orders.records
-    found = {
+    return {
         "orders": [
             [str(bars.index[int(row.idx)]), "sell" if row.side else "buy", row.size, row.price]
             for row in orders.itertuples()
@@ -39,6 +37,11 @@ def main():
         "equity_at_closes": portfolios["Close"].value().tolist(),
         "max_drawdown_at_opens": float(portfolios["Open"].max_drawdown()),
     }
+
+
+def main():
+    with alive.dots():
+        found = played(*sys.argv[1:])
     print(json.dumps(found))
 
 

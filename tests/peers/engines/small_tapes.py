@@ -44,9 +44,7 @@ TAPES = {
 }  # fmt: skip
 
 
-def main():
-    name, exchange = sys.argv[1:]
-    alive.say_alive()
+def played(name, exchange):
     from hftbacktest import GTC, LIMIT, BacktestAsset, HashMapMarketDepthBacktest
     from hftbacktest.order import IOC
 
@@ -62,7 +60,13 @@ def main():
     while test.current_timestamp < 8 * SECOND:
         test.elapse(SECOND)
     state = test.state_values(0)
-    print(json.dumps({"position": float(state.position), "cash": float(state.balance)}))
+    return {"position": float(state.position), "cash": float(state.balance)}
+
+
+def main():
+    with alive.dots():
+        found = played(*sys.argv[1:])
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":
