@@ -1,8 +1,8 @@
 """The equity along a run whose rows were not played one by one.
 
-It is sampled where a run on all rows samples it: before the first row of each step, behind each row
-that filled an order, and at the end. Amounts are floats here, so they differ from sums of whole
-numbers by less than a cent.
+It is sampled where a run on all rows samples it: at the begin of a step, behind all rows up to it;
+behind each row that filled an order; and at the end. Amounts are floats here, so they differ from
+sums of whole numbers by less than a cent.
 """
 
 from __future__ import annotations
@@ -176,20 +176,21 @@ def _samples(arrivals: Ints, played: Played, step: int) -> tuple[Ints, Ints, Int
     if played.begun is None:
         none = np.empty(0, dtype=np.int64)
         return none, none, none
-    steps = arrivals // step
-    news = np.flatnonzero(steps[1:] != steps[:-1]) + 1
+    begins = -(-arrivals // step) * step  # of the step that a row is sampled at
+    news = np.flatnonzero(begins[1:] != begins[:-1]) + 1
     # What was filled before a step began is in the sample of that step.
     stepping = set(news.tolist())
     later = [
         place
         for place, booked in played.filled
-        if place not in stepping or booked >= steps[place] * step
+        if place not in stepping or booked > begins[place - 1]
     ]
     fills = np.array([each for each in later if each >= played.begun], dtype=np.int64)
     news = news[news > played.begun]
-    when = np.concatenate([steps[news] * step, arrivals[fills], [played.last]])
+    begun = begins[news - 1]
+    when = np.concatenate([begun, arrivals[fills], [played.last]])
     rows = np.concatenate([news, fills + 1, [len(arrivals)]])
-    until = np.concatenate([steps[news] * step - 1, arrivals[fills], [played.last]])
+    until = when
     # A step's sample is taken before its row; a fill's sample behind it.
     order = np.argsort(np.concatenate([2 * news, 2 * fills + 1, [2 * len(arrivals)]]))
     return when[order], rows[order], until[order]

@@ -132,7 +132,7 @@ class PaperRun:
         try:
             for record in records:
                 now = local_timestamp_of(record)
-                if now >= self._next_sample:
+                if now > self._next_sample:
                     self._sample_before(now)
                 if now > exchange.wake:
                     exchange.advance(now)
@@ -236,10 +236,10 @@ class PaperRun:
     # -- equity ------------------------------------------------------------------------------------
 
     def _sample_before(self, now: int) -> None:
-        """Sample the equity as it was before a record that arrives in a new step."""
-        begun = now - now % self._step
-        self._exchange.advance(begun)  # later orders of the step are no part of the sample
-        self._next_sample = begun + self._step
+        """Sample the equity at the begin of a step, once a record comes that is later."""
+        begun = self._next_sample
+        self._exchange.advance(begun + 1)  # later orders are no part of the sample
+        self._next_sample = -(-now // self._step) * self._step
         if self.started is None:
             self.started = now
         else:

@@ -6,6 +6,7 @@ row arrives; an order is due where it differs from the target before it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -32,8 +33,9 @@ Signal: TypeAlias = "pl.Expr | str | pl.Series"
 
 _QUOTES = ("best_bid_price", "best_bid_size", "best_ask_price", "best_ask_size")
 _CANDLES = ("open", "high", "low", "close")
-#: A target this close to a whole number of lots, in lots, differs from it by float noise only.
-_NOISE = 1e-6
+#: A target this close to a whole number of lots, in lots or in ulps of the target, differs from it
+#: by float noise only.
+_NOISE, _ULPS = 1e-6, 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,7 +258,8 @@ def _in_lots(target: float, contract: Contract) -> float:
     if target < 0 and contract.is_spot:
         raise InvalidInput(f"the signal wants {target:.12g} of {symbol}, but spot cannot be short")
     lots = rounded_quotient(fixed(target), contract.lot)
-    if abs(target / step - lots) > _NOISE:
+    noise = max(step * _NOISE, _ULPS * math.ulp(target))
+    if abs(as_float(fixed(target) - lots * contract.lot)) > noise:
         raise InvalidInput(
             f"the signal wants {target:.12g} of {symbol}, which is no whole number of lots of "
             f"{step:.12g}; round it to lots"

@@ -118,6 +118,8 @@ class WorkingOrder:
         displayed. Proportional: cancelled sizes were before and behind it in proportion, in whole
         lots, since no order has a part of one.
         """
+        if self.ahead is not None and size == self.displayed:
+            return  # what traded there has not come off the displayed size yet
         if model == "none":
             self.ahead = 0
         elif self.ahead is None:

@@ -91,6 +91,20 @@ QUEUES = [
         options=PROPORTIONAL,
     ),
     Case(
+        name="proportional: a change elsewhere in the book between trade and depth changes nothing",
+        records=[
+            bid(0, 100),
+            bid(1, 200),
+            sold(2, 30),
+            bid(2.5, 200, ask=[(100.1, 90)]),
+            bid(3, 170),
+            sold(4, 90),
+        ],
+        orders={0: join},
+        fills=[(1, 20, 100.0)],
+        options=PROPORTIONAL,
+    ),
+    Case(
         name="without a queue the first print is its own",
         records=[bid(0, 100), sold(1, 20), sold(2, 40)],
         orders={0: join},

@@ -1,15 +1,12 @@
 """Target positions in polars have the fills, the money and the equity of the event engine."""
 
-import importlib.util
 import random
-from pathlib import Path
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 import kucoin_research as kr
-from kucoin_research.model.records import Candle
 
 SECOND = 1_000_000_000
 MINUTE = 60 * SECOND
@@ -371,6 +368,19 @@ def test_targets_are_taken_to_the_lot_that_float_noise_hides():
     assert result.fills["size"].to_list() == [0.3]
 
 
+def test_many_small_lots_are_a_whole_number_of_them():
+    facts = instrument("BTC-USDT", market="spot", base="BTC", lot_size=1e-8, contract_multiplier=1)
+    frame = hourly(1.0, 2.0, 3.0, symbol="BTC-USDT")
+
+    result = kr.backtest_signals(
+        frame, pl.Series([9_526.35196271] * 3), instruments=facts, cash=1e5
+    )
+
+    assert result.fills["size"].to_list() == [9_526.35196271]
+    with pytest.raises(kr.InvalidInput, match="no whole number of lots"):
+        kr.backtest_signals(frame, pl.Series([9_526.351962715] * 3), instruments=facts)
+
+
 @pytest.mark.parametrize(
     ("signal", "options", "sentence"),
     [
@@ -522,38 +532,16 @@ def test_crossing_averages_on_made_up_prices_agree_with_plain_python():
     assert signals.equity["equity"][-1] == pytest.approx(equity, abs=1e-6)
 
 
-def candles_only(strategy):
-    def on_candles(record, broker):
-        if isinstance(record, Candle):
-            strategy(record, broker)
+def test_equity_has_the_worth_at_each_close_also_where_the_next_candle_fills_an_order():
+    opens, closes = [100.0, 100.0, 100.0, 150.0], [100.0, 100.0, 200.0, 150.0]
+    times = [START // (1_440 * MINUTE) * 1_440 * MINUTE + at * 1_440 * MINUTE for at in range(4)]
+    frame = daily(opens, closes, times).with_columns(target=pl.Series([1.0, None, 0.0, None]))
 
-    return on_candles
+    events, signals = both("candle", frame, **{**CROSSING, "fees": (0.0, 0.0)})
 
-
-BACKTESTING = importlib.util.find_spec("backtesting")
-
-
-@pytest.mark.skipif(BACKTESTING is None, reason="needs GOOG.csv of the package backtesting")
-def test_crossing_averages_of_goog_give_the_published_equity():
-    # backtrader 1.9.78.123 has the same 208,409.284 from 100,000.
-    data = pl.read_csv(Path(BACKTESTING.origin).parent / "test" / "GOOG.csv")
-    times = data[:, 0].str.to_datetime(time_unit="ns", time_zone="UTC")
-    opens, closes = (data[name].cast(pl.Float64).to_list() for name in ("Open", "Close"))
-    frame = daily(opens, closes, times).with_columns(target=crossing())
-
-    events, signals = both("candle", frame, **CROSSING)
-
-    assert_same(events, signals)
-    assert signals.equity["equity"][-1] == pytest.approx(208_409.284, abs=1e-6)
-    assert len(signals.fills) == 94
-    assert signed(signals.fills)[:4] == [
-        (169.02, -100.0), (179.13, 200.0), (182.0, -200.0), (187.45, 200.0),
-    ]  # fmt: skip
-    closed = pl.col("timestamp").dt.offset_by("1d")
-    marks = frame.select(closed, "symbol", local_timestamp=closed, mark_price="close")
-    played = {"mark_price": marks, "candle": frame.drop("target")}
-    leveraged = kr.backtest(
-        candles_only(follower(frame)), played, **{**CROSSING, "leverage": 2}, **QUIET,
-    )  # fmt: skip
-    assert leveraged.equity["equity"][-1] == pytest.approx(208_409.284, abs=1e-6)
-    assert leveraged.fingerprint == signals.fingerprint
+    closed = (pl.Series(times) + 1_440 * MINUTE).cast(TIME)
+    for result in (events, signals):
+        # Bought at 100, it is worth 200 at the third close; sold at 150, the next open.
+        assert result.equity["timestamp"].to_list() == closed.to_list()
+        assert result.equity["equity"].to_list() == [100_000.0, 100_000.0, 100_100.0, 100_050.0]
+        assert result.stats["max_drawdown_pct"] == pytest.approx(-100 * 50 / 100_100)
