@@ -127,7 +127,9 @@ class Journal:
         sample = self._run.ledger.newest_sample
         if sample is not None and sample != self._sample:
             self._sample = sample
-            self.equity.append((sample[0] - self._lag, sample[1]))
+            # The lag differs from record to record; the equity is a line along time.
+            event = max(sample[0] - self._lag, self.equity[-1][0])
+            self.equity.append((event, sample[1]))
 
     def _settle(self) -> None:
         """Take the record that is being played for the newest one."""

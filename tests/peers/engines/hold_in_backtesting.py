@@ -13,9 +13,8 @@ import alive
 from written_frames import frame_of
 
 
-def main():
+def found():
     path, row, size, cash, commission = sys.argv[1:]
-    alive.say_alive()
     from backtesting import Backtest, Strategy
 
     class Hold(Strategy):
@@ -32,7 +31,7 @@ def main():
     )
     stats = test.run()
     held = stats["_strategy"].trades
-    found = {
+    return {
         "entries": [(trade.size, trade.entry_price, trade.entry_bar) for trade in held],
         "equity": stats["Equity Final [$]"],
         "start": stats["Start"].value,
@@ -40,7 +39,6 @@ def main():
         "calls": stats["_strategy"].calls,
         "page": drawn(test, stats),
     }
-    print(json.dumps(found))
 
 
 def drawn(test, stats):
@@ -51,4 +49,6 @@ def drawn(test, stats):
 
 
 if __name__ == "__main__":
-    main()
+    with alive.dots():  # the imports compile
+        answer = found()
+    print(json.dumps(answer))

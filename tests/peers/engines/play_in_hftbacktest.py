@@ -14,9 +14,8 @@ import alive
 import numpy as np
 
 
-def main():
+def found():
     path, questions = sys.argv[1:]
-    alive.say_alive()  # before the import, which compiles
     from hftbacktest.data import validate_event_order
     from hftbacktest.types import event_dtype
 
@@ -26,7 +25,7 @@ def main():
     events = events.astype(event_dtype)  # a file keeps no alignment
     validate_event_order(events)
     best, sizes = read(path, asked, len(events))
-    found = {
+    return {
         "names": names,
         "layout": layout(),
         **put_in_order(events),
@@ -35,7 +34,6 @@ def main():
         "fills": buy(path, asked, len(events)).tolist(),
         "trades": trades(path, asked, events),
     }
-    print(json.dumps(found))
 
 
 def layout():
@@ -158,4 +156,6 @@ def put_in_order(events):
 
 
 if __name__ == "__main__":
-    main()
+    with alive.dots():  # the imports compile
+        answer = found()
+    print(json.dumps(answer))

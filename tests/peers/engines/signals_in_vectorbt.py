@@ -11,9 +11,8 @@ import alive
 from written_frames import frame_of
 
 
-def main():
+def found():
     path, cash, fees, entry, leave = sys.argv[1:]
-    alive.say_alive()  # before the import, which compiles
     import vectorbt as vbt
 
     close = frame_of(path)["Close"]
@@ -25,14 +24,15 @@ def main():
         close, entries, exits, init_cash=float(cash), fees=float(fees)
     )
     sharpe = folio.sharpe_ratio()
-    found = {
+    return {
         "value": folio.value().to_numpy().tolist(),
         "sharpe": sharpe.tolist() if close.ndim == 2 else float(sharpe),
         "columns": list(close.columns) if close.ndim == 2 else None,
         "ordered": folio.orders.records["col"].tolist(),
     }
-    print(json.dumps(found))
 
 
 if __name__ == "__main__":
-    main()
+    with alive.dots():  # the imports compile
+        answer = found()
+    print(json.dumps(answer))
