@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from kucoin_research.errors import InvalidInput, UnknownSymbol, shown
-from kucoin_research.sim.accounts.futures_wallets import wallet_at_marks
+from kucoin_research.sim.accounts.futures_wallets import cross_risk_rate, wallet_at_marks
 from kucoin_research.sim.accounts.keys import Account
-from kucoin_research.sim.accounts.ledger import ZERO, decimal_text
+from kucoin_research.sim.accounts.ledger import ZERO, MarginRules, decimal_text
 from kucoin_research.sim.accounts.margin import MarginLender
 from kucoin_research.sim.accounts.members import FuturesWallet, LiveOrder, Member
 from kucoin_research.sim.accounts.order_checks import (
@@ -46,15 +46,19 @@ class OrderEntry:
         The exchange.
     accounts
         The accounts that may trade.
+    margin_rules
+        The rules of isolated margin.
     """
 
-    def __init__(self, venue: Venue, accounts: Iterable[Account]) -> None:
+    def __init__(
+        self, venue: Venue, accounts: Iterable[Account], margin_rules: MarginRules = "2025-05"
+    ) -> None:
         self.venue = venue
-        self.members = {account.key: Member(account) for account in accounts}
+        self.members = {account.key: Member(account, margin_rules) for account in accounts}
         self._reports = PrivateReports(venue)
         self.lender = MarginLender(self._reports, venue.seed)
         self._orders: dict[str, LiveOrder] = {}
-        self._settlement = Settlement(self._reports)
+        self._settlement = Settlement(venue, self._reports)
         self._stops = StopOrders(venue, self._reports, self.place)
         self._positions = PositionMarks(venue, self._reports, self)
         self._traders: dict[str, list[RandomTrader]] = {}
@@ -223,6 +227,16 @@ class OrderEntry:
         """Add up a futures currency at the mark prices of a time; None for now."""
         time_ns = self.venue.clock.reached_ns if now_ns is None else now_ns
         return wallet_at_marks(self.venue, member, currency, time_ns)
+
+    def cross_risk_rate(self, member: Member, currency: str) -> Decimal | None:
+        """Compute the risk rate of cross margin in a futures currency, now.
+
+        Returns
+        -------
+        Decimal or None
+            Positions are liquidated from 1 on; None if no margin is left for what needs some.
+        """
+        return cross_risk_rate(self.venue, member, currency, self.venue.clock.reached_ns)
 
     def _engine(self, symbol: str) -> Market:
         if not isinstance(symbol, str) or symbol not in self.venue.listings:

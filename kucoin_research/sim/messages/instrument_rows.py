@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from kucoin_research.sim.engine.catalog import HOUR_MS, MMR_LIMIT, Listing
 from kucoin_research.sim.engine.market import Market
 
-__all__ = ["contract_row", "symbol_row"]
+__all__ = ["contract_row", "risk_limit_rows", "symbol_row"]
 
 Row: TypeAlias = dict[str, Any]
 
@@ -33,6 +33,25 @@ def contract_row(listing: Listing, market: Market | None, now_ns: int) -> Row:
         | _funding_facts(listing, market, now_ns)
         | _live_facts(listing, market, now_ns)
     )
+
+
+def risk_limit_rows(listing: Listing) -> list[Row]:
+    """Return the risk tiers of a contract as ``GET /api/v1/contracts/risk-limit/{symbol}`` does.
+
+    Shape from the trading reference, section 4.4.
+    """
+    return [
+        {
+            "symbol": listing.symbol,
+            "level": tier.level,
+            "maxRiskLimit": tier.limit,
+            "minRiskLimit": tier.above,
+            "maxLeverage": tier.max_leverage,
+            "initialMargin": float(tier.initial_margin),
+            "maintainMargin": float(tier.maintenance_margin),
+        }
+        for tier in listing.risk_tiers
+    ]
 
 
 def symbol_row(listing: Listing) -> Row:
@@ -73,6 +92,7 @@ def _contract_facts(listing: Listing) -> Row:
     symbol, base, quote = listing.symbol, listing.base, listing.quote
     hours = listing.funding_interval_ms // HOUR_MS
     human = "BTC" if base == "XBT" else base
+    tier = listing.risk_tiers[0]
     return {
         "symbol": symbol,
         "displaySymbol": f"{human}{quote}",
@@ -92,11 +112,11 @@ def _contract_facts(listing: Listing) -> Row:
         "tickSize": float(listing.tick_size),
         "indexPriceTickSize": 10.0**-listing.index_decimals,
         "multiplier": listing.multiplier,
-        "initialMargin": float(listing.initial_margin),
-        "maintainMargin": float(listing.maintenance_margin),
-        "maxRiskLimit": 100_000,
-        "minRiskLimit": 100_000,
-        "riskStep": 50_000,
+        "initialMargin": float(tier.initial_margin),
+        "maintainMargin": float(tier.maintenance_margin),
+        "maxRiskLimit": tier.limit,
+        "minRiskLimit": tier.limit,
+        "riskStep": tier.limit // 2,
         "makerFeeRate": listing.maker_fee,
         "takerFeeRate": listing.taker_fee,
         "makerFixFee": 0.0,

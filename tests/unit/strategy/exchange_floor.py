@@ -6,7 +6,7 @@ the recording, so that the paper broker can be given the same decisions at the s
 
 import functools
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 import msgspec
@@ -17,11 +17,15 @@ from kucoin_research.exchange.rest.instrument_rows import contract_of, pair_of
 from kucoin_research.exchange.rest.schemas import ContractRow, PairRow
 from kucoin_research.exchange.websocket.decode_classic import Decoder
 from kucoin_research.model.channels import Market
+from kucoin_research.model.instruments import RiskTier
 from kucoin_research.model.orderbook import BookDelta
 from kucoin_research.model.records import CHANNELS, Level2, schema_of
 from kucoin_research.sim import OrderRefused
-from kucoin_research.sim.engine.catalog import LISTINGS
-from kucoin_research.sim.messages.instrument_rows import contract_row, symbol_row
+from kucoin_research.sim.messages.instrument_rows import (
+    contract_row,
+    risk_limit_rows,
+    symbol_row,
+)
 from tests.unit.sim.signed import MarketFloor
 
 SECOND = 1_000_000_000
@@ -42,7 +46,8 @@ class Recorder(MarketFloor):
     def __init__(self, symbol, **options):
         super().__init__(symbol, **options)
         self.symbol = symbol
-        self.market = LISTINGS[symbol].market
+        self.listing = self.hub.listings[symbol]
+        self.market = self.listing.market
         self.rows = {}
         self.engine = self.hub.caught_up(symbol)
         self.arrived = self.hub.clock.reached_ns
@@ -87,12 +92,22 @@ class Recorder(MarketFloor):
 
     def instrument(self):
         """The symbol's facts, as the client reads them from the exchange's list."""
-        listing, now = LISTINGS[self.symbol], self.hub.clock.reached_ns
+        listing, now = self.listing, self.hub.clock.reached_ns
         if self.market == "spot":
-            row, kind, make = symbol_row(listing), PairRow, pair_of
-        else:
-            row, kind, make = contract_row(listing, self.engine, now), ContractRow, contract_of
-        return make(msgspec.json.decode(json.dumps(row), type=kind, strict=False), ())
+            return pair_of(decoded(symbol_row(listing), PairRow), ())
+        contract = contract_of(decoded(contract_row(listing, self.engine, now), ContractRow), ())
+        rows = risk_limit_rows(listing)
+        return replace(contract, risk_tiers=tuple(tier_of(row) for row in rows))
+
+
+def decoded(row, kind):
+    return msgspec.json.decode(json.dumps(row), type=kind, strict=False)
+
+
+def tier_of(row):
+    return RiskTier(
+        row["maxRiskLimit"], row["maxLeverage"], row["initialMargin"], row["maintainMargin"]
+    )
 
 
 @dataclass
@@ -134,12 +149,12 @@ class Trader:
     leverage
         Of all its orders.
     **options
-        ``seed`` and ``start`` of the exchange.
+        ``seed``, ``start`` and ``margin_rules`` of the exchange, and ``facts`` of the listing.
     """
 
     def __init__(self, symbol, *, cash=None, leverage=1, **options):
         self.floor = floor = Recorder(symbol, **options)
-        self.listing = LISTINGS[symbol]
+        self.listing = floor.listing
         self.account = floor.account()
         self.leverage = leverage
         if floor.market == "futures":

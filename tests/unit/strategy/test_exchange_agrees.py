@@ -19,8 +19,7 @@ What is compared:
   has the stop's own trade before its cause; the price agrees as long as one level is enough.
 - Each second: size, average entry, margin, liquidation price, unrealised profit, fees, funding and
   balance; and at each close, what the position has realised.
-- Time, loss, fee and price of a liquidation. The simulated exchange has the rules of KuCoin's
-  published samples, which are those before 2025-05-22; the paper broker calls them ``legacy``.
+- Time, loss, fee and price of a liquidation, by KuCoin's rules since 2025-05-22 and by the older.
 
 What cannot be compared:
 
@@ -39,21 +38,25 @@ from decimal import Decimal
 
 import pytest
 
+from kucoin_research.sim.accounts.ledger import MARGIN_RULES
 from kucoin_research.strategy.orders import OrderStatus
 from tests.unit.strategy.exchange_floor import Trader
 
 # The price falls by 0.7 % in the two minutes from this settlement on.
 CRASH = {"seed": 0, "start": "2026-01-18T07:59:15Z"}
-# By symbol: the unit of its orders, its cash, and the decimals of amounts and of average prices.
-CONTRACTS = {"XBTUSDTM": (50, 10_000, 8, 8), "XBTUSDM": (5_000, 0.05, 10, 3)}
+# By symbol: the unit of its orders, its cash, and the decimals of amounts and of average prices;
+# and a size within the risk tier of the leverage that the cash does not cover.
+CONTRACTS = {"XBTUSDTM": (50, 3_000, 8, 8), "XBTUSDM": (5_000, 0.05, 10, 3)}
+POOR = {"XBTUSDTM": 4_000, "XBTUSDM": 440_000}
+RUNS = [(symbol, rules) for symbol in CONTRACTS for rules in MARGIN_RULES]
 FUNDING_NS = 1_768_723_200 * 10**9
 SLICE_NS = 10_000_000
 
 
-def trade_contract(symbol):
+def trade_contract(symbol, rules):
     """Trade in all ways, hold a long position through a funding, and lose it in the fall."""
     unit, cash, _, _ = CONTRACTS[symbol]
-    trader = Trader(symbol, cash=cash, leverage=125, **CRASH)
+    trader = Trader(symbol, cash=cash, leverage=100, margin_rules=rules, **CRASH)
     trader.run(2)
     most = trader.through("sell", 0) * 2 // 3
     trader.buy(most)
@@ -74,7 +77,7 @@ def trade_contract(symbol):
     trader.cancel(trader.decisions[-1].number)
     trader.run(10)
     trader.sell(unit, stop=round(trader.mark) - 150, stop_price_type="MP")
-    trader.run(55)
+    trader.run(75)
     trader.sell(3 * unit, limit=trader.best("buy"))
     trader.run(1)
     trader.buy(3 * unit, reduce_only=True)
@@ -90,13 +93,13 @@ def refuse_orders(trader, unit):
     trader.buy(0.5)
     trader.buy(unit, limit=round(ask * 1.06))
     trader.sell(unit, limit=round(ask * 0.94))
-    trader.buy(1_000_000)
+    trader.buy(POOR[trader.floor.symbol])
 
 
 @functools.cache
-def contract(symbol):
-    trader, maker = trade_contract(symbol)
-    return trader, trader.paper(queue="none", margin_rules="legacy"), maker
+def contract(symbol, rules):
+    trader, maker = trade_contract(symbol, rules)
+    return trader, trader.paper(queue="none", margin_rules=rules), maker
 
 
 @functools.cache
@@ -157,9 +160,9 @@ def is_same(ours, theirs, digits):
     return abs(ours - theirs) < Decimal(10) ** -digits / 10
 
 
-@pytest.mark.parametrize("symbol", CONTRACTS)
-def test_fills_of_contracts_are_those_of_the_exchange(symbol):
-    trader, paper, maker = contract(symbol)
+@pytest.mark.parametrize(("symbol", "rules"), RUNS)
+def test_fills_of_contracts_are_those_of_the_exchange(symbol, rules):
+    trader, paper, maker = contract(symbol, rules)
     _, _, digits, _ = CONTRACTS[symbol]
     fills = trader.fills()
 
@@ -170,9 +173,9 @@ def test_fills_of_contracts_are_those_of_the_exchange(symbol):
     assert len({each.price for each in fills if each.number == 2}) > 1
 
 
-@pytest.mark.parametrize("symbol", CONTRACTS)
-def test_fills_of_contracts_come_within_the_exchanges_step_of_time(symbol):
-    trader, paper, _ = contract(symbol)
+@pytest.mark.parametrize(("symbol", "rules"), RUNS)
+def test_fills_of_contracts_come_within_the_exchanges_step_of_time(symbol, rules):
+    trader, paper, _ = contract(symbol, rules)
 
     late = [
         ours.time_ns - theirs.time_ns
@@ -182,9 +185,9 @@ def test_fills_of_contracts_come_within_the_exchanges_step_of_time(symbol):
     assert 0 <= min(late) <= max(late) < SLICE_NS
 
 
-@pytest.mark.parametrize("symbol", CONTRACTS)
-def test_account_is_the_exchanges_in_each_second(symbol):
-    trader, paper, _ = contract(symbol)
+@pytest.mark.parametrize(("symbol", "rules"), RUNS)
+def test_account_is_the_exchanges_in_each_second(symbol, rules):
+    trader, paper, _ = contract(symbol, rules)
     _, _, digits, price_digits = CONTRACTS[symbol]
     before, after = (
         [each for each in trader.checkpoints if (each.after < FUNDING_NS) is is_before]
@@ -202,9 +205,9 @@ def test_account_is_the_exchanges_in_each_second(symbol):
     assert any(each.size for each in after)
 
 
-@pytest.mark.parametrize("symbol", CONTRACTS)
-def test_positions_have_realised_what_the_exchange_reports(symbol):
-    trader, paper, _ = contract(symbol)
+@pytest.mark.parametrize(("symbol", "rules"), RUNS)
+def test_positions_have_realised_what_the_exchange_reports(symbol, rules):
+    trader, paper, _ = contract(symbol, rules)
     _, _, digits, _ = CONTRACTS[symbol]
     realised = [Decimal(repr(each)) for each in paper.result.trades["pnl"]]
     reported = trader.closed_positions()
@@ -216,9 +219,9 @@ def test_positions_have_realised_what_the_exchange_reports(symbol):
     assert is_same(sum(realised), trader.wallet() - trader.cash, digits)
 
 
-@pytest.mark.parametrize("symbol", CONTRACTS)
-def test_a_liquidation_costs_the_margin_at_both(symbol):
-    trader, paper, _ = contract(symbol)
+@pytest.mark.parametrize(("symbol", "rules"), RUNS)
+def test_a_liquidation_costs_the_margin_at_both(symbol, rules):
+    trader, paper, _ = contract(symbol, rules)
     _, _, digits, _ = CONTRACTS[symbol]
 
     for each in (trader, paper):
@@ -239,9 +242,9 @@ def refusals(paper):
     }
 
 
-@pytest.mark.parametrize("symbol", CONTRACTS)
-def test_orders_on_contracts_are_refused_with_the_exchanges_codes(symbol):
-    trader, paper, _ = contract(symbol)
+@pytest.mark.parametrize(("symbol", "rules"), RUNS)
+def test_orders_on_contracts_are_refused_with_the_exchanges_codes(symbol, rules):
+    trader, paper, _ = contract(symbol, rules)
 
     assert refusals(paper) == trader.refusals
     assert list(trader.refusals.values()) == [
