@@ -29,6 +29,7 @@ __all__ = [
     "cross_maintenance",
     "decimal_text",
     "fraction",
+    "margin_use",
 ]
 
 #: KuCoin's rules of isolated margin since 2025-05-22, and those before.
@@ -145,6 +146,17 @@ class MarginUse(NamedTuple):
         return self.initial + self.commission + self.funding
 
 
+def margin_use(
+    listing: Listing, rules: MarginRules, value: Decimal, leverage: Decimal
+) -> MarginUse:
+    """Return the margin that an opened value binds."""
+    initial, fee = value / leverage, ZERO
+    if rules == "legacy":
+        # The fee of closing at the bankruptcy price, as in the sample of section 8.1.
+        fee = value * fraction(listing.taker_fee) * (1 + 1 / leverage)
+    return MarginUse(initial.quantize(_FINENESS), fee.quantize(_FINENESS))
+
+
 @dataclass(slots=True)
 class Position:
     """The contracts of one symbol that an account holds.
@@ -201,13 +213,8 @@ class Position:
     @property
     def margin(self) -> MarginUse:
         """The margin that the position binds: initial margin, closing fee, settled funding."""
-        size = abs(self.cost)
-        initial = (size / self.leverage).quantize(_FINENESS)
-        fee = ZERO
-        if self.margin_rules == "legacy":
-            # The fee of closing at the bankruptcy price, as in the sample of section 8.1.
-            fee = size * self._taker_fee * (1 + 1 / self.leverage)
-        return MarginUse(initial, fee.quantize(_FINENESS), self.margin_funding)
+        used = margin_use(self.listing, self.margin_rules, abs(self.cost), self.leverage)
+        return used._replace(funding=self.margin_funding)
 
     @property
     def risk_tier(self) -> RiskTier:

@@ -17,9 +17,11 @@ from kucoin_research.sim.accounts.ledger import (
     ZERO,
     CoinWallet,
     MarginRules,
+    MarginUse,
     Position,
     contract_value,
     decimal_text,
+    margin_use,
 )
 from kucoin_research.sim.accounts.orders import Fill, OrderRequest
 from kucoin_research.sim.engine.catalog import Listing
@@ -217,6 +219,10 @@ class Member:
         if known is None:
             known = self.positions[listing.symbol] = Position(listing, self._margin_rules)
         return known
+
+    def margin_use(self, listing: Listing, value: Decimal) -> MarginUse:
+        """Return the margin that a value in a contract would bind at the chosen leverage."""
+        return margin_use(listing, self._margin_rules, value, self.leverage(listing.symbol))
 
     def closable(self, symbol: str, side: str) -> int:
         """Return the number of lots that an order of that side could close."""

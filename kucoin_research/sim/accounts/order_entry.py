@@ -15,12 +15,8 @@ from kucoin_research.sim.accounts.keys import Account
 from kucoin_research.sim.accounts.ledger import ZERO, MarginRules, decimal_text
 from kucoin_research.sim.accounts.margin import MarginLender
 from kucoin_research.sim.accounts.members import FuturesWallet, LiveOrder, Member
-from kucoin_research.sim.accounts.order_checks import (
-    CheckedOrder,
-    check_order,
-    check_request,
-    units_of,
-)
+from kucoin_research.sim.accounts.order_checks import CheckedOrder, check_order, check_request
+from kucoin_research.sim.accounts.order_units import units_of
 from kucoin_research.sim.accounts.orders import OrderRefused, OrderRequest
 from kucoin_research.sim.accounts.position_marks import PositionMarks
 from kucoin_research.sim.accounts.private_reports import PrivateReports
@@ -59,7 +55,7 @@ class OrderEntry:
         self.lender = MarginLender(self._reports, venue.seed)
         self._orders: dict[str, LiveOrder] = {}
         self._settlement = Settlement(venue, self._reports)
-        self._stops = StopOrders(venue, self._reports, self.place)
+        self._stops = StopOrders(venue, self._reports, self._place)
         self._positions = PositionMarks(venue, self._reports, self)
         self._traders: dict[str, list[RandomTrader]] = {}
 
@@ -110,9 +106,24 @@ class OrderEntry:
         OrderRefused
             Where KuCoin would refuse it; ``code`` is KuCoin's.
         """
+        if request.taken_over_at is None:
+            self._check_settlement(self._engine(request.symbol))
+        return self._place(member, request)
+
+    def _check_settlement(self, engine: Market) -> None:
+        # A settlement at the first instant is over: the clock may stand still there for long.
+        settling_ns = engine.settling_ns
+        if settling_ns is not None and settling_ns > self.venue.clock.start_ns:
+            symbol = engine.listing.symbol
+            raise OrderRefused(
+                "300015", f"the funding of {symbol} is being settled: place the order after its end"
+            )
+
+    def _place(self, member: Member, request: OrderRequest) -> str:
+        # Not only what arrives: a stop order was accepted before a settlement in which it triggers.
         engine = self._engine(request.symbol)
         if request.stop:
-            size, _ = check_request(request, engine.listing)
+            size, _ = check_request(member, request, engine.listing)
             return self._stops.place(member, request, engine, size)
         return self._submit(check_order(self.venue, member, request, engine))
 
@@ -189,14 +200,19 @@ class OrderEntry:
         self._reports.send(member, "futures", topic, "user.config", {symbol: mode}, engine.now_ns)
 
     def set_leverage(self, member: Member, symbol: str, leverage: Decimal) -> None:
-        """Set the leverage of a symbol's next orders."""
+        """Set the leverage of a symbol's next orders.
+
+        Raises
+        ------
+        OrderRefused
+            100001 below 1, 300016 above the contract's highest.
+        """
         engine = self._futures_engine(symbol)
-        if not 1 <= leverage <= engine.listing.max_leverage:
-            raise OrderRefused(
-                "100001",
-                f"leverage {leverage}: {symbol} allows 1 to the maximum of "
-                f"{engine.listing.max_leverage}",
-            )
+        most = engine.listing.max_leverage
+        if leverage < 1:
+            raise OrderRefused("100001", f"leverage {leverage}: {symbol} allows 1 to {most}")
+        if leverage > most:
+            raise OrderRefused("300016", f"The leverage cannot be greater than {most}.")
         member.set_leverage(symbol, leverage)
         if member.margin_mode(symbol) == "CROSS":
             data = {symbol: {"leverage": decimal_text(leverage)}}
@@ -261,6 +277,7 @@ class OrderEntry:
                 price_ticks=checked.price_ticks,
                 time_in_force=request.time_in_force,
                 owner=member.user_id,
+                worst_ticks=checked.worst_ticks,
             ),
         )
         now_ns = engine.now_ns // _MS * _MS

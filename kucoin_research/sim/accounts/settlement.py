@@ -7,7 +7,7 @@ from decimal import Decimal
 from kucoin_research.sim.accounts.futures_wallets import wallet_at_marks
 from kucoin_research.sim.accounts.ledger import ZERO, contract_value, fraction
 from kucoin_research.sim.accounts.members import LiveOrder, position_data
-from kucoin_research.sim.accounts.order_checks import price_of, size_of
+from kucoin_research.sim.accounts.order_units import price_of, size_of
 from kucoin_research.sim.accounts.orders import Fill
 from kucoin_research.sim.accounts.private_reports import PrivateReports
 from kucoin_research.sim.accounts.venue import Venue

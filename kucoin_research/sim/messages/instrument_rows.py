@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from kucoin_research.sim.engine.catalog import HOUR_MS, MMR_LIMIT, Listing
 from kucoin_research.sim.engine.market import Market
+from kucoin_research.sim.engine.order_limits import order_limits
 
 __all__ = ["contract_row", "risk_limit_rows", "symbol_row"]
 
@@ -56,6 +57,7 @@ def risk_limit_rows(listing: Listing) -> list[Row]:
 
 def symbol_row(listing: Listing) -> Row:
     """Return a spot listing as ``GET /api/v2/symbols/{symbol}`` does (P4.1)."""
+    limits = order_limits(listing)
     return {
         "symbol": listing.symbol,
         "name": listing.symbol,
@@ -63,15 +65,15 @@ def symbol_row(listing: Listing) -> Row:
         "quoteCurrency": listing.quote,
         "feeCurrency": listing.quote,
         "market": listing.zone,
-        "baseMinSize": _plain(Decimal(listing.lot_size) * 1_000),
-        "quoteMinSize": "0.00001" if listing.quote == "BTC" else "0.1",
-        "baseMaxSize": "10000000000",
-        "quoteMaxSize": "99999999",
+        "baseMinSize": _plain(limits.min_size),
+        "quoteMinSize": _plain(limits.min_funds),
+        "baseMaxSize": _plain(limits.max_size),
+        "quoteMaxSize": _plain(limits.max_funds),
         "baseIncrement": listing.lot_size,
-        "quoteIncrement": "0.00000001" if listing.quote == "BTC" else "0.000001",
+        "quoteIncrement": _plain(limits.funds_step),
         "priceIncrement": listing.tick_size,
         "priceLimitRate": listing.price_limit_rate,
-        "minFunds": "0.00001" if listing.quote == "BTC" else "0.1",
+        "minFunds": _plain(limits.min_funds),
         "isMarginEnabled": True,
         "enableTrading": True,
         "feeCategory": 1,
@@ -92,7 +94,7 @@ def _contract_facts(listing: Listing) -> Row:
     symbol, base, quote = listing.symbol, listing.base, listing.quote
     hours = listing.funding_interval_ms // HOUR_MS
     human = "BTC" if base == "XBT" else base
-    tier = listing.risk_tiers[0]
+    tier, limits = listing.risk_tiers[0], order_limits(listing)
     return {
         "symbol": symbol,
         "displaySymbol": f"{human}{quote}",
@@ -105,9 +107,9 @@ def _contract_facts(listing: Listing) -> Row:
         "baseCurrency": base,
         "quoteCurrency": quote,
         "settleCurrency": listing.settle,
-        "maxOrderQty": 1_000_000,
-        "marketMaxOrderQty": 1_000_000,
-        "maxPrice": 1_000_000.0,
+        "maxOrderQty": int(limits.max_size),
+        "marketMaxOrderQty": int(limits.max_market_size),
+        "maxPrice": float(limits.max_price or 0),
         "lotSize": int(listing.lot_size),
         "tickSize": float(listing.tick_size),
         "indexPriceTickSize": 10.0**-listing.index_decimals,
@@ -199,6 +201,7 @@ def _price_band(listing: Listing, mark: float) -> Row:
     return {"buyLimit": float(highest), "sellLimit": float(lowest)}
 
 
-def _plain(number: Decimal) -> str:
+def _plain(number: Decimal | None) -> str:
+    assert number is not None, "a limit of the other market"
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

@@ -146,13 +146,15 @@ class Trader:
         What it trades.
     cash
         What it has in the currency of its profits; the demo account's own if None.
+    coins
+        What it has more of the base coin, on spot.
     leverage
         Of all its orders.
     **options
         ``seed``, ``start`` and ``margin_rules`` of the exchange, and ``facts`` of the listing.
     """
 
-    def __init__(self, symbol, *, cash=None, leverage=1, **options):
+    def __init__(self, symbol, *, cash=None, coins=0, leverage=1, **options):
         self.floor = floor = Recorder(symbol, **options)
         self.listing = floor.listing
         self.account = floor.account()
@@ -169,6 +171,9 @@ class Trader:
             currency = self.listing.quote if floor.market == "spot" else self.listing.settle
             self.account.deposit(floor.market, currency, exact(cash) - self.wallet())
         self.cash = self.wallet()
+        if coins:
+            self.account.deposit("spot", self.listing.base, coins)
+        self.coins = floor.me.spot.total(self.listing.base)
 
     # -- deciding ------------------------------------------------------------------------------
 
@@ -294,8 +299,7 @@ class PaperTrader:
         currency = trader.listing.quote if self._is_spot else trader.listing.settle
         cash = {currency: float(trader.cash)}
         if self._is_spot:
-            base = trader.listing.base
-            cash[base] = float(trader.floor.me.account.spot[base])
+            cash[trader.listing.base] = float(trader.coins)
         self.result = kr.backtest(
             self._act,
             trader.floor.recording(),

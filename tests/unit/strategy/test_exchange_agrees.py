@@ -14,7 +14,8 @@ What is compared:
 - Orders behind others: only bounds. Their own size is displayed in the recorded depth, where the
   risk-averse queue takes it for somebody else's as soon as another order cancels, so it is filled
   no earlier than at the exchange. Without a queue it is filled no later.
-- Refusals with their codes, post-only orders that would take, and cancels.
+- Refusals with their codes, also those of a settlement's 10 s, market orders that the price band
+  cuts, post-only orders that would take, and cancels.
 - A stop on the mark price. The exchange acts on a mark price before it publishes it, so the tape
   has the stop's own trade before its cause; the price agrees as long as one level is enough.
 - Each second: size, average entry, margin, liquidation price, unrealised profit, fees, funding and
@@ -26,8 +27,6 @@ What cannot be compared:
 - Orders that meet each other, such as a market order that reaches the account's own resting order:
   the paper broker never lets two orders of one account trade.
 - Stops on the last trade: the exchange looks at them every 10 ms, the paper broker at each print.
-- Orders within 10 s of a funding: KuCoin and the paper broker refuse them (300015), the simulated
-  exchange does not.
 - What a fill through zero leaves to each of its two positions: the exchange books its whole fee to
   the new one. The sum over both is compared.
 - The average price of inverse positions beyond 4 decimals: the exchange rounds values to 12.
@@ -44,10 +43,13 @@ from tests.unit.strategy.exchange_floor import Trader
 
 # The price falls by 0.7 % in the two minutes from this settlement on.
 CRASH = {"seed": 0, "start": "2026-01-18T07:59:15Z"}
-# By symbol: the unit of its orders, its cash, and the decimals of amounts and of average prices;
-# and a size within the risk tier of the leverage that the cash does not cover.
+# By symbol: the unit of its orders, its cash, and the decimals of amounts and of average prices.
 CONTRACTS = {"XBTUSDTM": (50, 3_000, 8, 8), "XBTUSDM": (5_000, 0.05, 10, 3)}
-POOR = {"XBTUSDTM": 4_000, "XBTUSDM": 440_000}
+# By symbol: sizes that the cash does not cover, in a tier of less leverage, and above all tiers.
+REFUSED = {
+    "XBTUSDTM": {4_000: "300003", 6_000: "300016", 60_000: "300005"},
+    "XBTUSDM": {440_000: "300003", 500_000: "300016"},
+}
 RUNS = [(symbol, rules) for symbol in CONTRACTS for rules in MARGIN_RULES]
 FUNDING_NS = 1_768_723_200 * 10**9
 SLICE_NS = 10_000_000
@@ -77,7 +79,9 @@ def trade_contract(symbol, rules):
     trader.cancel(trader.decisions[-1].number)
     trader.run(10)
     trader.sell(unit, stop=round(trader.mark) - 150, stop_price_type="MP")
-    trader.run(75)
+    trader.run(20)
+    trader.buy(unit)  # while the funding is being settled
+    trader.run(55)
     trader.sell(3 * unit, limit=trader.best("buy"))
     trader.run(1)
     trader.buy(3 * unit, reduce_only=True)
@@ -93,7 +97,10 @@ def refuse_orders(trader, unit):
     trader.buy(0.5)
     trader.buy(unit, limit=round(ask * 1.06))
     trader.sell(unit, limit=round(ask * 0.94))
-    trader.buy(POOR[trader.floor.symbol])
+    for size in REFUSED[trader.floor.symbol]:
+        trader.buy(size)
+    trader.buy(1_000_001)
+    trader.buy(unit, limit=1_000_000.1)
 
 
 @functools.cache
@@ -124,6 +131,9 @@ def pair():
     trader.sell(0.01, limit=round(ask * 0.89))
     trader.sell(5)
     trader.buy(5)
+    trader.buy(0.000009)
+    trader.sell(20_000_000_000)
+    trader.buy(0.00001, limit=9_000)
     trader.sell(0.00012345)
     trader.run(1)
     return trader, trader.paper(queue="none")
@@ -248,7 +258,8 @@ def test_orders_on_contracts_are_refused_with_the_exchanges_codes(symbol, rules)
 
     assert refusals(paper) == trader.refusals
     assert list(trader.refusals.values()) == [
-        "300009", "100001", "100001", "300011", "300012", "300003",
+        "300009", "100001", "100001", "300011", "300012", *REFUSED[symbol].values(), "100001",
+        "100001", "300015",
     ]  # fmt: skip
 
 
@@ -267,8 +278,36 @@ def test_orders_on_spot_are_refused_with_the_exchanges_codes():
 
     assert refusals(paper) == trader.refusals
     assert list(trader.refusals.values()) == [
-        "400100", "400100", "400370", "400370", "200004", "200004",
+        "400100", "400100", "400370", "400370", "200004", "200004", "400100", "400100", "400760",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("symbol", "size", "band", "cash"),
+    [
+        ("XBTUSDTM", 1_000_000, "0.001", 10**9),
+        ("XBTUSDM", 1_000_000, "0.0005", 10**4),
+        ("BTC-USDT", 1_000, "0.001", 10**8),
+    ],
+)
+@pytest.mark.parametrize("side", ["buy", "sell"])
+def test_market_orders_are_cut_where_the_price_band_ends(symbol, size, band, cash, side):
+    facts = {"price_limit_rate": band, "risk_limit": 10**9}
+    trader = Trader(symbol, cash=cash, coins=size, facts=facts)
+    trader.run(2)
+    engine, other = trader.floor.engine, "sell" if side == "buy" else "buy"
+    depth = len(engine.levels(other))
+    number = trader.send(side, size)
+    left = len(engine.levels(other))
+    trader.run(2)
+    paper = trader.paper(queue="none")
+
+    assert shown(paper.fills(), 8) == shown(trader.fills(), 8)
+    filled = sum(each.size for each in trader.fills())
+    assert 0 < filled < size
+    assert 0 < left < depth
+    assert paper.orders[number].status is OrderStatus.CANCELLED
+    assert "price" in paper.orders[number].reason
 
 
 def test_orders_behind_others_are_filled_between_the_two_queue_models():
