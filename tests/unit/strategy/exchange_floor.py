@@ -135,6 +135,7 @@ class Checkpoint:
     funding: Decimal = Decimal(0)
     cash: Decimal = Decimal(0)
     liquidation: Decimal | None = None
+    orders: int = 0
 
 
 class Trader:
@@ -148,18 +149,21 @@ class Trader:
         What it has in the currency of its profits; the demo account's own if None.
     coins
         What it has more of the base coin, on spot.
-    leverage
+    leverage, margin_mode
         Of all its orders.
     **options
         ``seed``, ``start`` and ``margin_rules`` of the exchange, and ``facts`` of the listing.
     """
 
-    def __init__(self, symbol, *, cash=None, coins=0, leverage=1, **options):
+    def __init__(
+        self, symbol, *, cash=None, coins=0, leverage=1, margin_mode="isolated", **options
+    ):
         self.floor = floor = Recorder(symbol, **options)
         self.listing = floor.listing
         self.account = floor.account()
-        self.leverage = leverage
+        self.leverage, self.margin_mode = leverage, margin_mode
         if floor.market == "futures":
+            self.account.set_margin_mode(symbol, margin_mode.upper())
             self.account.set_leverage(symbol, leverage)
             floor.listen("futures", "/contract/positionAll", "/contractMarket/tradeOrders")
         self.decisions = []
@@ -246,6 +250,7 @@ class Trader:
 
     def _look(self):
         me, at = self.floor.me, Checkpoint(self.floor.arrived, cash=self.wallet())
+        at.orders = len(me.orders) + len(me.stops)
         at.fees = sum((each.fee for each in me.fills), Decimal(0))
         if self.floor.market == "spot":
             at.size = me.spot.total(self.listing.base)
@@ -258,7 +263,8 @@ class Trader:
             at.size, at.entry = Decimal(position.quantity), position.entry_price
             at.margin = position.margin.total
             at.unrealised = position.unrealised(exact(self.mark))
-            at.liquidation = position.liquidation_price
+            if not position.is_cross:
+                at.liquidation = position.liquidation_price
         self.checkpoints.append(at)
 
     def fills(self):
@@ -307,6 +313,7 @@ class PaperTrader:
             currency=currency,
             latency=0.0,
             leverage=trader.leverage,
+            margin_mode=trader.margin_mode,
             instruments=trader.floor.instrument(),
             progress=False,
             **options,
@@ -335,6 +342,7 @@ class PaperTrader:
                 funding=exact(held.funding),
                 cash=exact(broker.cash),
                 liquidation=held.liquidation_price and exact(held.liquidation_price),
+                orders=len(broker.orders()),
             )
         )
 

@@ -21,12 +21,14 @@ What is compared:
 - Each second: size, average entry, margin, liquidation price, unrealised profit, fees, funding and
   balance; and at each close, what the position has realised.
 - Time, loss, fee and price of a liquidation, by KuCoin's rules since 2025-05-22 and by the older.
+- Cross margin: the orders that a high risk rate cancels, and the liquidation for all that is left.
 
 What cannot be compared:
 
 - Orders that meet each other, such as a market order that reaches the account's own resting order:
   the paper broker never lets two orders of one account trade.
 - Stops on the last trade: the exchange looks at them every 10 ms, the paper broker at each print.
+- What orders bind that were placed to open and would only close now: the exchange frees it.
 - What a fill through zero leaves to each of its two positions: the exchange books its whole fee to
   the new one. The sum over both is compared.
 - The average price of inverse positions beyond 4 decimals: the exchange rounds values to 12.
@@ -280,6 +282,40 @@ def test_orders_on_spot_are_refused_with_the_exchanges_codes():
     assert list(trader.refusals.values()) == [
         "400100", "400100", "400370", "400370", "200004", "200004", "400100", "400100", "400760",
     ]  # fmt: skip
+
+
+# By symbol: lots, cash for little more than their margin, the unit of the orders, and the decimals.
+CROSSED = {"XBTUSDTM": (1_000, 1_050, 40, 8), "XBTUSDM": (60_000, 0.0081, 2_400, 10)}
+
+
+@pytest.mark.parametrize("symbol", CROSSED)
+def test_cross_margin_is_the_exchanges_to_its_end(symbol):
+    size, cash, unit, digits = CROSSED[symbol]
+    trader = Trader(symbol, cash=cash, leverage=125, margin_mode="cross", **CRASH)
+    trader.run(2)
+    trader.buy(size)
+    trader.run(10)
+    trader.sell(size + size // 2)  # its margin is free for the other side
+    trader.run(1)
+    trader.buy(size + size // 2)
+    far = trader.free_price("buy", 9_000)
+    orders = [trader.buy(unit, limit=far), trader.buy(2 * unit, limit=far - 1)]
+    trader.sell(size, limit=trader.free_price("sell", 9_000))  # it only closes
+    trader.run(90)
+    paper = trader.paper(queue="none")
+
+    assert trader.refusals == refusals(paper)
+    assert shown(paper.fills(), digits) == shown(trader.fills(), digits)
+    assert trader.fills()[-1].liquidity == "liquidation"
+    for ours, theirs in zip(paper.checkpoints, trader.checkpoints, strict=True):
+        assert (ours.after, ours.size, ours.orders) == (theirs.after, theirs.size, theirs.orders)
+        for our_amount, their_amount in zip(amounts(ours), amounts(theirs), strict=True):
+            assert is_same(our_amount, their_amount, digits)
+    assert {paper.orders[each].reason for each in orders} == {
+        "the risk rate of the cross margin has reached 95 %"
+    }
+    assert any(each.size and not each.orders for each in trader.checkpoints[20:])
+    assert trader.wallet() == pytest.approx(0, abs=10**-digits)
 
 
 @pytest.mark.parametrize(
