@@ -161,8 +161,8 @@ def _worst_price(side: str, engine: Market) -> Decimal | None:
 def check_risk(member: Member, side: str, opening: int, price: Decimal, listing: Listing) -> None:
     """Check the position that an order would make against the risk tiers of isolated margin.
 
-    An account has not to choose its level here: it has the lowest that holds the position, as on
-    KuCoin's unified accounts.
+    An account does not choose its level here: it has the lowest that holds the position, as on
+    KuCoin's unified accounts. Orders that rest already do not count.
 
     Raises
     ------
