@@ -50,7 +50,7 @@ def simulate(*, seed: int = 7, speed: float = 1.0, **options: Any) -> SimulatedE
         then ``resume()``.
     **options
         Passed on to ``kucoin_research.sim.Exchange``: ``start``,
-        ``symbols``, ``ping_interval_ms`` …
+        ``symbols``, ``margin_rules``, ``ping_interval_ms`` …
 
     Returns
     -------

@@ -120,9 +120,19 @@ class Account:
             return 0
         opened_value = contract.value(opened, price)
         # By the part that closes, which is the whole position.
-        freed = holding.margin + holding.unrealised(price) if opened != signed else 0
+        freed = self.freed(symbol, price) if opened != signed else 0
         margin = contract.initial_margin(opened_value) + closing_reserve(contract, opened_value)
         return margin + fee - freed
+
+    def freed(self, symbol: str, price: int) -> int:
+        """Compute what closing a position at a price frees: its margin, and its profit or loss.
+
+        Cross margin counts as available what the profit is at the mark price.
+        """
+        holding = self.holdings[symbol]
+        freed = holding.margin + holding.unrealised(price)
+        mark = self._mark_of(symbol) if self.is_cross else None
+        return freed if mark is None else freed - holding.unrealised(mark)
 
     def fill(self, symbol: str, signed: int, price: int, *, is_taker: bool) -> BookedFill:
         """Book an execution of a signed size."""

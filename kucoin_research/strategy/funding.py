@@ -86,7 +86,9 @@ class FundingCalendar:
             self._settling.pop(symbol, None)  # the second announcement is of the end
             return None
         self._settled[symbol] = when
-        self._settling[symbol] = record.local_timestamp + _SETTLING  # type: ignore[operator]
+        # Where the begin was not recorded, this is the end.
+        left = max(0, when + _SETTLING - record.timestamp)
+        self._settling[symbol] = record.local_timestamp + left  # type: ignore[operator]
         return when
 
     def due(self, market: PaperMarket, record: FundingRate) -> DueFunding | None:

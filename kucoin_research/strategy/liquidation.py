@@ -119,8 +119,19 @@ class Liquidator:
 
     def _orders(self, currency: str) -> list[Exposure]:
         return [
-            Exposure(each.contract, order.left, fixed(order.limit))
+            Exposure(each.contract, size, fixed(order.limit))
             for each in self._of(currency)
-            for order in each.orders()
-            if order.limit is not None and order.stop_is_up is None
+            for order, size in _opening_parts(each)
+            if order.limit is not None
         ]
+
+
+def _opening_parts(market: PaperMarket) -> Iterable[tuple[WorkingOrder, int]]:
+    """Find the resting orders that open something, with its size: closing needs no margin."""
+    for side, sign in (("buy", -1), ("sell", 1)):
+        closable = max(0, sign * market.position)
+        for order in market.resting[side]:
+            closing = min(order.left, closable)
+            closable -= closing
+            if order.left > closing and not order.order.reduce_only:
+                yield order, order.left - closing

@@ -171,7 +171,7 @@ class OrderEntry:
         holding = self._account.holdings[contract.symbol]
         if not closing:
             return 0
-        return (holding.margin + holding.unrealised(price)) * closing // abs(holding.size)
+        return self._account.freed(contract.symbol, price) * closing // abs(holding.size)
 
     def _check_risk(
         self, contract: Contract, order: WorkingOrder, opening: int, price: int

@@ -10,23 +10,31 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from kucoin_research.sim.engine.catalog import Listing
 from kucoin_research.sim.engine.matching import Side
+from kucoin_research.sim.engine.risk_tiers import RiskTier
 
 __all__ = [
+    "MARGIN_RULES",
     "ZERO",
     "BalanceChange",
     "CoinWallet",
+    "MarginRules",
     "MarginUse",
     "Position",
     "account_number",
     "contract_value",
+    "cross_maintenance",
     "decimal_text",
     "fraction",
+    "margin_use",
 ]
 
+#: KuCoin's rules of isolated margin since 2025-05-22, and those before.
+MarginRules: TypeAlias = Literal["2025-05", "legacy"]
+MARGIN_RULES: tuple[MarginRules, ...] = ("2025-05", "legacy")
 ZERO = Decimal(0)
 _FINENESS = Decimal("1e-12")
 
@@ -112,8 +120,21 @@ def contract_value(listing: Listing, price: Decimal, quantity: int) -> Decimal:
     return quantity * multiplier * price
 
 
+def cross_maintenance(listing: Listing, quantity: int, price: Decimal) -> Decimal:
+    """Return the maintenance margin of lots in cross margin, as a fraction of their value.
+
+    It grows with the size in base coins (trading reference, section 4.3).
+    """
+    if listing.is_inverse:
+        return listing.cross_maintenance(abs(contract_value(listing, price, quantity)))
+    return listing.cross_maintenance(abs(quantity) * fraction(listing.multiplier))
+
+
 class MarginUse(NamedTuple):
-    """The margin that a position or an order binds."""
+    """The margin that a position or an order binds.
+
+    ``commission`` is the closing fee that the rules before 2025-05-22 set aside at the opening.
+    """
 
     initial: Decimal
     commission: Decimal
@@ -125,6 +146,17 @@ class MarginUse(NamedTuple):
         return self.initial + self.commission + self.funding
 
 
+def margin_use(
+    listing: Listing, rules: MarginRules, value: Decimal, leverage: Decimal
+) -> MarginUse:
+    """Return the margin that an opened value binds."""
+    initial, fee = value / leverage, ZERO
+    if rules == "legacy":
+        # The fee of closing at the bankruptcy price, as in the sample of section 8.1.
+        fee = value * fraction(listing.taker_fee) * (1 + 1 / leverage)
+    return MarginUse(initial.quantize(_FINENESS), fee.quantize(_FINENESS))
+
+
 @dataclass(slots=True)
 class Position:
     """The contracts of one symbol that an account holds.
@@ -132,9 +164,15 @@ class Position:
     ``cost`` is the signed value of the open lots at their average entry; ``gross_pnl``, ``fees``
     and ``funding`` are sums since the position was last opened, ``funding`` as received. The part
     of it that belongs to the isolated margin of the open lots is ``margin_funding``.
+
+    Isolated margin follows ``margin_rules``. Since 2025-05-22 a position must keep its value at the
+    mark price times the maintenance margin of its risk tier and the liquidation fee's rate, which
+    is not published: the taker's is taken. Before, it had to keep a fraction of its value at entry,
+    and the closing fee that was set aside at the opening. (trading reference, section 4.2)
     """
 
     listing: Listing
+    margin_rules: MarginRules = "2025-05"
     quantity: int = 0
     cost: Decimal = ZERO
     gross_pnl: Decimal = ZERO
@@ -175,49 +213,70 @@ class Position:
     @property
     def margin(self) -> MarginUse:
         """The margin that the position binds: initial margin, closing fee, settled funding."""
-        size = abs(self.cost)
-        initial = (size / self.leverage).quantize(_FINENESS)
-        # The fee of closing at the bankruptcy price, as in the sample of section 8.1.
-        fee = size * fraction(self.listing.taker_fee) * (1 + 1 / self.leverage)
-        return MarginUse(initial, fee.quantize(_FINENESS), self.margin_funding)
+        used = margin_use(self.listing, self.margin_rules, abs(self.cost), self.leverage)
+        return used._replace(funding=self.margin_funding)
 
     @property
-    def maintenance_rate(self) -> Decimal:
-        """The maintenance margin as a fraction of the value, without the fee of closing."""
-        listing = self.listing
-        if not self.is_cross:
-            return listing.maintenance_margin
-        if listing.is_inverse:
-            return listing.cross_maintenance(abs(self.cost))
-        return listing.cross_maintenance(abs(self.quantity) * fraction(listing.multiplier))
+    def risk_tier(self) -> RiskTier:
+        """The risk tier of the value at entry: it was chosen at the opening."""
+        return self.listing.risk_tier(self.cost) or self.listing.risk_tiers[-1]
 
-    @property
-    def maintenance(self) -> Decimal:
-        """The margin below which the position is liquidated.
-
-        With isolated margin, the closing fee in it is the one that the margin has set aside
-        (trading reference, section 4.2).
-        """
-        size = abs(self.cost)
+    def maintenance_rate(self, mark: Decimal) -> Decimal:
+        """Return the maintenance margin as a fraction of the value, without the fee of closing."""
         if not self.is_cross:
-            return size * self.maintenance_rate + self.margin.commission
-        return size * (fraction(self.listing.taker_fee) + self.maintenance_rate)
+            return self.risk_tier.maintenance_margin
+        return cross_maintenance(self.listing, self.quantity, mark)
+
+    def maintenance(self, mark: Decimal) -> Decimal:
+        """Return the margin that the position must keep at a mark price, with the closing fee."""
+        rate = self.maintenance_rate(mark)
+        if self.margin_rules == "legacy" and not self.is_cross:
+            return abs(self.cost) * rate + self.margin.commission
+        return abs(self.value(mark)) * (rate + self._taker_fee)
 
     @property
     def bankruptcy_price(self) -> Decimal:
-        """The price at which the margin, without the closing fee, is lost; zero when flat."""
-        return self._price_at(-self.margin.initial - self.margin_funding)
+        """The price at which isolated margin, without the closing fee, is lost; zero when flat."""
+        return self.price_of_value(self.cost - self.margin.initial - self.margin_funding)
 
     @property
     def liquidation_price(self) -> Decimal:
         """The mark price at which an isolated position is liquidated; zero when flat."""
-        kept = abs(self.cost) * self.maintenance_rate
-        return self._price_at(kept - self.margin.initial - self.margin_funding)
+        rate = self.risk_tier.maintenance_margin
+        if self.margin_rules == "legacy":
+            kept = abs(self.cost) * rate
+            lost = self.margin.initial + self.margin_funding
+            return self.price_of_value(self.cost + kept - lost)
+        return self.price_keeping(self.bankruptcy_price, rate + self._taker_fee)
+
+    def price_keeping(self, bankruptcy_price: Decimal, rate: Decimal) -> Decimal:
+        """Return the price at which a fraction of the value is left of the margin.
+
+        Parameters
+        ----------
+        bankruptcy_price
+            The price at which nothing is left of it.
+        rate
+            The fraction of the value at the price that is returned.
+        """
+        signed = rate if self.quantity > 0 else -rate
+        if self.listing.is_inverse:
+            return bankruptcy_price * (1 + signed)
+        return bankruptcy_price / (1 - signed)
+
+    def price_of_value(self, value: Decimal) -> Decimal:
+        """Return the price at which the open lots have a signed value; zero if there is none."""
+        multiplier = fraction(self.listing.multiplier)
+        if not self.quantity or not value:
+            return ZERO
+        if self.listing.is_inverse:
+            return max(ZERO, self.quantity * multiplier / value)
+        return max(ZERO, value / (self.quantity * multiplier))
 
     @property
     def entry_price(self) -> Decimal:
         """Average entry price of the open lots; zero when flat."""
-        return self._price_at(ZERO)
+        return self.price_of_value(self.cost)
 
     def receive_funding(self, amount: Decimal) -> None:
         """Book a settled funding, negative if paid; it is part of isolated margin."""
@@ -225,14 +284,9 @@ class Position:
         if not self.is_cross:
             self.margin_funding += amount
 
-    def _price_at(self, profit: Decimal) -> Decimal:
-        # The price at which closing would realise a profit; zero if there is none above zero.
-        multiplier, value = fraction(self.listing.multiplier), self.cost + profit
-        if not self.quantity or not value:
-            return ZERO
-        if self.listing.is_inverse:
-            return max(ZERO, self.quantity * multiplier / value)
-        return max(ZERO, value / (self.quantity * multiplier))
+    @property
+    def _taker_fee(self) -> Decimal:
+        return fraction(self.listing.taker_fee)
 
     def _open(self, time_ms: int) -> None:
         self.gross_pnl = self.fees = self.funding = self.margin_funding = ZERO

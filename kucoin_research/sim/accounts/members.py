@@ -11,15 +11,20 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from kucoin_research.sim.accounts.cross_margin import CrossPrices, cross_prices
 from kucoin_research.sim.accounts.keys import Account
 from kucoin_research.sim.accounts.ledger import (
     ZERO,
     CoinWallet,
+    MarginRules,
+    MarginUse,
     Position,
     contract_value,
     decimal_text,
+    margin_use,
 )
 from kucoin_research.sim.accounts.orders import Fill, OrderRequest
+from kucoin_research.sim.engine.catalog import Listing
 from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.messages.feed import number
 
@@ -35,7 +40,6 @@ __all__ = [
 
 _FILLS_KEPT = 100_000
 _DEFAULT_LEVERAGE = Decimal(10)
-_RISK_LIMIT = 100_000
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -165,10 +169,13 @@ class Member:
     ----------
     account
         Key and opening balances.
+    margin_rules
+        The exchange's rules of isolated margin.
     """
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: Account, margin_rules: MarginRules = "2025-05") -> None:
         self.account = account
+        self._margin_rules: MarginRules = margin_rules
         self.user_id = account.user_id
         self.spot = CoinWallet(account.spot)
         self.futures = defaultdict(Decimal, {c: Decimal(t) for c, t in account.futures.items()})
@@ -206,34 +213,60 @@ class Member:
         """List the open orders of a symbol, oldest first."""
         return [order for order in self.orders.values() if order.symbol == symbol]
 
+    def position_in(self, listing: Listing) -> Position:
+        """Return the position in a contract; flat at first."""
+        known = self.positions.get(listing.symbol)
+        if known is None:
+            known = self.positions[listing.symbol] = Position(listing, self._margin_rules)
+        return known
+
+    def margin_use(self, listing: Listing, value: Decimal) -> MarginUse:
+        """Return the margin that a value in a contract would bind at the chosen leverage."""
+        return margin_use(listing, self._margin_rules, value, self.leverage(listing.symbol))
+
     def closable(self, symbol: str, side: str) -> int:
         """Return the number of lots that an order of that side could close."""
         position = self.positions.get(symbol)
         quantity = position.quantity if position is not None else 0
         return max(0, -quantity if side == "buy" else quantity)
 
+    def positions_in(self, currency: str) -> list[Position]:
+        """List the open positions that settle in a currency."""
+        return [
+            position
+            for position in self.positions.values()
+            if position.quantity and position.listing.settle == currency
+        ]
+
+    def opening_parts(self, currency: str) -> list[tuple[LiveOrder, int]]:
+        """List the open orders that settle in a currency, each with the lots that it would open.
+
+        The part of an order that only closes a position binds no margin.
+        """
+        closable = {
+            (symbol, "sell" if position.quantity > 0 else "buy"): abs(position.quantity)
+            for symbol, position in self.positions.items()
+        }
+        parts = []
+        for order in self.orders.values():
+            listing = order.engine.listing
+            if listing.market == "futures" and listing.settle == currency:
+                key = order.symbol, order.request.side
+                closing = min(closable.get(key, 0), order.remaining)
+                closable[key] = closable.get(key, 0) - closing
+                parts.append((order, order.remaining - closing))
+        return parts
+
     def futures_wallet(self, currency: str, mark: Callable[[str], Decimal]) -> FuturesWallet:
         """Add up one settlement currency; ``mark`` returns the mark price of a symbol."""
         margins = {False: ZERO, True: ZERO}
         profits = {False: ZERO, True: ZERO}
-        closable: dict[tuple[str, str], int] = {}
-        for symbol, position in self.positions.items():
-            if position.quantity and position.listing.settle == currency:
-                margins[position.is_cross] += position.margin.total
-                profits[position.is_cross] += position.unrealised(mark(symbol))
-                side = "sell" if position.quantity > 0 else "buy"
-                closable[symbol, side] = abs(position.quantity)
+        for position in self.positions_in(currency):
+            margins[position.is_cross] += position.margin.total
+            profits[position.is_cross] += position.unrealised(mark(position.listing.symbol))
         orders = {False: ZERO, True: ZERO}
-        for order in self.orders.values():
-            listing = order.engine.listing
-            if listing.market != "futures" or listing.settle != currency:
-                continue
-            key = order.symbol, order.request.side
-            closing = min(closable.get(key, 0), order.remaining)
-            if closing:
-                # The part of an order that only closes a position binds no margin.
-                closable[key] -= closing
-            orders[order.is_cross] += self._order_margin(order, order.remaining - closing)
+        for order, size in self.opening_parts(currency):
+            orders[order.is_cross] += self._order_margin(order, size)
         return FuturesWallet(
             self.futures[currency],
             margins[False],
@@ -291,18 +324,34 @@ def position_mark_data(position: Position, mark: Decimal, now_ms: int) -> dict[s
 
 
 def position_data(
-    position: Position, mark: Decimal, now_ms: int, reason: str = "positionChange"
+    position: Position,
+    mark: Decimal,
+    now_ms: int,
+    cross: Decimal,
+    reason: str = "positionChange",
 ) -> dict[str, Any]:
-    """Build the full data of a ``position.change`` frame."""
+    """Build the full data of a ``position.change`` frame.
+
+    Parameters
+    ----------
+    position, mark, now_ms
+        What it is about, at which mark price and when.
+    cross
+        The total margin of the settlement currency's cross positions.
+    reason
+        The ``changeReason``.
+    """
     cost, margin = position.cost, position.margin
     gross_cost = -position.gross_pnl
     realised_cost = gross_cost + position.fees - position.funding
     entry = position.entry_price
-    rate = position.maintenance_rate
+    prices = CrossPrices(position.bankruptcy_price, position.liquidation_price)
+    if position.is_cross:
+        prices = cross_prices(position, mark, cross)
     moving = _moving_fields(position, mark, now_ms)
     data = {
         "symbol": position.listing.symbol,
-        "maintMarginReq": _figure(rate),
+        "maintMarginReq": _figure(position.maintenance_rate(mark)),
         "crossMode": position.is_cross,
         "openingTimestamp": position.opened_ms,
         "currentQty": position.quantity,
@@ -314,10 +363,10 @@ def position_data(
         "posCost": _figure(cost),
         "posInit": _figure(margin.initial),
         "posMargin": _figure(margin.total),
-        "posMaint": _figure(position.maintenance),
+        "posMaint": _figure(position.maintenance(mark)),
         "avgEntryPrice": _figure(entry),
-        "liquidationPrice": _figure(position.liquidation_price),
-        "bankruptPrice": _figure(position.bankruptcy_price),
+        "liquidationPrice": _figure(prices.liquidation),
+        "bankruptPrice": _figure(prices.bankruptcy),
         "changeReason": reason,
         "realisedGrossCost": _figure(gross_cost),
         "realisedGrossPnl": _figure(position.gross_pnl),
@@ -330,8 +379,8 @@ def position_data(
     if not position.is_cross:
         data |= {
             "autoDeposit": False,
-            "riskLimit": _RISK_LIMIT,
-            "riskLimitLevel": 1,
+            "riskLimit": position.risk_tier.limit,
+            "riskLimitLevel": position.risk_tier.level,
             "posCross": 0,
             "posComm": _figure(margin.commission),
             "posLoss": _figure(-margin.funding),

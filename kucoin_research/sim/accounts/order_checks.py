@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import ROUND_DOWN, Decimal
 
@@ -9,20 +10,21 @@ from kucoin_research.errors import shown
 from kucoin_research.sim.accounts.futures_wallets import wallet_at_marks
 from kucoin_research.sim.accounts.ledger import ZERO, contract_value, decimal_text, fraction
 from kucoin_research.sim.accounts.members import Member
+from kucoin_research.sim.accounts.order_bounds import (
+    check_band,
+    check_counts,
+    check_limits,
+    check_risk,
+    check_worth,
+    worst_ticks,
+)
+from kucoin_research.sim.accounts.order_units import price_of, size_of, ticks_of, units_of
 from kucoin_research.sim.accounts.orders import OrderRefused, OrderRequest
 from kucoin_research.sim.accounts.venue import Venue
 from kucoin_research.sim.engine.catalog import Listing
 from kucoin_research.sim.engine.market import Market
 
-__all__ = [
-    "CheckedOrder",
-    "check_order",
-    "check_request",
-    "price_of",
-    "size_of",
-    "ticks_of",
-    "units_of",
-]
+__all__ = ["CheckedOrder", "check_order", "check_request"]
 
 _SIDES = ("buy", "sell")
 _STOPS = {"futures": ("up", "down"), "spot": ("entry", "loss")}
@@ -32,6 +34,8 @@ _TIMES_IN_FORCE = ("GTC", "IOC", "FOK", "PO")
 # (trading reference, section 5.2).
 _INVALID = {"futures": "100001", "spot": "400100"}
 _NO_FUNDS = {"futures": "300003", "spot": "200004"}
+# There is no contra order. (trading reference, section 5.2)
+_EMPTY = "Unavailable to place the order, there's no contra order in the market."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +50,9 @@ class CheckedOrder:
         In units.
     price_ticks
         Limit price in ticks; None for a market order.
+    worst_ticks
+        The worst price that a market order takes, in ticks; None for a limit order, and for the
+        order of a liquidation.
     hold
         Coins to set aside on spot, in the currency that the order pays with; zero on futures.
     """
@@ -55,6 +62,7 @@ class CheckedOrder:
     engine: Market
     size: int
     price_ticks: int | None
+    worst_ticks: int | None
     hold: Decimal
 
 
@@ -68,12 +76,14 @@ def check_order(
     OrderRefused
         Where KuCoin would refuse it; ``code`` is KuCoin's.
     """
-    size, price_ticks = check_request(request, engine.listing)
+    size, price_ticks = check_request(member, request, engine.listing)
+    worst, hold = None, ZERO
     if price_ticks is not None:
-        _check_band(request.side, price_of(engine, price_ticks), engine)
-    hold = ZERO
+        check_band(request.side, price_of(engine, price_ticks), engine)
+    elif request.taken_over_at is None:
+        worst = worst_ticks(request.side, engine)
     if engine.listing.market == "spot":
-        size, hold = _spot_hold(member, request, engine, size, price_ticks)
+        size, hold = _spot_hold(member, request, engine, size, price_ticks, worst)
     else:
         size = _futures_size(venue, member, request, engine, size, price_ticks)
     return CheckedOrder(
@@ -82,11 +92,14 @@ def check_order(
         engine=engine,
         size=size,
         price_ticks=price_ticks,
+        worst_ticks=worst,
         hold=hold,
     )
 
 
-def check_request(request: OrderRequest, listing: Listing) -> tuple[int, int | None]:
+def check_request(
+    member: Member, request: OrderRequest, listing: Listing
+) -> tuple[int, int | None]:
     """Return the size of a request in units (0 with funds) and its price in ticks.
 
     Raises
@@ -94,6 +107,18 @@ def check_request(request: OrderRequest, listing: Listing) -> tuple[int, int | N
     OrderRefused
         If the request contradicts itself, its listing or KuCoin's rules.
     """
+    _check_words(request, listing)
+    size = 0 if request.size is None else units_of(listing, request.size)
+    price_ticks = None if request.price is None else ticks_of(listing, request.price)
+    if request.stop_price is not None:
+        ticks_of(listing, request.stop_price)
+    if request.taken_over_at is None:
+        check_limits(request, listing)
+        check_counts(member, request, listing)
+    return size, price_ticks
+
+
+def _check_words(request: OrderRequest, listing: Listing) -> None:
     invalid = _INVALID[listing.market]
     for value, known, name in (
         (request.side, _SIDES, "side"),
@@ -118,70 +143,6 @@ def check_request(request: OrderRequest, listing: Listing) -> tuple[int, int | N
         raise OrderRefused(invalid, "funds are for spot market buys, in place of a size")
     if request.reduce_only and listing.market == "spot":
         raise OrderRefused(invalid, "reduce_only is for futures")
-    size = 0 if request.size is None else units_of(listing, request.size)
-    price_ticks = None if request.price is None else ticks_of(listing, request.price)
-    return size, price_ticks
-
-
-def units_of(listing: Listing, size: Decimal) -> int:
-    """Convert a size to units; refused unless it is a positive multiple of the lot size."""
-    units = size / Decimal(listing.lot_size)
-    if units != units.to_integral_value() or units < 1:
-        raise OrderRefused(
-            _INVALID[listing.market], f"size {size} is no positive multiple of {listing.lot_size}"
-        )
-    return int(units)
-
-
-def ticks_of(listing: Listing, price: Decimal) -> int:
-    """Convert a price to ticks; refused unless it is a positive multiple of the tick size."""
-    ticks = price / Decimal(listing.tick_size)
-    if ticks != ticks.to_integral_value() or ticks < 1:
-        raise OrderRefused(
-            _INVALID[listing.market],
-            f"price {price} is no positive multiple of {listing.tick_size}",
-        )
-    return int(ticks)
-
-
-def price_of(engine: Market, ticks: int) -> Decimal:
-    """Convert ticks to a price."""
-    return Decimal(engine.price_text(ticks))
-
-
-def size_of(engine: Market, units: int) -> Decimal:
-    """Convert units to a size."""
-    return Decimal(engine.size_text(units))
-
-
-def _check_band(side: str, price: Decimal, engine: Market) -> None:
-    # KuCoin bounds how much worse than the market an order may be, not how much better (trading
-    # reference, sections 5.1 and 6).
-    listing = engine.listing
-    if listing.market == "futures":
-        reference = fraction(engine.mark_price(engine.now_ns))
-    else:
-        best = engine.best_ask if side == "buy" else engine.best_bid
-        if not best:
-            return
-        reference = price_of(engine, best)
-    lowest, highest = listing.price_limits(reference)
-    if side == "buy" and price > highest:
-        raise OrderRefused(*_too_high(listing, decimal_text(highest)))
-    if side == "sell" and price < lowest:
-        raise OrderRefused(*_too_low(listing, decimal_text(lowest)))
-
-
-def _too_high(listing: Listing, limit: str) -> tuple[str, str]:
-    if listing.market == "futures":
-        return "300011", f"Order price cannot be higher than {limit}"
-    return "400370", f"Max. price: {limit}"
-
-
-def _too_low(listing: Listing, limit: str) -> tuple[str, str]:
-    if listing.market == "futures":
-        return "300012", f"Order price cannot be lower than {limit}"
-    return "400370", f"Min. price: {limit}"
 
 
 def _spot_hold(
@@ -190,9 +151,12 @@ def _spot_hold(
     engine: Market,
     size: int,
     price_ticks: int | None,
+    worst: int | None,
 ) -> tuple[int, Decimal]:
     # The size in units (found from funds), and the coins to set aside.
     listing, wallet = engine.listing, member.spot
+    if request.funds is None:
+        _check_spot_worth(request.side, size, price_ticks, engine)
     if request.side == "sell":
         hold, currency = size_of(engine, size), listing.base
     else:
@@ -200,16 +164,23 @@ def _spot_hold(
         with_fee = 1 + fraction(listing.taker_fee)
         if request.funds is not None:
             hold = request.funds
-            size = _affordable(engine, hold / with_fee)
+            size = _affordable(engine, hold / with_fee, worst)
             if not size:
                 raise OrderRefused("400100", f"funds {hold} buy less than the smallest size")
         elif price_ticks is not None:
             hold = price_of(engine, price_ticks) * size_of(engine, size) * with_fee
         else:
-            hold = _cost_of_taking(engine, size) * with_fee
+            hold = _cost_of_taking(engine, size, worst) * with_fee
     if hold > wallet.available(currency):
-        raise OrderRefused(_NO_FUNDS["spot"], f"Balance insufficient! {hold} {currency} needed")
+        raise OrderRefused(_NO_FUNDS["spot"], f"Balance insufficient! ({hold} {currency} needed)")
     return size, hold
+
+
+def _check_spot_worth(side: str, size: int, price_ticks: int | None, engine: Market) -> None:
+    # A market order is worth what it is at the best price.
+    ticks = price_ticks or (engine.best_ask if side == "buy" else engine.best_bid)
+    if ticks:
+        check_worth(size, ticks, engine)
 
 
 def _futures_size(
@@ -227,26 +198,58 @@ def _futures_size(
         if not closable:
             raise OrderRefused("300009", "No open positions to close.")
         return min(size, closable)
-    opening = max(0, size - closable)
     if price_ticks is None:
-        best = engine.best_ask if request.side == "buy" else engine.best_bid
-        price_ticks = best or 1
-    value = abs(contract_value(listing, price_of(engine, price_ticks), opening))
-    # Three fees: for opening, for closing, and room for a fill or mark a little off this price.
-    rate = 1 / member.leverage(request.symbol) + 3 * fraction(listing.taker_fee)
+        price_ticks = engine.best_ask if request.side == "buy" else engine.best_bid
+    if price_ticks is None:
+        raise OrderRefused("300008", _EMPTY)
+    price = price_of(engine, price_ticks)
+    # Resting orders close first.
+    resting = [one for one in member.orders_of(request.symbol) if one.request.side == request.side]
+    promised = sum(one.remaining for one in resting)
+    closing = min(size, max(0, closable - promised))
+    check_risk(member, request.side, size - closing, price, listing)
+    cost = _opening_cost(member, listing, price, size - closing)
+    cost -= _freed(member, engine, closing, price)
     wallet = wallet_at_marks(venue, member, listing.settle, engine.now_ns)
-    if value * rate > wallet.available:
+    if size > closing and cost > wallet.available:
         raise OrderRefused(
             _NO_FUNDS["futures"],
-            f"Balance insufficient: {decimal_text(value * rate)} {listing.settle} needed",
+            f"Balance insufficient. The order would cost {decimal_text(cost)} {listing.settle}.",
         )
     return size
 
 
-def _cost_of_taking(engine: Market, size: int) -> Decimal:
+def _opening_cost(member: Member, listing: Listing, price: Decimal, size: int) -> Decimal:
+    # The margin that the lots would bind, and the fee of a taker.
+    value = abs(contract_value(listing, price, size))
+    margin = member.margin_use(listing, value)
+    return margin.total + value * fraction(listing.taker_fee)
+
+
+def _freed(member: Member, engine: Market, closing: int, price: Decimal) -> Decimal:
+    # What closing some of the lots at a price frees: their margin, and their profit or loss. Cross
+    # margin counts as available what they have at the mark price.
+    position = member.positions.get(engine.listing.symbol)
+    if position is None or not closing:
+        return ZERO
+    freed = position.margin.total + position.unrealised(price)
+    if position.is_cross:
+        freed -= position.unrealised(fraction(engine.mark_price(engine.now_ns)))
+    return freed * closing / abs(position.quantity)
+
+
+def _within(engine: Market, worst: int | None) -> Iterator[tuple[int, int]]:
+    # The asks that a market buy takes, best first.
+    for ticks, units in engine.levels("sell"):
+        if worst is not None and ticks > worst:
+            return
+        yield ticks, units
+
+
+def _cost_of_taking(engine: Market, size: int, worst: int | None) -> Decimal:
     # Cost of buying a size from the asks, best first, without the fee.
     cost = ZERO
-    for ticks, units in engine.levels("sell"):
+    for ticks, units in _within(engine, worst):
         taken = min(units, size)
         cost += price_of(engine, ticks) * size_of(engine, taken)
         size -= taken
@@ -255,10 +258,10 @@ def _cost_of_taking(engine: Market, size: int) -> Decimal:
     return cost
 
 
-def _affordable(engine: Market, funds: Decimal) -> int:
+def _affordable(engine: Market, funds: Decimal, worst: int | None) -> int:
     # Number of units that the funds buy from the asks, best first, without the fee.
     bought = 0
-    for ticks, units in engine.levels("sell"):
+    for ticks, units in _within(engine, worst):
         unit_cost = price_of(engine, ticks) * Decimal(engine.listing.lot_size)
         taken = min(units, int((funds / unit_cost).to_integral_value(rounding=ROUND_DOWN)))
         bought += taken

@@ -10,17 +10,13 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from kucoin_research.errors import InvalidInput, UnknownSymbol, shown
-from kucoin_research.sim.accounts.futures_wallets import wallet_at_marks
+from kucoin_research.sim.accounts.futures_wallets import cross_risk_rate, wallet_at_marks
 from kucoin_research.sim.accounts.keys import Account
-from kucoin_research.sim.accounts.ledger import ZERO, decimal_text
+from kucoin_research.sim.accounts.ledger import ZERO, MarginRules, decimal_text
 from kucoin_research.sim.accounts.margin import MarginLender
 from kucoin_research.sim.accounts.members import FuturesWallet, LiveOrder, Member
-from kucoin_research.sim.accounts.order_checks import (
-    CheckedOrder,
-    check_order,
-    check_request,
-    units_of,
-)
+from kucoin_research.sim.accounts.order_checks import CheckedOrder, check_order, check_request
+from kucoin_research.sim.accounts.order_units import units_of
 from kucoin_research.sim.accounts.orders import OrderRefused, OrderRequest
 from kucoin_research.sim.accounts.position_marks import PositionMarks
 from kucoin_research.sim.accounts.private_reports import PrivateReports
@@ -46,16 +42,20 @@ class OrderEntry:
         The exchange.
     accounts
         The accounts that may trade.
+    margin_rules
+        The rules of isolated margin.
     """
 
-    def __init__(self, venue: Venue, accounts: Iterable[Account]) -> None:
+    def __init__(
+        self, venue: Venue, accounts: Iterable[Account], margin_rules: MarginRules = "2025-05"
+    ) -> None:
         self.venue = venue
-        self.members = {account.key: Member(account) for account in accounts}
+        self.members = {account.key: Member(account, margin_rules) for account in accounts}
         self._reports = PrivateReports(venue)
         self.lender = MarginLender(self._reports, venue.seed)
         self._orders: dict[str, LiveOrder] = {}
-        self._settlement = Settlement(self._reports)
-        self._stops = StopOrders(venue, self._reports, self.place)
+        self._settlement = Settlement(venue, self._reports)
+        self._stops = StopOrders(venue, self._reports, self._place)
         self._positions = PositionMarks(venue, self._reports, self)
         self._traders: dict[str, list[RandomTrader]] = {}
 
@@ -106,9 +106,24 @@ class OrderEntry:
         OrderRefused
             Where KuCoin would refuse it; ``code`` is KuCoin's.
         """
+        if request.taken_over_at is None:
+            self._check_settlement(self._engine(request.symbol))
+        return self._place(member, request)
+
+    def _check_settlement(self, engine: Market) -> None:
+        # A settlement at the first instant is over: the clock may stand still there for long.
+        settling_ns = engine.settling_ns
+        if settling_ns is not None and settling_ns > self.venue.clock.start_ns:
+            symbol = engine.listing.symbol
+            raise OrderRefused(
+                "300015", f"the funding of {symbol} is being settled: place the order after its end"
+            )
+
+    def _place(self, member: Member, request: OrderRequest) -> str:
+        # Not only what arrives: a stop order was accepted before a settlement in which it triggers.
         engine = self._engine(request.symbol)
         if request.stop:
-            size, _ = check_request(request, engine.listing)
+            size, _ = check_request(member, request, engine.listing)
             return self._stops.place(member, request, engine, size)
         return self._submit(check_order(self.venue, member, request, engine))
 
@@ -185,14 +200,19 @@ class OrderEntry:
         self._reports.send(member, "futures", topic, "user.config", {symbol: mode}, engine.now_ns)
 
     def set_leverage(self, member: Member, symbol: str, leverage: Decimal) -> None:
-        """Set the leverage of a symbol's next orders."""
+        """Set the leverage of a symbol's next orders.
+
+        Raises
+        ------
+        OrderRefused
+            100001 below 1, 300016 above the contract's highest.
+        """
         engine = self._futures_engine(symbol)
-        if not 1 <= leverage <= engine.listing.max_leverage:
-            raise OrderRefused(
-                "100001",
-                f"leverage {leverage}: {symbol} allows 1 to the maximum of "
-                f"{engine.listing.max_leverage}",
-            )
+        most = engine.listing.max_leverage
+        if leverage < 1:
+            raise OrderRefused("100001", f"leverage {leverage}: {symbol} allows 1 to {most}")
+        if leverage > most:
+            raise OrderRefused("300016", f"The leverage cannot be greater than {most}.")
         member.set_leverage(symbol, leverage)
         if member.margin_mode(symbol) == "CROSS":
             data = {symbol: {"leverage": decimal_text(leverage)}}
@@ -224,6 +244,16 @@ class OrderEntry:
         time_ns = self.venue.clock.reached_ns if now_ns is None else now_ns
         return wallet_at_marks(self.venue, member, currency, time_ns)
 
+    def cross_risk_rate(self, member: Member, currency: str) -> Decimal | None:
+        """Compute the risk rate of cross margin in a futures currency, now.
+
+        Returns
+        -------
+        Decimal or None
+            Positions are liquidated from 1 on; None if no margin is left for what needs some.
+        """
+        return cross_risk_rate(self.venue, member, currency, self.venue.clock.reached_ns)
+
     def _engine(self, symbol: str) -> Market:
         if not isinstance(symbol, str) or symbol not in self.venue.listings:
             raise UnknownSymbol(
@@ -247,6 +277,7 @@ class OrderEntry:
                 price_ticks=checked.price_ticks,
                 time_in_force=request.time_in_force,
                 owner=member.user_id,
+                worst_ticks=checked.worst_ticks,
             ),
         )
         now_ns = engine.now_ns // _MS * _MS

@@ -53,8 +53,9 @@ class OrderRequest:
         ``"up"`` or ``"down"`` on futures, ``"entry"`` or ``"loss"`` on spot: the order waits until
         the price has risen or fallen to the stop price. The price is the last trade (``"TP"``), the
         mark (``"MP"``) or the index (``"IP"``).
-    trade_type
-        ``"trade"``, or ``"liquid"`` for liquidations, which cost the whole margin at any price.
+    taken_over_at
+        The price at which the exchange takes a liquidated position over: it costs the margin,
+        whatever the market pays. None for all other orders.
     """
 
     symbol: str
@@ -68,7 +69,12 @@ class OrderRequest:
     stop: str = ""
     stop_price: Decimal | None = None
     stop_price_type: str = "TP"
-    trade_type: str = "trade"
+    taken_over_at: Decimal | None = None
+
+    @property
+    def trade_type(self) -> str:
+        """``"trade"``, or ``"liquid"`` for liquidations."""
+        return "trade" if self.taken_over_at is None else "liquid"
 
     @property
     def order_type(self) -> str:

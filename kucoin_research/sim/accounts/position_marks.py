@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-from kucoin_research.sim.accounts.futures_wallets import wallet_at_marks
-from kucoin_research.sim.accounts.ledger import ZERO, Position, fraction
+from kucoin_research.sim.accounts.cross_margin import CANCEL_AT, LIQUIDATE_AT, take_over_prices
+from kucoin_research.sim.accounts.futures_wallets import cross_risk_rate, mark_of, wallet_at_marks
+from kucoin_research.sim.accounts.ledger import Position, fraction
 from kucoin_research.sim.accounts.members import Member, position_mark_data
 from kucoin_research.sim.accounts.orders import OrderRequest
 from kucoin_research.sim.accounts.private_reports import PrivateReports
@@ -71,34 +72,44 @@ class PositionMarks:
         self._reports.report_wallet(member, listing.settle, now_ns)
 
     def _mark(self, member: Member, position: Position, engine: Market, now_ns: int) -> None:
+        symbol, settle = engine.listing.symbol, engine.listing.settle
         mark = fraction(engine.mark_price(now_ns))
-        if self._is_broke(member, position, mark, now_ns):
-            self._liquidate(member, position, engine)
+        if position.is_cross:
+            self._watch_cross(member, settle, now_ns)
+        elif position.margin.total + position.unrealised(mark) <= position.maintenance(mark):
+            self._liquidate(member, position, position.bankruptcy_price)
+        if not position.quantity:
             return
         data = position_mark_data(position, mark, now_ns // _MS)
-        self._reports.report_position(
-            member, engine.listing.symbol, "position.change", data, now_ns
-        )
+        self._reports.report_position(member, symbol, "position.change", data, now_ns)
         if position.is_cross:
             # Availability moves with the mark; the version does not. (reference, section 8.1)
-            self._reports.report_wallet(member, engine.listing.settle, now_ns, is_new_version=False)
+            self._reports.report_wallet(member, settle, now_ns, is_new_version=False)
 
-    def _is_broke(self, member: Member, position: Position, mark: Decimal, now_ns: int) -> bool:
-        if not position.is_cross:
-            return position.margin.total + position.unrealised(mark) <= position.maintenance
-        settle = position.listing.settle
-        needed = sum(
-            (
-                one.maintenance
-                for one in member.positions.values()
-                if one.is_cross and one.listing.settle == settle
-            ),
-            ZERO,
-        )
-        return wallet_at_marks(self._venue, member, settle, now_ns).total_cross <= needed
+    def _watch_cross(self, member: Member, settle: str, now_ns: int) -> None:
+        rate = cross_risk_rate(self._venue, member, settle, now_ns)
+        if rate is not None and rate < CANCEL_AT:
+            return
+        for order, _ in member.opening_parts(settle):
+            if order.is_cross:
+                self._orders.cancel(member, order.order_id)
+        rate = cross_risk_rate(self._venue, member, settle, now_ns)
+        if rate is None or rate >= LIQUIDATE_AT:
+            self._liquidate_cross(member, settle, now_ns)
 
-    def _liquidate(self, member: Member, position: Position, engine: Market) -> None:
-        symbol = engine.listing.symbol
+    def _liquidate_cross(self, member: Member, settle: str, now_ns: int) -> None:
+        marked = [
+            (position, mark_of(self._venue, position.listing.symbol, now_ns))
+            for position in member.positions_in(settle)
+            if position.is_cross
+        ]
+        margin = wallet_at_marks(self._venue, member, settle, now_ns).total_cross
+        prices = take_over_prices(margin, marked)
+        for (position, _), price in zip(marked, prices, strict=True):
+            self._liquidate(member, position, price)
+
+    def _liquidate(self, member: Member, position: Position, price: Decimal) -> None:
+        symbol = position.listing.symbol
         for order in member.orders_of(symbol):
             self._orders.cancel(member, order.order_id)
         request = OrderRequest(
@@ -106,6 +117,6 @@ class PositionMarks:
             side="sell" if position.quantity > 0 else "buy",
             size=Decimal(abs(position.quantity)),
             reduce_only=True,
-            trade_type="liquid",
+            taken_over_at=price,
         )
         self._orders.place(member, request)

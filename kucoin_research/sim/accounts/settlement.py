@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from kucoin_research.sim.accounts.ledger import ZERO, Position, contract_value, fraction
+from kucoin_research.sim.accounts.futures_wallets import wallet_at_marks
+from kucoin_research.sim.accounts.ledger import ZERO, contract_value, fraction
 from kucoin_research.sim.accounts.members import LiveOrder, position_data
-from kucoin_research.sim.accounts.order_checks import price_of, size_of
+from kucoin_research.sim.accounts.order_units import price_of, size_of
 from kucoin_research.sim.accounts.orders import Fill
 from kucoin_research.sim.accounts.private_reports import PrivateReports
+from kucoin_research.sim.accounts.venue import Venue
 from kucoin_research.sim.engine.market import Trade
 
 __all__ = ["Settlement"]
@@ -22,11 +24,14 @@ class Settlement:
 
     Parameters
     ----------
+    venue
+        The exchange.
     reports
         Sends each change to the account's listeners.
     """
 
-    def __init__(self, reports: PrivateReports) -> None:
+    def __init__(self, venue: Venue, reports: PrivateReports) -> None:
+        self._venue = venue
         self._reports = reports
 
     def hold(self, order: LiveOrder, now_ns: int) -> None:
@@ -52,8 +57,8 @@ class Settlement:
         size = size_of(engine, trade.size)
         value = price * size if is_spot else abs(contract_value(listing, price, trade.size))
         fee = value * rate if is_spot else (value * rate).quantize(_FINENESS)
-        if order.request.trade_type == "liquid":
-            price, fee = _taken_over(order, trade.size)
+        if order.request.taken_over_at is not None:
+            price, fee = order.request.taken_over_at, _closing_fee(order, trade.size)
         order.filled += trade.size
         order.member.fills.append(
             Fill(
@@ -101,23 +106,26 @@ class Settlement:
         self, order: LiveOrder, trade: Trade, price: Decimal, fee: Decimal
     ) -> None:
         member, listing = order.member, order.engine.listing
-        position = member.positions.setdefault(order.symbol, Position(listing))
+        position = member.position_in(listing)
         if not position.quantity:
             position.is_cross, position.leverage = order.is_cross, order.leverage
         time_ms = trade.time_ns // _MS
         profit = position.fill(order.request.side, price, trade.size, fee, time_ms)
         member.futures[listing.settle] += profit - fee
-        reason = "liquidation" if order.request.trade_type == "liquid" else "positionChange"
+        reason = "positionChange" if order.request.taken_over_at is None else "liquidation"
         mark = fraction(order.engine.mark_price(trade.time_ns))
-        data = position_data(position, mark, time_ms, reason)
+        cross = ZERO
+        if position.is_cross:
+            cross = wallet_at_marks(self._venue, member, listing.settle, trade.time_ns).total_cross
+        data = position_data(position, mark, time_ms, cross, reason)
         self._reports.report_position(member, order.symbol, "position.change", data, trade.time_ns)
         self._reports.report_wallet(member, listing.settle, trade.time_ns)
 
 
-def _taken_over(order: LiveOrder, lots: int) -> tuple[Decimal, Decimal]:
-    # The exchange takes a liquidated position over at its bankruptcy price, for the closing fee
-    # that the margin has set aside. What the market pays above or below that price is the
-    # insurance fund's. (trading reference, section 4.5)
+def _closing_fee(order: LiveOrder, lots: int) -> Decimal:
+    # The exchange takes a liquidated position over for the closing fee that the margin has set
+    # aside, if any. What the market pays above or below the price is the insurance fund's.
+    # (trading reference, section 4.5)
     position = order.member.positions[order.symbol]
     fee = position.margin.commission * lots / abs(position.quantity)
-    return position.bankruptcy_price, fee.quantize(_FINENESS)
+    return fee.quantize(_FINENESS)

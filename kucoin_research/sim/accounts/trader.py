@@ -65,9 +65,11 @@ class RandomTrader:
             self._wait()
             try:
                 self._act_once()
-            except OrderRefused:
-                # Its funds are bound by open orders: cancel one, as a person would.
-                self._cancel_oldest()
+            except OrderRefused as refused:
+                # Its funds are bound by open orders: cancel one, as a person would. Or wait for the
+                # end of a settlement.
+                if refused.code != "300015":
+                    self._cancel_oldest()
 
     def _wait(self) -> None:
         self._next_ns -= log(1.0 - self._random.random()) * self._mean_ns

@@ -81,7 +81,8 @@ class TradingAccount:
             Lots on futures, base coins on spot.
         price
             Limit price; None for a market order. Refused if a buy is more than the price band above
-            the mark price (spot: the best ask), or a sell as far below it (spot: the best bid).
+            the mark price (spot: the best ask), or a sell as far below it (spot: the best bid). A
+            market order takes up to there, and its rest is canceled.
         funds
             On spot market buys, the amount to spend, in place of a size.
         time_in_force
@@ -104,7 +105,8 @@ class TradingAccount:
         Raises
         ------
         OrderRefused
-            Where KuCoin would refuse it; ``code`` is KuCoin's.
+            Where KuCoin would refuse it; ``code`` is KuCoin's. On futures also within the 10 s of a
+            funding's settlement (300015); a stop order that waits already may trigger then.
         UnknownSymbol
             If the symbol is not on offer.
         """

@@ -14,8 +14,9 @@ TimeInForce: TypeAlias = Literal["GTC", "IOC", "FOK", "PO"]
 
 # Market orders reach this far past the best price, as a fraction of it.
 _MARKET_REACH = 0.05
-# A limit price further than this through the fair price is refused, as KuCoin's price bands do.
-_PRICE_BAND = 0.1
+# A limit price further than this through the fair price is refused: beyond the price bands of the
+# listings, which lie around the mark or the best price.
+_PRICE_BAND = 0.15
 
 
 class Submission(NamedTuple):
@@ -67,6 +68,7 @@ class AccountOrders:
         time_in_force: TimeInForce,
         owner: str,
         now_ms: int,
+        worst_ticks: int | None = None,
     ) -> Submission:
         """Match an order, and rest the remainder in the book if its time in force allows.
 
@@ -74,12 +76,13 @@ class AccountOrders:
         """
         book = self._book
         own, other = (book.bids, book.asks) if side == "buy" else (book.asks, book.bids)
-        key = _market_key(own, other) if price_ticks is None else price_ticks * own.sign
+        limit = worst_ticks if price_ticks is None else price_ticks
+        key = _market_key(own, other) if limit is None else limit * own.sign
         book.set_time(now_ms)
         order = book.make_order(own, key, size, owner)
         order_id = book.order_text(order.number)
         crosses = bool(other.keys) and other.keys[-1] >= -key
-        if self._is_out_of_band(own, key, now_ms):
+        if price_ticks is not None and self._is_out_of_band(own, key, now_ms):
             return Submission(order_id, "rejected", 0, 0, [])
         if (time_in_force == "PO" and crosses) or (
             time_in_force == "FOK" and _reachable(other, -key) < size

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal
 
+from kucoin_research.sim.engine.risk_tiers import RiskTier, risk_tiers
+
 __all__ = ["HOUR_MS", "LISTINGS", "MMR_LIMIT", "Flow", "Listing"]
 
 HOUR_MS = 3_600_000
@@ -61,8 +63,9 @@ class Listing:
     of the distance of fair price from index, as fractions of the index. ``mmr_size``, in base
     coins, is how slowly the maintenance margin of cross margin grows. ``price_limit_rate`` is
     decimal text: how far the price of an order may lie beyond the mark price on futures, beyond the
-    best price on spot. ``is_quiet`` marks the
-    synthetic contracts, which share their noises and their tables.
+    best price on spot. ``risk_limit`` is the highest value of a position in the first risk tier, in
+    the settlement currency. ``is_quiet`` marks the synthetic contracts, which share their noises
+    and their tables.
     """
 
     symbol: str
@@ -89,17 +92,17 @@ class Listing:
     mmr_size: float = 300.0
     price_limit_rate: str = "0.05"
     zone: str = "USDS"
+    risk_limit: int = 100_000
     is_quiet: bool = False
 
     @property
-    def initial_margin(self) -> Decimal:
-        """Initial margin at the highest leverage, a fraction of the value."""
-        return Decimal(1) / self.max_leverage
+    def risk_tiers(self) -> tuple[RiskTier, ...]:
+        """The tiers of isolated margin, lowest first; futures only."""
+        return risk_tiers(self.max_leverage, self.risk_limit)
 
-    @property
-    def maintenance_margin(self) -> Decimal:
-        """Maintenance margin of isolated positions, and of small ones in cross margin."""
-        return Decimal(1) / (2 * self.max_leverage)
+    def risk_tier(self, value: Decimal) -> RiskTier | None:
+        """Return the lowest tier that holds a position of a value; None above the highest."""
+        return next((tier for tier in self.risk_tiers if abs(value) <= tier.limit), None)
 
     def cross_maintenance(self, coins: Decimal) -> Decimal:
         """Return the maintenance margin of a position in cross margin, a fraction of its value.
@@ -107,7 +110,7 @@ class Listing:
         It grows with the size in base coins (trading reference, section 4.3).
         """
         growth = 1 + coins / Decimal(repr(self.mmr_size))
-        return min(MMR_LIMIT, growth * self.maintenance_margin)
+        return min(MMR_LIMIT, growth / (2 * self.max_leverage))
 
     def price_limits(self, reference: Decimal) -> tuple[Decimal, Decimal]:
         """Return the lowest price of a sell order and the highest one of a buy order."""
@@ -271,6 +274,7 @@ LISTINGS: dict[str, Listing] = _by_symbol(
         volume_per_minute=91_000,
         open_interest=31_200_000,
         max_leverage=125,
+        risk_limit=1,
     ),
     _spot(
         "BTC",

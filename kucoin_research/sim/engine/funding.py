@@ -11,7 +11,10 @@ from collections import deque
 from collections.abc import Callable
 from math import fsum
 
-__all__ = ["FundingClock"]
+__all__ = ["SETTLEMENT_MS", "FundingClock"]
+
+#: How long a settlement takes, from its begin to its end as announced.
+SETTLEMENT_MS = 10_000
 
 SECOND_MS = 1_000
 MINUTE_MS = 60_000

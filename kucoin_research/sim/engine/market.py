@@ -24,7 +24,7 @@ from kucoin_research.sim.engine.candles import (
 from kucoin_research.sim.engine.catalog import Listing
 from kucoin_research.sim.engine.fair_price import FairPrice
 from kucoin_research.sim.engine.fundamental_value import MINUTES_PER_DAY
-from kucoin_research.sim.engine.funding import FundingClock
+from kucoin_research.sim.engine.funding import SETTLEMENT_MS, FundingClock
 from kucoin_research.sim.engine.listing_units import ListingUnits
 from kucoin_research.sim.engine.market_candles import Candle, MarketCandles, Stats24h
 from kucoin_research.sim.engine.matching import (
@@ -171,6 +171,7 @@ class Market:
         price_ticks: int | None = None,
         time_in_force: TimeInForce = "GTC",
         owner: str = "",
+        worst_ticks: int | None = None,
     ) -> Submission:
         """Enter an account's order at ``now_ns``, in the book in which the crowd trades.
 
@@ -181,13 +182,15 @@ class Market:
         size
             In units: lots on futures, multiples of ``lot_size`` on spot; positive.
         price_ticks
-            Limit price in ticks; None for a market order, which takes all levels within 5 %.
-            A price more than 10 % through the fair price is rejected.
+            Limit price in ticks; None for a market order. A price more than 15 % through the fair
+            price is rejected: no price band of a listing reaches that far.
         time_in_force
             ``"GTC"`` rests, ``"IOC"`` drops the part that is not filled at once, ``"FOK"`` fills
             all or nothing, ``"PO"`` (post only) is rejected if it would take.
         owner
             Account; the crowd never cancels an owned order.
+        worst_ticks
+            The worst price of a market order in ticks; None for 5 % beyond the best.
 
         Returns
         -------
@@ -207,6 +210,7 @@ class Market:
             price_ticks=price_ticks,
             time_in_force=time_in_force,
             owner=owner,
+            worst_ticks=worst_ticks,
             now_ms=self.now_ns // MS_NS,
         )
         return done._replace(events=self._drain())
@@ -328,6 +332,15 @@ class Market:
         """Return the settlements in ``[from_ns, to_ns]``, ns since 1970, ascending."""
         first, last = -(-from_ns // MS_NS), to_ns // MS_NS
         return [time_ms * MS_NS for time_ms in self._funding_clock().times(first, last)]
+
+    @property
+    def settling_ns(self) -> int | None:
+        """The funding that is being settled at ``now_ns``, from its announced begin to its end."""
+        if self._marks is None:
+            return None
+        now_ms = self.now_ns // MS_NS
+        times = self._marks.times(now_ms - SETTLEMENT_MS + 1, now_ms)
+        return times[0] * MS_NS if times else None
 
     def open_interest(self, time_ns: int) -> int:
         """Return open interest in lots, which wanders by a few per cent around the listing's."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from kucoin_research.sim.engine.funding import SETTLEMENT_MS
 from kucoin_research.sim.engine.market import BookChange, Event, Market, Trade
 from kucoin_research.sim.messages.feed import (
     MS,
@@ -26,8 +27,6 @@ __all__ = [
     "FuturesTickerV2",
     "Instrument",
 ]
-
-_FUNDING_END_DELAY_MS = 10_000
 
 
 class FuturesExecution(Feed):
@@ -234,7 +233,7 @@ class Announcement(Feed):
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
         """Yield the announcement that is due in this second."""
         topic = "/contract/announcement" if self.wire.bare_announcements else self.topic
-        for subject, delay_ms in (("begin", 0), ("end", _FUNDING_END_DELAY_MS)):
+        for subject, delay_ms in (("begin", 0), ("end", SETTLEMENT_MS)):
             end = now_ns - delay_ms * MS
             for time_ns in self.engine.funding_times(end - SECOND + 1, end):
                 yield (

@@ -7,8 +7,9 @@ from typing import Any, TypeAlias
 
 from kucoin_research.sim.engine.catalog import HOUR_MS, MMR_LIMIT, Listing
 from kucoin_research.sim.engine.market import Market
+from kucoin_research.sim.engine.order_limits import order_limits
 
-__all__ = ["contract_row", "symbol_row"]
+__all__ = ["contract_row", "risk_limit_rows", "symbol_row"]
 
 Row: TypeAlias = dict[str, Any]
 
@@ -35,8 +36,28 @@ def contract_row(listing: Listing, market: Market | None, now_ns: int) -> Row:
     )
 
 
+def risk_limit_rows(listing: Listing) -> list[Row]:
+    """Return the risk tiers of a contract as ``GET /api/v1/contracts/risk-limit/{symbol}`` does.
+
+    Shape from the trading reference, section 4.4.
+    """
+    return [
+        {
+            "symbol": listing.symbol,
+            "level": tier.level,
+            "maxRiskLimit": tier.limit,
+            "minRiskLimit": tier.above,
+            "maxLeverage": tier.max_leverage,
+            "initialMargin": float(tier.initial_margin),
+            "maintainMargin": float(tier.maintenance_margin),
+        }
+        for tier in listing.risk_tiers
+    ]
+
+
 def symbol_row(listing: Listing) -> Row:
     """Return a spot listing as ``GET /api/v2/symbols/{symbol}`` does (P4.1)."""
+    limits = order_limits(listing)
     return {
         "symbol": listing.symbol,
         "name": listing.symbol,
@@ -44,15 +65,15 @@ def symbol_row(listing: Listing) -> Row:
         "quoteCurrency": listing.quote,
         "feeCurrency": listing.quote,
         "market": listing.zone,
-        "baseMinSize": _plain(Decimal(listing.lot_size) * 1_000),
-        "quoteMinSize": "0.00001" if listing.quote == "BTC" else "0.1",
-        "baseMaxSize": "10000000000",
-        "quoteMaxSize": "99999999",
+        "baseMinSize": _plain(limits.min_size),
+        "quoteMinSize": _plain(limits.min_funds),
+        "baseMaxSize": _plain(limits.max_size),
+        "quoteMaxSize": _plain(limits.max_funds),
         "baseIncrement": listing.lot_size,
-        "quoteIncrement": "0.00000001" if listing.quote == "BTC" else "0.000001",
+        "quoteIncrement": _plain(limits.funds_step),
         "priceIncrement": listing.tick_size,
         "priceLimitRate": listing.price_limit_rate,
-        "minFunds": "0.00001" if listing.quote == "BTC" else "0.1",
+        "minFunds": _plain(limits.min_funds),
         "isMarginEnabled": True,
         "enableTrading": True,
         "feeCategory": 1,
@@ -73,6 +94,7 @@ def _contract_facts(listing: Listing) -> Row:
     symbol, base, quote = listing.symbol, listing.base, listing.quote
     hours = listing.funding_interval_ms // HOUR_MS
     human = "BTC" if base == "XBT" else base
+    tier, limits = listing.risk_tiers[0], order_limits(listing)
     return {
         "symbol": symbol,
         "displaySymbol": f"{human}{quote}",
@@ -85,18 +107,18 @@ def _contract_facts(listing: Listing) -> Row:
         "baseCurrency": base,
         "quoteCurrency": quote,
         "settleCurrency": listing.settle,
-        "maxOrderQty": 1_000_000,
-        "marketMaxOrderQty": 1_000_000,
-        "maxPrice": 1_000_000.0,
+        "maxOrderQty": int(limits.max_size),
+        "marketMaxOrderQty": int(limits.max_market_size),
+        "maxPrice": float(limits.max_price or 0),
         "lotSize": int(listing.lot_size),
         "tickSize": float(listing.tick_size),
         "indexPriceTickSize": 10.0**-listing.index_decimals,
         "multiplier": listing.multiplier,
-        "initialMargin": float(listing.initial_margin),
-        "maintainMargin": float(listing.maintenance_margin),
-        "maxRiskLimit": 100_000,
-        "minRiskLimit": 100_000,
-        "riskStep": 50_000,
+        "initialMargin": float(tier.initial_margin),
+        "maintainMargin": float(tier.maintenance_margin),
+        "maxRiskLimit": tier.limit,
+        "minRiskLimit": tier.limit,
+        "riskStep": tier.limit // 2,
         "makerFeeRate": listing.maker_fee,
         "takerFeeRate": listing.taker_fee,
         "makerFixFee": 0.0,
@@ -179,6 +201,7 @@ def _price_band(listing: Listing, mark: float) -> Row:
     return {"buyLimit": float(highest), "sellLimit": float(lowest)}
 
 
-def _plain(number: Decimal) -> str:
+def _plain(number: Decimal | None) -> str:
+    assert number is not None, "a limit of the other market"
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

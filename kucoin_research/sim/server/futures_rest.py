@@ -17,7 +17,7 @@ from kucoin_research.sim.accounts.members import position_data
 from kucoin_research.sim.engine.candles import HISTORY_DAYS, candle_open
 from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.messages.feed import last_price_and_size
-from kucoin_research.sim.messages.instrument_rows import contract_row
+from kucoin_research.sim.messages.instrument_rows import contract_row, risk_limit_rows
 from kucoin_research.sim.server.candle_pages import DAY_MS, candle_page
 from kucoin_research.sim.server.routes import (
     BULLETS,
@@ -57,6 +57,10 @@ _INVALID_PARAMETER = error(200, "400100", "Parameter Error")
 def _contract(site: Site, engine: Market, _values: Values) -> dict[str, Any]:
     state = site.core.trading_status(engine.listing.symbol)
     return contract_row(engine.listing, engine, site.now_ns) | {"status": state}
+
+
+def _risk_limits(_site: Site, engine: Market, _values: Values) -> list[dict[str, Any]]:
+    return risk_limit_rows(engine.listing)
 
 
 def _contracts(site: Site, values: Values) -> Work:
@@ -310,6 +314,7 @@ def _trade_statistics(site: Site, _values: Values) -> Work:
 def _account_overview(site: Site, values: Values, member: Member) -> Reply:
     currency = values.get("currency", "XBT")
     wallet = site.core.order_entry.futures_wallet(member, currency)
+    risk = site.core.order_entry.cross_risk_rate(member, currency)
     return ok(
         {
             "accountEquity": float(wallet.equity),
@@ -321,22 +326,25 @@ def _account_overview(site: Site, values: Values, member: Member) -> Reply:
             "availableBalance": float(wallet.available),
             "currency": currency,
             "availableMargin": float(wallet.available),
+            # Without any margin left, the positions are being liquidated.
+            "riskRatio": 1.0 if risk is None else round(float(risk), 10),
             "maxWithdrawAmount": float(max(wallet.available, ZERO)),
         }
     )
 
 
-def _position_row(site: Site, position: Position) -> dict[str, Any]:
+def _position_row(site: Site, member: Member, position: Position) -> dict[str, Any]:
     symbol = position.listing.symbol
     mark = fraction(site.engine(symbol).mark_price(site.now_ns))
-    row = position_data(position, mark, site.now_ms)
+    wallet = site.core.order_entry.futures_wallet(member, position.listing.settle)
+    row = position_data(position, mark, site.now_ms, wallet.total_cross)
     del row["changeReason"]
     return {"id": f"{symbol}-{position.opened_ms}"} | row
 
 
 def _positions(site: Site, _values: Values, member: Member) -> Reply:
     open_ones = [one for one in member.positions.values() if one.quantity]
-    return ok([_position_row(site, one) for one in open_ones])
+    return ok([_position_row(site, member, one) for one in open_ones])
 
 
 def _position(site: Site, values: Values, member: Member) -> Reply:
@@ -344,7 +352,7 @@ def _position(site: Site, values: Values, member: Member) -> Reply:
     if symbol not in site.listings:
         return INVALID_SYMBOL
     flat = Position(site.listings[symbol])
-    return ok(_position_row(site, member.positions.get(symbol, flat)))
+    return ok(_position_row(site, member, member.positions.get(symbol, flat)))
 
 
 FUTURES_ROUTES: tuple[Route, ...] = (
@@ -353,6 +361,7 @@ FUTURES_ROUTES: tuple[Route, ...] = (
     Route("/api/v1/timestamp", 2, timestamp, touches_none, shows_quota=False),
     Route("/api/v1/status", 4, status, touches_none),
     Route("/api/v1/contracts/active", 3, _contracts, touches_all),
+    Route("/api/v1/contracts/risk-limit/{symbol}", 5, for_symbol(_risk_limits, INVALID_SYMBOL)),
     Route(
         "/api/v1/contracts/{symbol}",
         3,

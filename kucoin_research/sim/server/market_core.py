@@ -116,7 +116,9 @@ class MarketCore(ExchangeCore[_Channel]):
         self._interests: set[str] = set()
         self._watches: dict[str, _Watch] = {}
         self._is_stale = False  # `_watches` no longer fits the channels
-        self.order_entry = OrderEntry(self, (DEMO_ACCOUNT, *settings.accounts))
+        self.order_entry = OrderEntry(
+            self, (DEMO_ACCOUNT, *settings.accounts), settings.margin_rules
+        )
 
     @property
     def members(self) -> Mapping[str, Member]:

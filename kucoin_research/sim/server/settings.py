@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.sim.accounts.keys import DEMO_ACCOUNT, Account
+from kucoin_research.sim.accounts.ledger import MARGIN_RULES, MarginRules
 
 __all__ = ["Settings", "make_settings"]
 
@@ -81,6 +82,9 @@ class Settings:
     signing_clock
         The clock that signed timestamps are compared with: ``"wall"``, by which clients sign, or
         ``"virtual"``.
+    margin_rules
+        The rules by which isolated positions are liquidated: KuCoin's since 2025-05-22
+        (``"2025-05"``), or those before (``"legacy"``).
     journal
         Whether every published message is kept, for ``Exchange.journal``; memory grows without
         bound.
@@ -121,6 +125,7 @@ class Settings:
     accounts: tuple[Account, ...] = ()
     private_rate_limit: int | None = None
     signing_clock: Literal["wall", "virtual"] = "wall"
+    margin_rules: MarginRules = "2025-05"
     journal: bool = False
     dead_servers: int = 0
     quiet_contracts: int = 0
@@ -130,6 +135,10 @@ class Settings:
             _check(field.name, str(field.type), getattr(self, field.name))
         if self.signing_clock not in ("wall", "virtual"):
             raise InvalidInput(f"no clock {shown(self.signing_clock)}; clocks: wall, virtual")
+        if self.margin_rules not in MARGIN_RULES:
+            raise InvalidInput(
+                f"no margin_rules {shown(self.margin_rules)}; rules: {', '.join(MARGIN_RULES)}"
+            )
         keys = [account.key for account in (DEMO_ACCOUNT, *self.accounts)]
         if len(set(keys)) < len(keys):
             raise InvalidInput("two accounts have the same key, or that of the demo account")

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+from dataclasses import replace
 
 from kucoin_research.foundation import clocks
 from kucoin_research.sim.accounts.trading_account import TradingAccount
@@ -73,17 +74,19 @@ def life(exchange, client, seconds):
 
 
 class MarketFloor:
-    """An exchange without sockets and threads, whose time the test moves; frames are kept."""
+    """An exchange without sockets and threads, whose time the test moves; frames are kept.
+
+    Its listings are the catalog's, with other ``facts`` if given.
+    """
 
     number = 0
 
-    def __init__(self, *symbols, seed=7, start=None, accounts=()):
+    def __init__(self, *symbols, seed=7, start=None, accounts=(), facts=None, **settings):
         self.machine = SetMachine()
         clock = VirtualClock(parse_start(start), machine=self.machine)
-        listings = {symbol: LISTINGS[symbol] for symbol in symbols}
-        self.hub = MarketCore(
-            seed, clock, listings, Settings(accounts=tuple(accounts), warm_up=5.0)
-        )
+        listings = {symbol: replace(LISTINGS[symbol], **facts or {}) for symbol in symbols}
+        settings |= {"accounts": tuple(accounts), "warm_up": 5.0}
+        self.hub = MarketCore(seed, clock, listings, Settings(**settings))
         self.order_entry = self.hub.order_entry
         self.me = self.order_entry.members[KEY]
         self.frames = []

@@ -6,7 +6,7 @@ the recording, so that the paper broker can be given the same decisions at the s
 
 import functools
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 import msgspec
@@ -17,11 +17,15 @@ from kucoin_research.exchange.rest.instrument_rows import contract_of, pair_of
 from kucoin_research.exchange.rest.schemas import ContractRow, PairRow
 from kucoin_research.exchange.websocket.decode_classic import Decoder
 from kucoin_research.model.channels import Market
+from kucoin_research.model.instruments import RiskTier
 from kucoin_research.model.orderbook import BookDelta
 from kucoin_research.model.records import CHANNELS, Level2, schema_of
 from kucoin_research.sim import OrderRefused
-from kucoin_research.sim.engine.catalog import LISTINGS
-from kucoin_research.sim.messages.instrument_rows import contract_row, symbol_row
+from kucoin_research.sim.messages.instrument_rows import (
+    contract_row,
+    risk_limit_rows,
+    symbol_row,
+)
 from tests.unit.sim.signed import MarketFloor
 
 SECOND = 1_000_000_000
@@ -42,7 +46,8 @@ class Recorder(MarketFloor):
     def __init__(self, symbol, **options):
         super().__init__(symbol, **options)
         self.symbol = symbol
-        self.market = LISTINGS[symbol].market
+        self.listing = self.hub.listings[symbol]
+        self.market = self.listing.market
         self.rows = {}
         self.engine = self.hub.caught_up(symbol)
         self.arrived = self.hub.clock.reached_ns
@@ -87,12 +92,22 @@ class Recorder(MarketFloor):
 
     def instrument(self):
         """The symbol's facts, as the client reads them from the exchange's list."""
-        listing, now = LISTINGS[self.symbol], self.hub.clock.reached_ns
+        listing, now = self.listing, self.hub.clock.reached_ns
         if self.market == "spot":
-            row, kind, make = symbol_row(listing), PairRow, pair_of
-        else:
-            row, kind, make = contract_row(listing, self.engine, now), ContractRow, contract_of
-        return make(msgspec.json.decode(json.dumps(row), type=kind, strict=False), ())
+            return pair_of(decoded(symbol_row(listing), PairRow), ())
+        contract = contract_of(decoded(contract_row(listing, self.engine, now), ContractRow), ())
+        rows = risk_limit_rows(listing)
+        return replace(contract, risk_tiers=tuple(tier_of(row) for row in rows))
+
+
+def decoded(row, kind):
+    return msgspec.json.decode(json.dumps(row), type=kind, strict=False)
+
+
+def tier_of(row):
+    return RiskTier(
+        row["maxRiskLimit"], row["maxLeverage"], row["initialMargin"], row["maintainMargin"]
+    )
 
 
 @dataclass
@@ -120,6 +135,7 @@ class Checkpoint:
     funding: Decimal = Decimal(0)
     cash: Decimal = Decimal(0)
     liquidation: Decimal | None = None
+    orders: int = 0
 
 
 class Trader:
@@ -131,18 +147,23 @@ class Trader:
         What it trades.
     cash
         What it has in the currency of its profits; the demo account's own if None.
-    leverage
+    coins
+        What it has more of the base coin, on spot.
+    leverage, margin_mode
         Of all its orders.
     **options
-        ``seed`` and ``start`` of the exchange.
+        ``seed``, ``start`` and ``margin_rules`` of the exchange, and ``facts`` of the listing.
     """
 
-    def __init__(self, symbol, *, cash=None, leverage=1, **options):
+    def __init__(
+        self, symbol, *, cash=None, coins=0, leverage=1, margin_mode="isolated", **options
+    ):
         self.floor = floor = Recorder(symbol, **options)
-        self.listing = LISTINGS[symbol]
+        self.listing = floor.listing
         self.account = floor.account()
-        self.leverage = leverage
+        self.leverage, self.margin_mode = leverage, margin_mode
         if floor.market == "futures":
+            self.account.set_margin_mode(symbol, margin_mode.upper())
             self.account.set_leverage(symbol, leverage)
             floor.listen("futures", "/contract/positionAll", "/contractMarket/tradeOrders")
         self.decisions = []
@@ -154,6 +175,9 @@ class Trader:
             currency = self.listing.quote if floor.market == "spot" else self.listing.settle
             self.account.deposit(floor.market, currency, exact(cash) - self.wallet())
         self.cash = self.wallet()
+        if coins:
+            self.account.deposit("spot", self.listing.base, coins)
+        self.coins = floor.me.spot.total(self.listing.base)
 
     # -- deciding ------------------------------------------------------------------------------
 
@@ -226,6 +250,7 @@ class Trader:
 
     def _look(self):
         me, at = self.floor.me, Checkpoint(self.floor.arrived, cash=self.wallet())
+        at.orders = len(me.orders) + len(me.stops)
         at.fees = sum((each.fee for each in me.fills), Decimal(0))
         if self.floor.market == "spot":
             at.size = me.spot.total(self.listing.base)
@@ -238,7 +263,8 @@ class Trader:
             at.size, at.entry = Decimal(position.quantity), position.entry_price
             at.margin = position.margin.total
             at.unrealised = position.unrealised(exact(self.mark))
-            at.liquidation = position.liquidation_price
+            if not position.is_cross:
+                at.liquidation = position.liquidation_price
         self.checkpoints.append(at)
 
     def fills(self):
@@ -279,8 +305,7 @@ class PaperTrader:
         currency = trader.listing.quote if self._is_spot else trader.listing.settle
         cash = {currency: float(trader.cash)}
         if self._is_spot:
-            base = trader.listing.base
-            cash[base] = float(trader.floor.me.account.spot[base])
+            cash[trader.listing.base] = float(trader.coins)
         self.result = kr.backtest(
             self._act,
             trader.floor.recording(),
@@ -288,6 +313,7 @@ class PaperTrader:
             currency=currency,
             latency=0.0,
             leverage=trader.leverage,
+            margin_mode=trader.margin_mode,
             instruments=trader.floor.instrument(),
             progress=False,
             **options,
@@ -316,6 +342,7 @@ class PaperTrader:
                 funding=exact(held.funding),
                 cash=exact(broker.cash),
                 liquidation=held.liquidation_price and exact(held.liquidation_price),
+                orders=len(broker.orders()),
             )
         )
 

@@ -263,6 +263,33 @@ CROSSED = [
         options=options(UNIT_01, OTHER, cash=2_000.0, **CROSS),
     ),
     Case(
+        name="an order that only closes adds nothing to the risk rate",
+        # at 87: need 87 of 200; the order's own maintenance would be 120 more
+        records=[
+            mark(0, 100.0), price(0, 100.0), mark(1, 87.0), mark(2, 87.0),
+        ],
+        orders={0: lambda broker: [broker.buy(100), broker.sell(100, limit=120.0)]},
+        status=["filled", "accepted"],
+        position=100,
+        options=options(UNIT_01, cash=1_500.0, **CROSS),
+    ),
+    Case(
+        name="turning a position does not count its profit twice",
+        # 1,000 of profit are available already: 2,050 for 200 at 110 and 10x, which need 2,200
+        records=[
+            mark(0, 100.0), price(0, 100.0), mark(1, 110.0), price(2, 110.0), price(3, 110.0),
+            price(4, 110.0),
+        ],
+        orders={
+            0: lambda broker: broker.buy(100),
+            3: lambda broker: [broker.sell(300), broker.sell(280)],
+        },
+        status=["filled", "rejected", "filled"],
+        reasons=[None, "300003", None],
+        position=-180,
+        options=options(UNIT_01, cash=1_050.0, **CROSS),
+    ),
+    Case(
         name="95 % cancels the orders and keeps the position",
         # at 85.9: need 85.9 of 90, 95.4 %; the order adds 0.01·10·50
         records=[

@@ -291,6 +291,12 @@ BOUNDED = [
         reasons=["300015", None],
     ),
     Case(
+        name="orders are taken at once where only the end of the settlement was recorded",
+        records=[much(), settlement(70, 0.0001), much(when=71), much(when=72)],
+        orders={71: lambda broker: broker.buy(1)},
+        status=["filled"],
+    ),
+    Case(
         name="tiers count what is held",
         records=[much(), much(when=1), much(when=2)],
         orders={0: lambda broker: broker.buy(200), 1: lambda broker: broker.buy(101)},

@@ -14,21 +14,21 @@ What is compared:
 - Orders behind others: only bounds. Their own size is displayed in the recorded depth, where the
   risk-averse queue takes it for somebody else's as soon as another order cancels, so it is filled
   no earlier than at the exchange. Without a queue it is filled no later.
-- Refusals with their codes, post-only orders that would take, and cancels.
+- Refusals with their codes, also those of a settlement's 10 s, market orders that the price band
+  cuts, post-only orders that would take, and cancels.
 - A stop on the mark price. The exchange acts on a mark price before it publishes it, so the tape
   has the stop's own trade before its cause; the price agrees as long as one level is enough.
 - Each second: size, average entry, margin, liquidation price, unrealised profit, fees, funding and
   balance; and at each close, what the position has realised.
-- Time, loss, fee and price of a liquidation. The simulated exchange has the rules of KuCoin's
-  published samples, which are those before 2025-05-22; the paper broker calls them ``legacy``.
+- Time, loss, fee and price of a liquidation, by KuCoin's rules since 2025-05-22 and by the older.
+- Cross margin: the orders that a high risk rate cancels, and the liquidation for all that is left.
 
 What cannot be compared:
 
 - Orders that meet each other, such as a market order that reaches the account's own resting order:
   the paper broker never lets two orders of one account trade.
 - Stops on the last trade: the exchange looks at them every 10 ms, the paper broker at each print.
-- Orders within 10 s of a funding: KuCoin and the paper broker refuse them (300015), the simulated
-  exchange does not.
+- What orders bind that were placed to open and would only close now: the exchange frees it.
 - What a fill through zero leaves to each of its two positions: the exchange books its whole fee to
   the new one. The sum over both is compared.
 - The average price of inverse positions beyond 4 decimals: the exchange rounds values to 12.
@@ -39,21 +39,28 @@ from decimal import Decimal
 
 import pytest
 
+from kucoin_research.sim.accounts.ledger import MARGIN_RULES
 from kucoin_research.strategy.orders import OrderStatus
 from tests.unit.strategy.exchange_floor import Trader
 
 # The price falls by 0.7 % in the two minutes from this settlement on.
 CRASH = {"seed": 0, "start": "2026-01-18T07:59:15Z"}
 # By symbol: the unit of its orders, its cash, and the decimals of amounts and of average prices.
-CONTRACTS = {"XBTUSDTM": (50, 10_000, 8, 8), "XBTUSDM": (5_000, 0.05, 10, 3)}
+CONTRACTS = {"XBTUSDTM": (50, 3_000, 8, 8), "XBTUSDM": (5_000, 0.05, 10, 3)}
+# By symbol: sizes that the cash does not cover, in a tier of less leverage, and above all tiers.
+REFUSED = {
+    "XBTUSDTM": {4_000: "300003", 6_000: "300016", 60_000: "300005"},
+    "XBTUSDM": {440_000: "300003", 500_000: "300016"},
+}
+RUNS = [(symbol, rules) for symbol in CONTRACTS for rules in MARGIN_RULES]
 FUNDING_NS = 1_768_723_200 * 10**9
 SLICE_NS = 10_000_000
 
 
-def trade_contract(symbol):
+def trade_contract(symbol, rules):
     """Trade in all ways, hold a long position through a funding, and lose it in the fall."""
     unit, cash, _, _ = CONTRACTS[symbol]
-    trader = Trader(symbol, cash=cash, leverage=125, **CRASH)
+    trader = Trader(symbol, cash=cash, leverage=100, margin_rules=rules, **CRASH)
     trader.run(2)
     most = trader.through("sell", 0) * 2 // 3
     trader.buy(most)
@@ -74,6 +81,8 @@ def trade_contract(symbol):
     trader.cancel(trader.decisions[-1].number)
     trader.run(10)
     trader.sell(unit, stop=round(trader.mark) - 150, stop_price_type="MP")
+    trader.run(20)
+    trader.buy(unit)  # while the funding is being settled
     trader.run(55)
     trader.sell(3 * unit, limit=trader.best("buy"))
     trader.run(1)
@@ -90,13 +99,16 @@ def refuse_orders(trader, unit):
     trader.buy(0.5)
     trader.buy(unit, limit=round(ask * 1.06))
     trader.sell(unit, limit=round(ask * 0.94))
-    trader.buy(1_000_000)
+    for size in REFUSED[trader.floor.symbol]:
+        trader.buy(size)
+    trader.buy(1_000_001)
+    trader.buy(unit, limit=1_000_000.1)
 
 
 @functools.cache
-def contract(symbol):
-    trader, maker = trade_contract(symbol)
-    return trader, trader.paper(queue="none", margin_rules="legacy"), maker
+def contract(symbol, rules):
+    trader, maker = trade_contract(symbol, rules)
+    return trader, trader.paper(queue="none", margin_rules=rules), maker
 
 
 @functools.cache
@@ -121,6 +133,9 @@ def pair():
     trader.sell(0.01, limit=round(ask * 0.89))
     trader.sell(5)
     trader.buy(5)
+    trader.buy(0.000009)
+    trader.sell(20_000_000_000)
+    trader.buy(0.00001, limit=9_000)
     trader.sell(0.00012345)
     trader.run(1)
     return trader, trader.paper(queue="none")
@@ -157,9 +172,9 @@ def is_same(ours, theirs, digits):
     return abs(ours - theirs) < Decimal(10) ** -digits / 10
 
 
-@pytest.mark.parametrize("symbol", CONTRACTS)
-def test_fills_of_contracts_are_those_of_the_exchange(symbol):
-    trader, paper, maker = contract(symbol)
+@pytest.mark.parametrize(("symbol", "rules"), RUNS)
+def test_fills_of_contracts_are_those_of_the_exchange(symbol, rules):
+    trader, paper, maker = contract(symbol, rules)
     _, _, digits, _ = CONTRACTS[symbol]
     fills = trader.fills()
 
@@ -170,9 +185,9 @@ def test_fills_of_contracts_are_those_of_the_exchange(symbol):
     assert len({each.price for each in fills if each.number == 2}) > 1
 
 
-@pytest.mark.parametrize("symbol", CONTRACTS)
-def test_fills_of_contracts_come_within_the_exchanges_step_of_time(symbol):
-    trader, paper, _ = contract(symbol)
+@pytest.mark.parametrize(("symbol", "rules"), RUNS)
+def test_fills_of_contracts_come_within_the_exchanges_step_of_time(symbol, rules):
+    trader, paper, _ = contract(symbol, rules)
 
     late = [
         ours.time_ns - theirs.time_ns
@@ -182,9 +197,9 @@ def test_fills_of_contracts_come_within_the_exchanges_step_of_time(symbol):
     assert 0 <= min(late) <= max(late) < SLICE_NS
 
 
-@pytest.mark.parametrize("symbol", CONTRACTS)
-def test_account_is_the_exchanges_in_each_second(symbol):
-    trader, paper, _ = contract(symbol)
+@pytest.mark.parametrize(("symbol", "rules"), RUNS)
+def test_account_is_the_exchanges_in_each_second(symbol, rules):
+    trader, paper, _ = contract(symbol, rules)
     _, _, digits, price_digits = CONTRACTS[symbol]
     before, after = (
         [each for each in trader.checkpoints if (each.after < FUNDING_NS) is is_before]
@@ -202,9 +217,9 @@ def test_account_is_the_exchanges_in_each_second(symbol):
     assert any(each.size for each in after)
 
 
-@pytest.mark.parametrize("symbol", CONTRACTS)
-def test_positions_have_realised_what_the_exchange_reports(symbol):
-    trader, paper, _ = contract(symbol)
+@pytest.mark.parametrize(("symbol", "rules"), RUNS)
+def test_positions_have_realised_what_the_exchange_reports(symbol, rules):
+    trader, paper, _ = contract(symbol, rules)
     _, _, digits, _ = CONTRACTS[symbol]
     realised = [Decimal(repr(each)) for each in paper.result.trades["pnl"]]
     reported = trader.closed_positions()
@@ -216,9 +231,9 @@ def test_positions_have_realised_what_the_exchange_reports(symbol):
     assert is_same(sum(realised), trader.wallet() - trader.cash, digits)
 
 
-@pytest.mark.parametrize("symbol", CONTRACTS)
-def test_a_liquidation_costs_the_margin_at_both(symbol):
-    trader, paper, _ = contract(symbol)
+@pytest.mark.parametrize(("symbol", "rules"), RUNS)
+def test_a_liquidation_costs_the_margin_at_both(symbol, rules):
+    trader, paper, _ = contract(symbol, rules)
     _, _, digits, _ = CONTRACTS[symbol]
 
     for each in (trader, paper):
@@ -239,13 +254,14 @@ def refusals(paper):
     }
 
 
-@pytest.mark.parametrize("symbol", CONTRACTS)
-def test_orders_on_contracts_are_refused_with_the_exchanges_codes(symbol):
-    trader, paper, _ = contract(symbol)
+@pytest.mark.parametrize(("symbol", "rules"), RUNS)
+def test_orders_on_contracts_are_refused_with_the_exchanges_codes(symbol, rules):
+    trader, paper, _ = contract(symbol, rules)
 
     assert refusals(paper) == trader.refusals
     assert list(trader.refusals.values()) == [
-        "300009", "100001", "100001", "300011", "300012", "300003",
+        "300009", "100001", "100001", "300011", "300012", *REFUSED[symbol].values(), "100001",
+        "100001", "300015",
     ]  # fmt: skip
 
 
@@ -264,8 +280,70 @@ def test_orders_on_spot_are_refused_with_the_exchanges_codes():
 
     assert refusals(paper) == trader.refusals
     assert list(trader.refusals.values()) == [
-        "400100", "400100", "400370", "400370", "200004", "200004",
+        "400100", "400100", "400370", "400370", "200004", "200004", "400100", "400100", "400760",
     ]  # fmt: skip
+
+
+# By symbol: lots, cash for little more than their margin, the unit of the orders, and the decimals.
+CROSSED = {"XBTUSDTM": (1_000, 1_050, 40, 8), "XBTUSDM": (60_000, 0.0081, 2_400, 10)}
+
+
+@pytest.mark.parametrize("symbol", CROSSED)
+def test_cross_margin_is_the_exchanges_to_its_end(symbol):
+    size, cash, unit, digits = CROSSED[symbol]
+    trader = Trader(symbol, cash=cash, leverage=125, margin_mode="cross", **CRASH)
+    trader.run(2)
+    trader.buy(size)
+    trader.run(10)
+    trader.sell(size + size // 2)  # its margin is free for the other side
+    trader.run(1)
+    trader.buy(size + size // 2)
+    far = trader.free_price("buy", 9_000)
+    orders = [trader.buy(unit, limit=far), trader.buy(2 * unit, limit=far - 1)]
+    trader.sell(size, limit=trader.free_price("sell", 9_000))  # it only closes
+    trader.run(90)
+    paper = trader.paper(queue="none")
+
+    assert trader.refusals == refusals(paper)
+    assert shown(paper.fills(), digits) == shown(trader.fills(), digits)
+    assert trader.fills()[-1].liquidity == "liquidation"
+    for ours, theirs in zip(paper.checkpoints, trader.checkpoints, strict=True):
+        assert (ours.after, ours.size, ours.orders) == (theirs.after, theirs.size, theirs.orders)
+        for our_amount, their_amount in zip(amounts(ours), amounts(theirs), strict=True):
+            assert is_same(our_amount, their_amount, digits)
+    assert {paper.orders[each].reason for each in orders} == {
+        "the risk rate of the cross margin has reached 95 %"
+    }
+    assert any(each.size and not each.orders for each in trader.checkpoints[20:])
+    assert trader.wallet() == pytest.approx(0, abs=10**-digits)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "size", "band", "cash"),
+    [
+        ("XBTUSDTM", 1_000_000, "0.001", 10**9),
+        ("XBTUSDM", 1_000_000, "0.0005", 10**4),
+        ("BTC-USDT", 1_000, "0.001", 10**8),
+    ],
+)
+@pytest.mark.parametrize("side", ["buy", "sell"])
+def test_market_orders_are_cut_where_the_price_band_ends(symbol, size, band, cash, side):
+    facts = {"price_limit_rate": band, "risk_limit": 10**9}
+    trader = Trader(symbol, cash=cash, coins=size, facts=facts)
+    trader.run(2)
+    engine, other = trader.floor.engine, "sell" if side == "buy" else "buy"
+    depth = len(engine.levels(other))
+    number = trader.send(side, size)
+    left = len(engine.levels(other))
+    trader.run(2)
+    paper = trader.paper(queue="none")
+
+    assert shown(paper.fills(), 8) == shown(trader.fills(), 8)
+    filled = sum(each.size for each in trader.fills())
+    assert 0 < filled < size
+    assert 0 < left < depth
+    assert paper.orders[number].status is OrderStatus.CANCELLED
+    assert "price" in paper.orders[number].reason
 
 
 def test_orders_behind_others_are_filled_between_the_two_queue_models():

@@ -246,10 +246,17 @@ def test_account_reads_show_balance_and_position():
             )
         }
         equity = exchange.demo_account.futures_wallet().equity
+        exchange.demo_account.place("XBTUSDTM", "sell", 3)
+        exchange.demo_account.set_margin_mode("XBTUSDTM", "CROSS")
+        exchange.demo_account.place("XBTUSDTM", "buy", 3)
+        crossed = signed(exchange, "GET", "/api/v1/account-overview?currency=USDT").json()["data"]
 
     overview, positions, position = read.values()
     assert overview["currency"] == "USDT"
     assert overview["accountEquity"] == pytest.approx(float(equity), abs=1)
+    assert overview["riskRatio"] == 0
+    needed = 0.0046 * 3 * 0.001 * position["markPrice"]
+    assert crossed["riskRatio"] == pytest.approx(needed / float(equity), rel=1e-3)
     assert positions == [position]
     assert (position["symbol"], position["currentQty"], position["isOpen"]) == ("XBTUSDTM", 3, True)
 

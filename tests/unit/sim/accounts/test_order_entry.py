@@ -125,7 +125,7 @@ def test_futures_wallets_and_positions_add_up(seed):
             if position is not None:
                 assert position.quantity == signed_lots(member.fills, symbol)
 
-    stormy(floor, member, symbols, 1_500, check)
+    stormy(floor, member, symbols, 2_500, check)
 
     account = floor.account(member)
     account.cancel_all()
@@ -149,8 +149,9 @@ def test_futures_wallets_and_positions_add_up(seed):
     assert any(funding.values())
 
 
-def test_position_figures_hang_together():
-    floor = MarketFloor("XBTUSDTM")
+@pytest.mark.parametrize("rules", ["2025-05", "legacy"])
+def test_position_figures_hang_together(rules):
+    floor = MarketFloor("XBTUSDTM", margin_rules=rules)
     floor.listen("futures", "/contract/position:XBTUSDTM")
     me = floor.account()
     me.set_leverage("XBTUSDTM", 5)
@@ -165,7 +166,12 @@ def test_position_figures_hang_together():
     assert row["realisedPnl"] == -row["realisedCost"]
     assert row["unrealisedPnl"] == pytest.approx(row["markValue"] - row["unrealisedCost"])
     assert row["posInit"] == pytest.approx(row["posCost"] / 5)
-    assert row["posComm"] == pytest.approx(row["posCost"] * 0.0006 * 1.2)
+    closing_fee = row["posCost"] * 0.0006 * 1.2 if rules == "legacy" else 0
+    assert row["posComm"] == pytest.approx(closing_fee)
+    kept = row["posCost"] * 0.004 + closing_fee
+    if rules == "2025-05":
+        kept = row["markValue"] * 0.0046
+    assert row["posMaint"] == pytest.approx(kept)
     assert row["posMargin"] == pytest.approx(row["posInit"] + row["posComm"])
     assert row["bankruptPrice"] == pytest.approx(row["avgEntryPrice"] * 0.8)
     assert row["posCost"] == pytest.approx(row["avgEntryPrice"] * 6 * 0.001)

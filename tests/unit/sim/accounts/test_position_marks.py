@@ -57,8 +57,13 @@ def test_liquidation_costs_the_margin_whatever_the_market_pays(symbol, coin, dea
     assert before - floor.me.futures[coin] == pytest.approx(margin, abs=Decimal("1e-11"))
 
 
-def held(symbol, quantity, entry, leverage, **facts):
-    position = Position(replace(LISTINGS[symbol], **facts), leverage=Decimal(leverage))
+#: A maintenance margin of 0.5 % in the first risk tier, and with the taker's fee r = 0.0056.
+MAINTAINED = {"max_leverage": 100, "risk_limit": 10**6}
+
+
+def held(symbol, quantity, entry, leverage, rules="2025-05", **facts):
+    listing = replace(LISTINGS[symbol], **facts)
+    position = Position(listing, rules, leverage=Decimal(leverage))
     side = "buy" if quantity > 0 else "sell"
     position.fill(side, Decimal(entry), abs(quantity), Decimal(0), time_ms=0)
     return position
@@ -67,10 +72,12 @@ def held(symbol, quantity, entry, leverage, **facts):
 def test_prices_of_a_linear_position_are_those_of_the_documented_sample():
     # Trading reference, section 4.2. The maintenance of the sample has expected funding in it, of
     # 0.0389701625 USDT, which moves its liquidation price by 38.9701625.
-    position = held("XBTUSDTM", 1, "91694.5", 5, max_leverage=100)
+    position = held("XBTUSDTM", 1, "91694.5", 5, "legacy", max_leverage=100)
 
     assert position.margin.total == Decimal("18.40492004")
-    assert position.maintenance == Decimal("0.5634627025") - Decimal("0.0389701625")
+    assert position.maintenance(Decimal("91839.79")) == Decimal("0.5634627025") - Decimal(
+        "0.0389701625"
+    )
     assert position.liquidation_price == Decimal("73853.0426625") - Decimal("38.9701625")
     assert position.bankruptcy_price == Decimal("73355.6")
 
@@ -98,9 +105,10 @@ def test_settled_funding_is_part_of_isolated_margin_until_the_lots_are_closed():
     paid = position.margin.total, position.liquidation_price
     position.fill("sell", Decimal(50_000), 500, Decimal(0), time_ms=1)
 
-    assert paid == (before - 3, limit + 3)
+    expected = limit + 3 / (1 - position.risk_tier.maintenance_margin - Decimal("0.0006"))
+    assert paid == (before - 3, pytest.approx(expected))
     assert position.margin.total == (before - 3) / 2
-    assert position.liquidation_price == limit + 3
+    assert position.liquidation_price == pytest.approx(expected)
 
 
 def test_settled_funding_of_cross_margin_stays_in_the_wallet():
@@ -114,18 +122,78 @@ def test_settled_funding_of_cross_margin_stays_in_the_wallet():
     assert position.funding == -3
 
 
-@pytest.mark.parametrize(("symbol", "coins"), [("XBTUSDTM", 12.102), ("XBTUSDM", 10.0)])
-def test_maintenance_margin_is_that_of_the_contracts_row(symbol, coins):
-    listing = LISTINGS[symbol]
-    row = contract_row(listing, None, 0)
-    position = Position(listing, quantity=12_102 if symbol == "XBTUSDTM" else 500_000)
-    position.cost = Decimal("605100") if symbol == "XBTUSDTM" else Decimal("-10")
+def test_maintenance_margin_is_that_of_the_contracts_row():
+    row = contract_row(LISTINGS["XBTUSDTM"], None, 0)
+    position = held("XBTUSDTM", 1_000, "50000", 10)
 
-    isolated = position.maintenance_rate
-    position.is_cross = True
-    cross = position.maintenance_rate
+    assert float(position.maintenance_rate(Decimal(50_000))) == row["maintainMargin"]
 
-    assert float(isolated) == row["maintainMargin"]
-    expected = (1 + coins / row["m"]) / (2 * row["mmrLevConstant"])
-    assert float(cross) == pytest.approx(min(row["mmrLimit"], expected), rel=1e-12)
-    assert position.maintenance == abs(position.cost) * (cross + Decimal("0.0006"))
+
+@pytest.mark.parametrize(
+    ("symbol", "quantity", "entry", "rate"),
+    [
+        ("XBTUSDTM", 2_000, "50000", "0.004"),
+        ("XBTUSDTM", 2_001, "50000", "0.005"),
+        ("XBTUSDTM", -100_000, "50000", "0.025"),
+        ("XBTUSDTM", -200_000, "50000", "0.025"),  # above the highest
+        ("XBTUSDM", 50_000, "50000", "0.004"),
+        ("XBTUSDM", -50_001, "50000", "0.005"),
+    ],
+)
+def test_maintenance_margin_is_that_of_the_risk_tier_of_the_entry(symbol, quantity, entry, rate):
+    position = held(symbol, quantity, entry, 10)
+
+    assert position.maintenance_rate(Decimal(1)) == Decimal(rate)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "quantity", "entry", "leverage", "liquidated", "bankrupt", "facts"),
+    [
+        ("XBTUSDTM", 1_000, "50000", 10, "45253.42", "45000", MAINTAINED),
+        ("XBTUSDTM", -1_000, "50000", 10, "54693.72", "55000", MAINTAINED),
+        ("XBTUSDM", 10_000, "50000", 10, "45709.09", "45454.55", MAINTAINED),
+        ("XBTUSDM", -10_000, "50000", 10, "55244.44", "55555.56", MAINTAINED),
+        ("XBTUSDTM", -5, "28000", 100, "28150.51", "28280", {}),
+    ],
+)
+def test_prices_of_isolated_margin_are_those_of_the_worked_cases(
+    symbol, quantity, entry, leverage, liquidated, bankrupt, facts
+):
+    # Trading reference, section 4.2.
+    position = held(symbol, quantity, entry, leverage, **facts)
+    limit = position.liquidation_price
+    towards = Decimal("0.01") if quantity > 0 else Decimal("-0.01")
+
+    def is_covered(mark):
+        left = position.margin.total + position.unrealised(mark)
+        return left > position.maintenance(mark)
+
+    assert round(limit, 2) == Decimal(liquidated)
+    assert round(position.bankruptcy_price, 2) == Decimal(bankrupt)
+    assert is_covered(limit + towards)
+    assert not is_covered(limit - towards)
+
+
+def test_maintenance_moves_with_the_mark_price():
+    new, old = (held("XBTUSDTM", 1_000, "50000", 10, rules) for rules in ("2025-05", "legacy"))
+
+    assert [new.maintenance(Decimal(mark)) for mark in (50_000, 60_000)] == [230, 276]
+    assert {old.maintenance(Decimal(mark)) for mark in (50_000, 60_000)} == {200 + 33}
+    assert (new.margin.total, old.margin.total) == (5_000, 5_033)
+
+
+@pytest.mark.parametrize("rules", ["2025-05", "legacy"])
+def test_a_position_is_liquidated_at_its_price_and_taken_over_at_its_bankruptcy(rules):
+    floor = MarketFloor("XBTUSDTM", seed=0, start="2026-01-18T07:59:15Z", margin_rules=rules)
+    me = floor.account()
+    me.set_leverage("XBTUSDTM", 125)
+    me.place("XBTUSDTM", "buy", 50)
+    position, marks = floor.me.positions["XBTUSDTM"], []
+    while position.quantity:
+        limit, price = position.liquidation_price, position.bankruptcy_price
+        floor.run(1)
+        marks.append(Decimal(repr(floor.hub.engine("XBTUSDTM").mark_price(floor.hub.clock.now_ns))))
+
+    assert marks[-1] <= limit < marks[-2]
+    assert me.fills[-1].price == pytest.approx(price)
+    assert bool(me.fills[-1].fee) == (rules == "legacy")

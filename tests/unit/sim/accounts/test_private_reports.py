@@ -69,7 +69,7 @@ def futures():
     me.cancel(resting)
     me.cancel(me.place("XBTUSDTM", "buy", 1, stop="down", stop_price=1000, price="999.5"))
     me.place("XBTUSDTM", "buy", 1, stop="up", stop_price=1000)
-    floor.run(3)
+    floor.run(12)  # until the end of the settlement
     me.place("XBTUSDTM", "sell", floor.me.positions["XBTUSDTM"].quantity)
     me.set_margin_mode("XBTUSDTM", "CROSS")
     me.set_leverage("XBTUSDTM", 8)

@@ -44,6 +44,17 @@ def test_market_order_takes_the_best_levels():
     assert a_market.best_ask == levels[2][0]
 
 
+@pytest.mark.parametrize(("side", "other"), [("buy", "sell"), ("sell", "buy")])
+def test_market_order_ends_at_its_worst_price(side, other):
+    a_market = market()
+    levels = a_market.levels(other, 3)
+
+    done = a_market.submit(side, 10**9, worst_ticks=levels[1][0])
+
+    assert (done.status, done.filled) == ("canceled", levels[0][1] + levels[1][1])
+    assert a_market.levels(other, 1)[0] == levels[2]
+
+
 @pytest.mark.parametrize(
     ("time_in_force", "size", "status"),
     [("PO", 1, "rejected"), ("FOK", 10**12, "rejected"), ("IOC", 10**12, "canceled")],

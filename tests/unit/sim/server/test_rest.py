@@ -186,6 +186,21 @@ FIELDS = [
 ]
 
 
+def test_risk_limits_are_those_of_kucoins_sample(exchange):
+    rows = data_of(exchange, "/api/v1/contracts/risk-limit/XBTUSDTM")
+
+    # Trading reference, section 4.4.
+    assert [tuple(row.values())[1:] for row in rows] == [
+        (1, 100_000, 0, 125, 0.008, 0.004),
+        (2, 500_000, 100_000, 100, 0.01, 0.005),
+        (3, 1_000_000, 500_000, 75, 0.014, 0.007),
+        (4, 2_000_000, 1_000_000, 50, 0.02, 0.01),
+        (5, 3_000_000, 2_000_000, 30, 0.034, 0.017),
+        (6, 5_000_000, 3_000_000, 20, 0.05, 0.025),
+    ]
+    assert {row["symbol"] for row in rows} == {"XBTUSDTM"}
+
+
 @pytest.mark.parametrize(("path", "market", "fields"), FIELDS)
 def test_replies_have_the_documented_fields(exchange, path, market, fields):
     data = data_of(exchange, path, market)
