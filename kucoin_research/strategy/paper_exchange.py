@@ -210,7 +210,7 @@ class PaperExchange:
 
     def _on_status(self, record: Record) -> None:
         status: Status = record  # type: ignore[assignment]
-        if status.event == "disconnected":
+        if status.event in ("disconnected", "stopped"):  # another session may follow the latter
             for market in self._markets.values():
                 market.lose_connection(self.now)
         elif status.event == "gap":

@@ -56,6 +56,25 @@ def test_each_symbol_has_the_holes_of_its_own_sessions(three):
     assert times_between(kr.load(three[0]), "XBTUSDTM") == []
 
 
+def test_paper_on_a_replay_fills_nothing_between_two_sessions(three):
+    (_, ended), _, (began, _) = map(arrivals, three)
+    asked = []
+
+    def late(record, broker):
+        if not asked and broker.now > ended - 20_000_000 and broker.best("XBTUSDTM").mid:
+            asked.append(broker.buy(1, "XBTUSDTM"))
+
+    with kr.replay(kr.load(three), speed=None, symbols="XBTUSDTM", paused=True) as replay:
+        run = kr.paper(late, replay, symbols="XBTUSDTM")
+        replay.resume()
+        replay.wait_until_done(60)
+        (fill,) = run.result().fills.rows(named=True)
+    first_quotes = kr.load(three[2]).frame("ticker", "XBTUSDTM")[0]
+    assert fill["timestamp"] >= first_quotes["local_timestamp"][0]
+    assert fill["price"] == first_quotes["best_ask_price"][0]
+    assert began > ended
+
+
 def test_nothing_is_filled_between_two_sessions(three):
     (_, ended), _, (began, _) = map(arrivals, three)
     session = kr.load(three)
