@@ -183,8 +183,20 @@ class Position:
     leverage: Decimal = Decimal(1)
     margin_funding: Decimal = ZERO
 
-    def fill(self, side: Side, price: Decimal, size: int, fee: Decimal, time_ms: int) -> Decimal:
-        """Book one fill; return the realised profit before the fee."""
+    def fill(
+        self,
+        side: Side,
+        price: Decimal,
+        size: int,
+        fee: Decimal,
+        time_ms: int,
+        leverage: Decimal | None = None,
+    ) -> Decimal:
+        """Book one fill; return the realised profit before the fee.
+
+        What it opens has the leverage of its order, None for the position's. The position then has
+        the leverage by which its initial margin is the sum of both.
+        """
         signed = size if side == "buy" else -size
         if not self.quantity:
             self._open(time_ms)
@@ -197,8 +209,7 @@ class Position:
             if closing:
                 # The fill closed the position and opened the opposite one, whose sums start here.
                 self._open(time_ms)
-            self.quantity += opening
-            self.cost += contract_value(self.listing, price, opening)
+            self._add(opening, price, leverage or self.leverage)
         self.fees += fee
         return profit
 
@@ -291,6 +302,16 @@ class Position:
     def _open(self, time_ms: int) -> None:
         self.gross_pnl = self.fees = self.funding = self.margin_funding = ZERO
         self.opened_ms = time_ms
+
+    def _add(self, opening: int, price: Decimal, leverage: Decimal) -> None:
+        value = contract_value(self.listing, price, opening)
+        if not self.quantity:
+            self.leverage = leverage
+        elif leverage != self.leverage:
+            initial = self.cost / self.leverage + value / leverage
+            self.leverage = (self.cost + value) / initial
+        self.quantity += opening
+        self.cost += value
 
     def _close(self, closing: int, price: Decimal) -> Decimal:
         # The cost of the closed lots. Closing all takes the whole cost: rounding loses nothing.

@@ -108,9 +108,11 @@ class Settlement:
         member, listing = order.member, order.engine.listing
         position = member.position_in(listing)
         if not position.quantity:
-            position.is_cross, position.leverage = order.is_cross, order.leverage
+            position.is_cross = order.is_cross
+        # Cross margin has one leverage for the symbol, isolated margin one for each order.
+        leverage = member.leverage(order.symbol) if position.is_cross else order.leverage
         time_ms = trade.time_ns // _MS
-        profit = position.fill(order.request.side, price, trade.size, fee, time_ms)
+        profit = position.fill(order.request.side, price, trade.size, fee, time_ms, leverage)
         member.futures[listing.settle] += profit - fee
         reason = "positionChange" if order.request.taken_over_at is None else "liquidation"
         mark = fraction(order.engine.mark_price(trade.time_ns))
