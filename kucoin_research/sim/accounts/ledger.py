@@ -319,7 +319,8 @@ class Position:
         if closing != -self.quantity:
             cost = (self.cost * closing / -self.quantity).quantize(_FINENESS)
             funding = (self.margin_funding * closing / -self.quantity).quantize(_FINENESS)
-        profit = contract_value(self.listing, price, -closing) - cost
+        # The price of a position that is taken over has more digits than a market's.
+        profit = (contract_value(self.listing, price, -closing) - cost).quantize(_FINENESS)
         self.quantity += closing
         self.cost -= cost
         self.margin_funding -= funding

@@ -55,7 +55,7 @@ def test_liquidation_costs_the_margin_whatever_the_market_pays(symbol, coin, dea
     floor.run(2)
 
     assert position.quantity == 0
-    assert before - floor.me.futures[coin] == pytest.approx(margin, abs=Decimal("1e-11"))
+    assert before - floor.me.futures[coin] == margin
 
 
 #: A maintenance margin of 0.5 % in the first risk tier, and with the taker's fee r = 0.0056.
