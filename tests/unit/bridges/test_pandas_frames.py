@@ -147,6 +147,10 @@ def test_one_symbol_is_chosen_from_a_frame():
             (pl.DataFrame({"timestamp": [datetime(2261, 1, 1), datetime(2262, 1, 1)]}),),
             kr.InvalidInput, "'timestamp' has the time 2262-01-01; nanoseconds count",
         ),
+        (
+            (pl.DataFrame({"timestamp": [datetime(2026, 1, 1)], "until": [datetime(9999, 1, 1)]}),),
+            kr.InvalidInput, "'until' has the time 9999-01-01",
+        ),
         ((17,), kr.InvalidInput, "to_pandas takes a session, its path, a stream.* not 17"),
         ((pd.DataFrame({"a": [1]}),), kr.InvalidInput, "pl.from_pandas"),
         (({"trade": pd.DataFrame()},), kr.InvalidInput, "pl.from_pandas"),
