@@ -7,6 +7,7 @@ the end of a time slice, so that their results do not depend on the listeners.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 
 from kucoin_research.errors import InvalidInput, UnknownSymbol, shown
@@ -15,6 +16,7 @@ from kucoin_research.sim.accounts.keys import Account
 from kucoin_research.sim.accounts.ledger import ZERO, MarginRules, decimal_text
 from kucoin_research.sim.accounts.margin import MarginLender
 from kucoin_research.sim.accounts.members import FuturesWallet, LiveOrder, Member
+from kucoin_research.sim.accounts.order_bounds import check_limits, check_worth
 from kucoin_research.sim.accounts.order_checks import CheckedOrder, check_order, check_request
 from kucoin_research.sim.accounts.order_units import size_of, units_of
 from kucoin_research.sim.accounts.orders import OrderRefused, OrderRequest
@@ -153,7 +155,8 @@ class OrderEntry:
         Raises
         ------
         OrderRefused
-            If it is not open, or the size is not between the filled and the old size.
+            If it is not open, the size is not between the filled and the old size, or an order of
+            that size would be refused.
         """
         order = member.orders.get(order_id)
         if order is None:
@@ -161,6 +164,9 @@ class OrderEntry:
         units, old_size = units_of(order.engine.listing, size), order.size
         if not order.filled < units < old_size:
             raise OrderRefused("400100", f"size {size} must be below the old and above the filled")
+        check_limits(replace(order.request, size=size), order.engine.listing)
+        if order.price_ticks is not None:
+            check_worth(units, order.price_ticks, order.engine)
         less = old_size - units
         self.venue.order(order.symbol, lambda engine: _as_submission(engine.reduce(order_id, less)))
         released = order.hold * less / order.remaining if order.remaining else ZERO
