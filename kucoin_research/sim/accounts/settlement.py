@@ -125,9 +125,11 @@ class Settlement:
 
 
 def _closing_fee(order: LiveOrder, lots: int) -> Decimal:
-    # The exchange takes a liquidated position over for the closing fee that the margin has set
+    # The exchange takes an isolated position over for the closing fee that its margin has set
     # aside, if any. What the market pays above or below the price is the insurance fund's.
-    # (trading reference, section 4.5)
+    # (trading reference, section 4.5) Cross margin is lost as a whole by the price.
     position = order.member.positions[order.symbol]
+    if position.is_cross:
+        return ZERO
     fee = position.margin.commission * lots / abs(position.quantity)
     return fee.quantize(_FINENESS)
