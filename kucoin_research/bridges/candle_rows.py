@@ -98,9 +98,10 @@ def _recorded(source: Source, symbol: str, wanted: Interval | None, caller: str)
     if "volume" not in rows.columns:
         rows = rows.with_columns(volume=pl.lit(None, pl.Float64))
     times = [pl.col(name).cast(_TIME) for name in ("timestamp", "local_timestamp")]
+    are_finite = pl.all_horizontal(pl.col(*_PRICES).cast(pl.Float64).is_finite())
     states = (
         rows.with_columns(times)
-        .drop_nulls(("timestamp", *_PRICES))
+        .filter(pl.col("timestamp").is_not_null(), are_finite)
         .group_by("timestamp")
         .agg(
             pl.col(*_PRICES, "volume").last().cast(pl.Float64),
@@ -130,6 +131,8 @@ def _pushes(
     channels = [each for each in map(parse_channel, source.channels) if each.name == "candle"]
     if isinstance(source, HeldFrames):
         rows = [rows_of(source, each, symbol) for each in channels]
+        if len(channels) > 1:
+            rows = [_named(*each) for each in zip(rows, channels, strict=True)]
         named = parse_interval(channels[0].interval)
         return _of_one_interval(
             pl.concat(rows, how="diagonal_relaxed"), wanted, caller, otherwise=named
@@ -144,6 +147,13 @@ def _pushes(
             f"only {', '.join(map(str, channels))}"
         )
     return rows_of(source, Channel("candle", wanted.name), symbol), wanted
+
+
+def _named(rows: pl.DataFrame, channel: Channel) -> pl.DataFrame:
+    """Name the interval of candles as their channel does, where they have none of their own."""
+    if "interval" in rows.columns:
+        return rows
+    return rows.with_columns(interval=pl.lit(channel.interval, pl.String))
 
 
 def _of_one_interval(

@@ -55,7 +55,8 @@ def to_pandas(data: Data, channel: str | None = None, symbol: str | None = None)
     ColumnMissing
         If a frame has no ``timestamp``.
     InvalidInput
-        If ``data`` is nothing of these, or ``timestamp`` holds no times.
+        If ``data`` is nothing of these, ``timestamp`` holds no times, or nanoseconds cannot count
+        one.
     UnknownChannel, UnknownSymbol
         If the data has no such channel or symbol.
 
@@ -67,7 +68,7 @@ def to_pandas(data: Data, channel: str | None = None, symbol: str | None = None)
 
     rows = _rows(data, channel, name_of(symbol, "symbol"))
     has_columns(rows, ("timestamp",), "a pandas frame cannot be indexed")
-    columns_hold(rows, times=("timestamp",))
+    columns_hold(rows, times=("timestamp", *rows.select(pl.selectors.datetime()).columns))
     index = pd.DatetimeIndex(_times(rows["timestamp"]), name="timestamp")
     columns = {each.name: _column(each) for each in rows.drop("timestamp").get_columns()}
     found = pd.DataFrame(columns, index=range(rows.height))

@@ -419,6 +419,11 @@ _CURES = {
 }
 
 
+#: Whole years of times in ns since 1970 in 64 bits: from 1678 until before 2262.
+_FIRST_NS, _LAST_NS = -9_214_560_000_000_000_000, 9_214_646_399_999_999_999
+_NS_OF = {"us": 1_000, "ms": 1_000_000}
+
+
 def columns_hold(
     frame: pl.DataFrame,
     *,
@@ -433,7 +438,7 @@ def columns_hold(
     Raises
     ------
     InvalidInput
-        If a column has another type.
+        If a column has another type, or a time is beyond those that nanoseconds can count.
     """
     schema = frame.schema
     for names, what, kinds in (
@@ -447,6 +452,20 @@ def columns_hold(
             if not (is_right or (what == "numbers" and kind.is_numeric())):
                 cure = _CURES.get((kind.base_type(), what), "")
                 raise InvalidInput(f"column {name!r} must hold {what}, not {kind}{cure}")
+            if isinstance(kind, pl.Datetime):
+                _refuse_far(frame[name], kind)
+
+
+def _refuse_far(times: pl.Series, kind: pl.Datetime) -> None:
+    if kind.time_unit == "ns":
+        return
+    least, most = (limit // _NS_OF[kind.time_unit] for limit in (_FIRST_NS, _LAST_NS))
+    far = times.filter(~times.to_physical().is_between(least, most))
+    if len(far):
+        raise InvalidInput(
+            f"column {times.name!r} has the time {far.dt.to_string('%Y-%m-%d')[0]}; nanoseconds "
+            "count from 1678 to 2261 only"
+        )
 
 
 def kind_of(value: object) -> str:

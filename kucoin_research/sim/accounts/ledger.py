@@ -183,8 +183,20 @@ class Position:
     leverage: Decimal = Decimal(1)
     margin_funding: Decimal = ZERO
 
-    def fill(self, side: Side, price: Decimal, size: int, fee: Decimal, time_ms: int) -> Decimal:
-        """Book one fill; return the realised profit before the fee."""
+    def fill(
+        self,
+        side: Side,
+        price: Decimal,
+        size: int,
+        fee: Decimal,
+        time_ms: int,
+        leverage: Decimal | None = None,
+    ) -> Decimal:
+        """Book one fill; return the realised profit before the fee.
+
+        What it opens has the leverage of its order, None for the position's. The position then has
+        the leverage by which its initial margin is the sum of both.
+        """
         signed = size if side == "buy" else -size
         if not self.quantity:
             self._open(time_ms)
@@ -197,8 +209,7 @@ class Position:
             if closing:
                 # The fill closed the position and opened the opposite one, whose sums start here.
                 self._open(time_ms)
-            self.quantity += opening
-            self.cost += contract_value(self.listing, price, opening)
+            self._add(opening, price, leverage or self.leverage)
         self.fees += fee
         return profit
 
@@ -292,13 +303,24 @@ class Position:
         self.gross_pnl = self.fees = self.funding = self.margin_funding = ZERO
         self.opened_ms = time_ms
 
+    def _add(self, opening: int, price: Decimal, leverage: Decimal) -> None:
+        value = contract_value(self.listing, price, opening)
+        if not self.quantity:
+            self.leverage = leverage
+        elif leverage != self.leverage:
+            initial = self.cost / self.leverage + value / leverage
+            self.leverage = (self.cost + value) / initial
+        self.quantity += opening
+        self.cost += value
+
     def _close(self, closing: int, price: Decimal) -> Decimal:
         # The cost of the closed lots. Closing all takes the whole cost: rounding loses nothing.
         cost, funding = self.cost, self.margin_funding
         if closing != -self.quantity:
             cost = (self.cost * closing / -self.quantity).quantize(_FINENESS)
             funding = (self.margin_funding * closing / -self.quantity).quantize(_FINENESS)
-        profit = contract_value(self.listing, price, -closing) - cost
+        # The price of a position that is taken over has more digits than a market's.
+        profit = (contract_value(self.listing, price, -closing) - cost).quantize(_FINENESS)
         self.quantity += closing
         self.cost -= cost
         self.margin_funding -= funding

@@ -7,6 +7,7 @@ the end of a time slice, so that their results do not depend on the listeners.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from decimal import Decimal
 
 from kucoin_research.errors import InvalidInput, UnknownSymbol, shown
@@ -15,8 +16,9 @@ from kucoin_research.sim.accounts.keys import Account
 from kucoin_research.sim.accounts.ledger import ZERO, MarginRules, decimal_text
 from kucoin_research.sim.accounts.margin import MarginLender
 from kucoin_research.sim.accounts.members import FuturesWallet, LiveOrder, Member
+from kucoin_research.sim.accounts.order_bounds import check_limits, check_worth
 from kucoin_research.sim.accounts.order_checks import CheckedOrder, check_order, check_request
-from kucoin_research.sim.accounts.order_units import units_of
+from kucoin_research.sim.accounts.order_units import size_of, units_of
 from kucoin_research.sim.accounts.orders import OrderRefused, OrderRequest
 from kucoin_research.sim.accounts.position_marks import PositionMarks
 from kucoin_research.sim.accounts.private_reports import PrivateReports
@@ -153,7 +155,8 @@ class OrderEntry:
         Raises
         ------
         OrderRefused
-            If it is not open, or the size is not between the filled and the old size.
+            If it is not open, the size is not between the filled and the old size, or an order of
+            that size would be refused.
         """
         order = member.orders.get(order_id)
         if order is None:
@@ -161,6 +164,9 @@ class OrderEntry:
         units, old_size = units_of(order.engine.listing, size), order.size
         if not order.filled < units < old_size:
             raise OrderRefused("400100", f"size {size} must be below the old and above the filled")
+        check_limits(replace(order.request, size=size), order.engine.listing)
+        if order.price_ticks is not None:
+            check_worth(units, order.price_ticks, order.engine)
         less = old_size - units
         self.venue.order(order.symbol, lambda engine: _as_submission(engine.reduce(order_id, less)))
         released = order.hold * less / order.remaining if order.remaining else ZERO
@@ -297,7 +303,7 @@ class OrderEntry:
                 self._reports.report_wallet(member, engine.listing.settle, now_ns)
         else:
             self._finish(order, now_ns, is_canceled=done.status != "filled")
-        if done.filled:
+        if done.filled or done.resting:
             self._cut_surplus(request.symbol)
         self.venue.watch()
         return order.order_id
@@ -309,16 +315,19 @@ class OrderEntry:
             self._finish(order, trade.time_ns, is_canceled=False)
 
     def _cut_surplus(self, symbol: str) -> None:
-        # An order that may only reduce is cut to the position, and canceled when there is none.
+        # An order that may only reduce is cut to what those ahead of it in the book leave of the
+        # position, and canceled when that is nothing: one trade may fill all of them.
         for member in self.members.values():
-            for order in member.orders_of(symbol):
-                if not order.request.reduce_only:
-                    continue
-                closable = member.closable(symbol, order.request.side)
-                if not closable:
-                    self.cancel(member, order.order_id)
-                elif order.remaining > closable:
-                    self.amend(member, order.order_id, Decimal(order.filled + closable))
+            for side in ("buy", "sell"):
+                left = member.closable(symbol, side)
+                for order in _as_in_book(member.orders_of(symbol), side):
+                    if order.request.reduce_only:
+                        if not left:
+                            self.cancel(member, order.order_id)
+                        elif order.remaining > left:
+                            size = size_of(order.engine, order.filled + left)
+                            self.amend(member, order.order_id, size)
+                    left = max(0, left - order.remaining)
 
     def _finish(self, order: LiveOrder, now_ns: int, *, is_canceled: bool) -> None:
         self._orders.pop(order.order_id, None)
@@ -332,6 +341,15 @@ class OrderEntry:
             released, order.hold = order.hold, ZERO
             self._settlement.release(order, released, now_ns)
         self.venue.watch()
+
+
+def _as_in_book(orders: list[LiveOrder], side: str) -> list[LiveOrder]:
+    """Sort the orders of a side, oldest first, by the order in which takers meet them."""
+    sign = -1 if side == "buy" else 1
+    return sorted(
+        (order for order in orders if order.request.side == side),
+        key=lambda order: sign * (order.price_ticks or 0),
+    )
 
 
 def _as_submission(events: list[Event]) -> Submission:

@@ -108,9 +108,11 @@ class Settlement:
         member, listing = order.member, order.engine.listing
         position = member.position_in(listing)
         if not position.quantity:
-            position.is_cross, position.leverage = order.is_cross, order.leverage
+            position.is_cross = order.is_cross
+        # Cross margin has one leverage for the symbol, isolated margin one for each order.
+        leverage = member.leverage(order.symbol) if position.is_cross else order.leverage
         time_ms = trade.time_ns // _MS
-        profit = position.fill(order.request.side, price, trade.size, fee, time_ms)
+        profit = position.fill(order.request.side, price, trade.size, fee, time_ms, leverage)
         member.futures[listing.settle] += profit - fee
         reason = "positionChange" if order.request.taken_over_at is None else "liquidation"
         mark = fraction(order.engine.mark_price(trade.time_ns))
@@ -123,9 +125,11 @@ class Settlement:
 
 
 def _closing_fee(order: LiveOrder, lots: int) -> Decimal:
-    # The exchange takes a liquidated position over for the closing fee that the margin has set
+    # The exchange takes an isolated position over for the closing fee that its margin has set
     # aside, if any. What the market pays above or below the price is the insurance fund's.
-    # (trading reference, section 4.5)
+    # (trading reference, section 4.5) Cross margin is lost as a whole by the price.
     position = order.member.positions[order.symbol]
+    if position.is_cross:
+        return ZERO
     fee = position.margin.commission * lots / abs(position.quantity)
     return fee.quantize(_FINENESS)

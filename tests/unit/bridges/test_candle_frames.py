@@ -292,6 +292,26 @@ def test_what_cannot_be_meant_is_refused_in_a_sentence(function, arguments, erro
         function(*arguments)
 
 
+def test_candles_without_an_interval_have_that_of_their_channel_beside_others():
+    minutes = tape(*(candle(each, 10.0, 12.0, 9.0, 11.0) for each in range(3)))["candle"]
+    hours = tape(*(candle(60 * each, 20.0, 22.0, 19.0, 21.0) for each in range(3)))["candle"]
+    both = {"candle:1min": minutes.drop("interval"), "candle:1hour": hours.drop("interval")}
+
+    with pytest.raises(kr.InvalidInput, match="1min, 1hour were recorded; name one"):
+        kr.to_backtesting(both)
+
+    assert kr.to_backtesting(both, "1min")["Open"].unique().tolist() == [10.0]
+    assert kr.to_vectorbt(both, "1hour")["Open"].unique().tolist() == [20.0]
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf"), None])
+def test_a_candle_without_one_of_its_prices_is_left_out(odd):
+    rows = tape(*(candle(each, 10.0, 12.0, 9.0, 11.0) for each in range(4)))["candle"]
+    lows = pl.Series("low", [9.0, odd, 9.0, 9.0])
+
+    assert kr.to_backtesting(rows.with_columns(lows))["Low"].unique().tolist() == [9.0]
+
+
 def test_symbols_with_candles_of_different_intervals_need_a_name():
     hours = candle(0, 10.0, 12.0, 9.0, 11.0, symbol="BTC-USDT")._replace(
         interval="1hour", local_timestamp=at(3_600)

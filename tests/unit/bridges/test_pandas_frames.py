@@ -1,6 +1,6 @@
 """Frames of pandas: each value as it was."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -143,6 +143,14 @@ def test_one_symbol_is_chosen_from_a_frame():
         ((tape(bbo(0))["bbo"], "bbo"), kr.InvalidInput, "a frame has no channels"),
         ((pl.DataFrame({"price": [1.0]}),), kr.ColumnMissing, "'timestamp'"),
         ((pl.DataFrame({"timestamp": [1]}),), kr.InvalidInput, "must hold times"),
+        (
+            (pl.DataFrame({"timestamp": [datetime(2261, 1, 1), datetime(2262, 1, 1)]}),),
+            kr.InvalidInput, "'timestamp' has the time 2262-01-01; nanoseconds count",
+        ),
+        (
+            (pl.DataFrame({"timestamp": [datetime(2026, 1, 1)], "until": [datetime(9999, 1, 1)]}),),
+            kr.InvalidInput, "'until' has the time 9999-01-01",
+        ),
         ((17,), kr.InvalidInput, "to_pandas takes a session, its path, a stream.* not 17"),
         ((pd.DataFrame({"a": [1]}),), kr.InvalidInput, "pl.from_pandas"),
         (({"trade": pd.DataFrame()},), kr.InvalidInput, "pl.from_pandas"),
@@ -154,7 +162,7 @@ def test_one_symbol_is_chosen_from_a_frame():
         ((SAMPLE.parent / "none",), kr.SessionMissing, "none"),
         ((), kr.InvalidInput, "to_pandas lacks data"),
     ],
-)
+)  # fmt: skip
 def test_what_cannot_be_meant_is_refused_in_a_sentence(arguments, error, words):
     with pytest.raises(error, match=words):
         kr.to_pandas(*arguments)

@@ -221,6 +221,20 @@ def test_an_account_has_so_many_orders_of_a_symbol(symbol, stop, most, code, tex
     assert refusal[1].startswith(text)
 
 
+@pytest.mark.parametrize(
+    ("price", "size", "code"), [(50_000, "0.00000999", "400100"), (9_000, "0.00001", "400760")]
+)
+def test_an_order_is_not_amended_below_the_least_that_may_be_placed(price, size, code):
+    me = MarketFloor("BTC-USDT").account()
+    order_id = me.place("BTC-USDT", "buy", "0.001", price=price)
+
+    refusal = refused(lambda: me.amend(order_id, size))
+    me.amend(order_id, "0.00002")
+
+    assert refusal[0] == code
+    assert me.open_orders == [order_id]
+
+
 @pytest.mark.parametrize("side", ["buy", "sell"])
 @pytest.mark.parametrize("symbol", ["XBTUSDTM", "BTC-USDT"])
 def test_a_market_order_is_cut_at_the_price_band(symbol, side):

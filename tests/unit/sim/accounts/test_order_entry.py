@@ -299,3 +299,33 @@ def test_resting_order_that_may_only_reduce_is_cut_to_the_position(closed):
     assert engine.resting(rests) == 100 - closed
     assert engine.resting(opens) == 100
     assert me.open_orders == ([opens] if closed == 100 else [rests, opens])
+
+
+@pytest.mark.parametrize("is_first_reducing", [True, False])
+def test_orders_that_one_trade_fills_close_a_position_and_open_none(is_first_reducing):
+    floor = MarketFloor("XBTUSDTM", accounts=[RICH])
+    me, engine = floor.account(), floor.hub.caught_up("XBTUSDTM")
+    me.place("XBTUSDTM", "buy", 8)
+    price = engine.price_text(engine.best_ask)
+    me.place("XBTUSDTM", "sell", 5, price=price, reduce_only=is_first_reducing)
+    cut = me.place("XBTUSDTM", "sell", 5, price=price, reduce_only=True)
+    resting = engine.resting(cut)
+
+    size = dict(engine.levels("sell"))[engine.best_ask]
+    floor.account(floor.order_entry.members["rich"]).place("XBTUSDTM", "buy", size)
+
+    assert resting == 3
+    assert me.positions == {}
+    assert me.open_orders == []
+
+
+def test_of_orders_that_may_only_reduce_the_first_in_the_book_keep_their_size():
+    floor = MarketFloor("XBTUSDTM")
+    me, engine = floor.account(), floor.hub.caught_up("XBTUSDTM")
+    me.place("XBTUSDTM", "sell", 10)
+    prices = [engine.price_text(engine.best_bid - below) for below in (10_000, 20_000, 5_000)]
+
+    ids = [me.place("XBTUSDTM", "buy", 6, price=price, reduce_only=True) for price in prices]
+
+    assert [engine.resting(each) for each in ids] == [4, 0, 6]
+    assert me.open_orders == [ids[0], ids[2]]

@@ -3,6 +3,7 @@ from decimal import Decimal
 
 import pytest
 
+from kucoin_research.sim import Account
 from kucoin_research.sim.accounts.ledger import Position
 from kucoin_research.sim.engine.catalog import LISTINGS
 from kucoin_research.sim.messages.instrument_rows import contract_row
@@ -54,7 +55,7 @@ def test_liquidation_costs_the_margin_whatever_the_market_pays(symbol, coin, dea
     floor.run(2)
 
     assert position.quantity == 0
-    assert before - floor.me.futures[coin] == pytest.approx(margin, abs=Decimal("1e-11"))
+    assert before - floor.me.futures[coin] == margin
 
 
 #: A maintenance margin of 0.5 % in the first risk tier, and with the taker's fee r = 0.0056.
@@ -95,6 +96,54 @@ def test_bankruptcy_prices_of_inverse_positions_are_harmonic(quantity, entry, le
     position = held("XBTUSDM", quantity, entry, leverage)
 
     assert round(position.bankruptcy_price, 2) == Decimal(expected)
+
+
+@pytest.mark.parametrize(("symbol", "sign"), [("XBTUSDTM", 1), ("XBTUSDTM", -1), ("XBTUSDM", 1)])
+def test_lots_of_an_isolated_position_bind_margin_by_the_leverage_of_their_order(symbol, sign):
+    position = held(symbol, sign * 1_000, "50000", 1)
+    value, side = abs(position.cost), "buy" if sign > 0 else "sell"
+
+    position.fill(side, Decimal(50_000), 3_000, Decimal(0), 1, leverage=Decimal(100))
+
+    assert position.margin.initial == value + 3 * value / 100
+    assert position.leverage == pytest.approx(400 / Decimal(103))
+
+
+def test_a_position_turned_over_has_the_leverage_of_the_order_that_did_it():
+    position = held("XBTUSDTM", 1_000, "50000", 1)
+
+    position.fill("sell", Decimal(50_000), 3_000, Decimal(0), 1, leverage=Decimal(100))
+
+    assert (position.quantity, position.leverage, position.margin.initial) == (-2_000, 100, 1_000)
+
+
+def test_orders_of_other_leverages_bind_what_they_were_checked_for():
+    floor = MarketFloor("XBTUSDTM")
+    me = floor.account()
+    expected = Decimal(0)
+    for leverage, lots in ((125, 100), (5, 500), (100, 10)):
+        me.set_leverage("XBTUSDTM", leverage)
+        known = len(me.fills)
+        me.place("XBTUSDTM", "buy", lots)
+        value = sum(fill.size * fill.price for fill in me.fills[known:]) / 1_000
+        expected += value / leverage
+    bound = me.futures_wallet().isolated_position
+
+    assert bound == pytest.approx(expected)
+
+
+def test_a_cross_position_has_the_leverage_of_its_symbol_whatever_its_order_had():
+    taker = Account(key="taker", secret="s", passphrase="p", futures={"USDT": "1000000"})
+    floor = MarketFloor("XBTUSDTM", accounts=[taker])
+    me, engine = floor.account(), floor.hub.caught_up("XBTUSDTM")
+    me.set_margin_mode("XBTUSDTM", "CROSS")
+    me.place("XBTUSDTM", "buy", 1, price=engine.price_text(engine.best_bid))
+    me.set_leverage("XBTUSDTM", 20)
+
+    size = dict(engine.levels("buy"))[engine.best_bid]
+    floor.account(floor.order_entry.members["taker"]).place("XBTUSDTM", "sell", size)
+
+    assert floor.me.positions["XBTUSDTM"].leverage == 20
 
 
 def test_settled_funding_is_part_of_isolated_margin_until_the_lots_are_closed():
