@@ -278,6 +278,47 @@ def test_a_strategy_that_raises_while_the_replay_is_wound_is_detached_there(sess
         )
 
 
+def test_a_strategy_reads_the_replay_as_of_its_record_while_it_is_wound(session):
+    seen = []
+
+    def reads(record, _):
+        newest = replay.frame("trade", last=1)["local_timestamp"].cast(int)
+        seen.append((record.local_timestamp, replay.position_ns, newest[0]))
+
+    with kr.replay(session, speed=None, paused=True) as replay:
+        kr.paper(reads, replay, channels="trade")
+        for share in (1.0, 0.5, 0.9):
+            seen.clear()
+            replay.seek(at(replay, share))
+            assert len(seen) > 10
+            assert all(now == position == newest for now, position, newest in seen)
+        assert replay.total("trade") == sum(
+            session.frame("trade")["local_timestamp"].cast(int) < at(replay, 0.9)
+        )
+
+
+def test_a_strategy_that_seeks_while_the_replay_is_wound_is_obeyed_behind_its_record(session):
+    seen = []
+
+    def turns_back(record, _):
+        seen.append(record)
+        if len(seen) == 100:
+            replay.seek(replay.start_ns)
+
+    with kr.replay(session, speed=None, paused=True) as replay:
+        run = kr.paper(turns_back, replay)
+        replay.seek(at(replay, 1.0))
+        assert (len(seen), run.restarts) == (100, 1)
+        assert replay.position_ns == replay.start_ns
+        replay.resume()
+        assert replay.wait_until_done(60)
+        assert (
+            run.records
+            == len(seen) - 100
+            == kr.backtest(lambda *_: None, session, progress=False).stats["records"]
+        )
+
+
 def test_the_journal_has_record_and_book_of_each_moment(session):
     seen = []
 
