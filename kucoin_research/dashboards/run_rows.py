@@ -62,7 +62,7 @@ class RunRows:
         journal = self._run.journal
         return (
             journal is not self._journal
-            or len(journal.moments) > self._moments
+            or (journal.is_placed and len(journal.moments) > self._moments)
             or len(journal.equity) > self._samples
         )
 
@@ -77,7 +77,9 @@ class RunRows:
         journal = self._journal
         if self._run.journal is not journal:
             raise Rewound
-        samples, moments = journal.equity[self._samples :], journal.since(self._moments)
+        samples = journal.equity[self._samples :]
+        # Until the exchange's clock is known, they would lie elsewhere on the axis.
+        moments = journal.since(self._moments) if journal.is_placed else ()
         self._samples += len(samples)
         self._moments += len(moments)
         own = [each for each in moments if each.symbol in (self._symbol, None)]

@@ -8,6 +8,11 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research.errors import InvalidInput, StopStrategy, UnknownSymbol
+from kucoin_research.model.records import Ticker, Trade
+from kucoin_research.strategy.journal import Journal
+from kucoin_research.strategy.options import RunOptions
+from kucoin_research.strategy.run import PaperRun
+from kucoin_research.strategy.tape import MarketFacts
 from tests.conftest import wait_until
 
 SAMPLE = Path(__file__).parents[3] / "data" / "sample"
@@ -400,6 +405,69 @@ def test_moments_of_a_recording_with_candles_lie_among_its_trades():
     assert distance.max() < 10.0  # of 85,000
     times = [each for each, _ in run.journal.equity]
     assert times == sorted(times)
+
+
+def test_a_note_of_the_first_record_lies_among_the_trades_too():
+    session = kr.load(SAMPLE)  # its exchange's clock is months before the arrivals
+
+    def begins(record, broker):
+        if len(run.journal.moments) < 3:
+            broker.note(type(record).__name__)
+
+    with kr.replay(session, speed=None, paused=True) as replay:
+        run = kr.paper(begins, replay)
+        replay.step()
+        assert (len(run.journal.moments), run.journal.is_placed) == (1, False)
+        played(replay)
+    first = session.frame("ticker")["timestamp"].cast(int)[0]
+    assert run.journal.is_placed
+    assert run.journal.moments[0].text == "Status"
+    for each in run.journal.moments:
+        assert abs(each.timestamp - first) < 5e9
+        assert each.local_timestamp - first > 1e16
+
+
+def test_moments_keep_their_order_where_records_are_late_by_more_or_less(session):
+    every_other = pl.int_range(pl.len()) % 2 * 2_000_000_000
+    frames = {
+        name: session.frame(name).with_columns(
+            pl.col("timestamp").cast(int).sub(every_other).cast(pl.Datetime("ns", "UTC")),
+            local_timestamp=pl.col("timestamp"),
+        )
+        for name in ("ticker", "trade")
+    }
+    records = [
+        (row["local_timestamp"], (Ticker if name == "ticker" else Trade), row)
+        for name, frame in frames.items()
+        for row in frame.with_columns(pl.col("timestamp", "local_timestamp").cast(int)).to_dicts()
+    ]
+    facts = MarketFacts(
+        channels={"XBTUSDTM": frozenset(frames)},
+        intervals={},
+        instruments=session.instruments,
+        gaps={},
+    )
+
+    def turns(record, broker):
+        if broker.best().mid is not None:
+            broker.target(3 if broker.position().size <= 0 else -2)
+
+    run = PaperRun(turns, facts, RunOptions.of(turns))
+    journal = Journal(run)
+    for _, kind, row in sorted(records, key=lambda each: each[0]):
+        record = kind(**row)
+        journal.begin(record)
+        run.feed((record,))
+        journal.end()
+
+    times = [each.timestamp for each in journal.moments]
+    assert len(times) > 20
+    assert times == sorted(times)
+    assert [each.position for each in journal.moments] == [
+        fill.position_after for fill in run.ledger.fills
+    ]
+    samples = [each for each, _ in journal.equity]
+    assert samples == sorted(samples)
 
 
 def test_moments_are_announced_behind_their_record(session):
