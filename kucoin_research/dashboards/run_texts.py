@@ -70,18 +70,27 @@ class RunTexts:
 
     def _read_account(self) -> list[list[str]]:
         run = self.run
-        position, currency = run.broker.position(self._symbol), run.options.currency
-        start = run.initial_equity
+        currency, start = run.options.currency, run.initial_equity
         gain = None if start is None else run.broker.equity - start
         return [
-            ["position", f"{position.size:{_DIGITS}}", _tone(position.size)],
-            ["entry", _number(position.entry_price), ""],
-            ["unrealised", *_money(position.unrealised)],
+            *self._position(),
             [f"equity {currency}", f"{run.broker.equity:,.2f}", ""],
             ["gain", *_money(gain)],
             ["gain %", *_money(100 * gain / start if gain is not None and start else None, 3)],
             ["fills", compact(run.fill_count), ""],
             ["open orders", compact(len(run.broker.orders())), ""],
+        ]
+
+    def _position(self) -> list[list[str]]:
+        if (
+            self._symbol not in self.run.facts.channels
+        ):  # it is shown, and the run does not trade it
+            return [["position", DASH, ""], ["entry", DASH, ""], ["unrealised", *_money(None)]]
+        position = self.run.broker.position(self._symbol)
+        return [
+            ["position", f"{position.size:{_DIGITS}}", _tone(position.size)],
+            ["entry", _number(position.entry_price), ""],
+            ["unrealised", *_money(position.unrealised)],
         ]
 
     def _decisions(self) -> TradeTape:

@@ -6,7 +6,7 @@ import copy
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.foundation.arguments import texts
@@ -27,12 +27,12 @@ from kucoin_research.strategy.run import Failed, PaperRun
 from kucoin_research.strategy.shared_broker import OutsideCall, SharedBroker
 from kucoin_research.strategy.tape import ClosedCandles, MarketFacts
 
-__all__ = ["PaperTrading", "paper"]
+__all__ = ["PaperTrading", "check_paper", "paper"]
 
 _OVER = ("stopped", "failed", "ended")
 
 
-#: Called with a run whenever it has a new fill or note, on the source's thread.
+#: Called with a run whenever it has a new fill or note, or has ended, on the source's thread.
 Watch = Callable[["PaperTrading"], object]
 
 
@@ -84,7 +84,8 @@ class PaperTrading:
     restarts
         How often it began again, since its replay was wound back.
     on_moment
-        Called with this run when there are new fills or notes, on the source's thread.
+        Called with this run when there are new fills or notes, and when it has ended by itself, on
+        the source's thread.
     """
 
     def __init__(
@@ -222,6 +223,8 @@ class PaperTrading:
         return record[2] is None or record[2] in self.facts.channels
 
     def _end(self) -> None:
+        if self.on_moment is not None:
+            self.on_moment(self)
         if not is_replay(self.source):  # one that is wound back begins it again
             self._detach()
         if self._run.failed is not None:
@@ -308,6 +311,38 @@ def paper(
     StreamStopped
         If the stream was stopped.
     """
+    source, facts, read, asked = _plan(strategy, stream, channels, symbols, options)
+    return PaperTrading(strategy, source, facts, read, asked, record)
+
+
+def check_paper(
+    strategy: Strategy,
+    stream: object,
+    *,
+    record: str | os.PathLike[str] | None = None,  # noqa: ARG001  as paper has it
+    channels: str | Iterable[str] | None = None,
+    symbols: str | Iterable[str] | None = None,
+    **options: Any,
+) -> None:
+    """Raise the ``InvalidInput`` that ``paper`` would raise, and begin nothing."""
+    _, facts, read, _ = _plan(strategy, stream, channels, symbols, options)
+    PaperRun(strategy, facts, read)
+
+
+class _Plan(NamedTuple):
+    source: _Attachable
+    facts: MarketFacts
+    options: RunOptions
+    channels: Sequence[str] | None
+
+
+def _plan(
+    strategy: Strategy,
+    stream: object,
+    channels: str | Iterable[str] | None,
+    symbols: str | Iterable[str] | None,
+    options: dict[str, Any],
+) -> _Plan:
     if not is_live(stream) or not callable(getattr(stream, "attach", None)):
         raise InvalidInput(
             f"paper runs on a stream or a replay, not on {shown(stream)}; for recorded data use "
@@ -318,7 +353,7 @@ def paper(
     asked = None if channels is None else texts(channels, "channels")
     named = None if symbols is None else texts(symbols, "symbols")
     facts = _facts_of(source, asked, named, read)
-    return PaperTrading(strategy, source, facts, read, asked, record)
+    return _Plan(source, facts, read, asked)
 
 
 def _facts_of(

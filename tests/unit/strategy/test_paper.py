@@ -302,6 +302,14 @@ def test_a_strategy_reads_the_replay_as_of_its_record_while_it_is_wound(session)
         )
 
 
+def test_what_is_called_before_a_rewind_must_be_a_function(session):
+    with (
+        kr.replay(session, paused=True) as replay,
+        pytest.raises(InvalidInput, match="on_rewind wants a function of to_ns, not 5"),
+    ):
+        replay.attach(lambda record: None, on_rewind=5)
+
+
 def test_a_strategy_that_seeks_while_the_replay_is_wound_is_obeyed_behind_its_record(session):
     seen = []
 
