@@ -242,6 +242,30 @@ def test_a_symbol_that_the_run_does_not_trade_has_no_position(session):
     assert account[3][0] == "equity USDT"
 
 
+def test_a_note_of_any_text_is_shown_and_kept(session, boards):
+    words = iter(["half \ud800 a pair", 5, "long " * 100_000])
+
+    def says(record, broker):
+        if broker.best().mid is not None and len(run.journal.moments) < 3:
+            broker.note(next(words))
+            broker.buy(1, tag="\udc00")
+
+    with kr.replay(session, speed=None, paused=True) as replay:
+        run = kr.paper(says, replay)
+        board = boards(run)
+        replay.seek(replay.end_ns)
+        notes = [row for row in texts(board)["decisions"].rows if row[2] == "note"]
+        assert [len(each[-1]) for each in notes] == [len("half ? a pair"), 1, 201]
+        board._on_panel({"kind": "moment", "number": int(notes[-1][0])}, [])
+        assert len(dict(texts(board)["moment"]["facts"])["note"]) == 20_001
+        (marks,) = (each for each in board.price.figure.figure().data if each.name == "notes")
+        assert len(marks.x) == 3
+        result = run.result()
+        assert result.notes["text"][0] == "half ? a pair"
+        assert result.notes["text"][2] == "long " * 100_000
+        assert set(result.orders["tag"]) == {"?"}
+
+
 def test_a_play_to_the_next_decision_ends_with_the_strategy(session, boards):
     def ends(record, broker):
         if run.records == 20:
