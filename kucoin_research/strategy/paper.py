@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.foundation.arguments import texts
+from kucoin_research.foundation.forking import in_child
 from kucoin_research.model.channels import parse_channel
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.intervals import parse_interval
@@ -115,6 +117,13 @@ class PaperTrading:
         self._recorder = None if record is None else source.record(record)
         follows = {"on_rewind": self._rewind} if is_replay(source) else {}
         self._detach = source.attach(self._take, channels, **follows)
+        _runs.add(self)
+
+    def disown(self) -> None:
+        """Renew the lock in a forked child: the parent's thread may have held it."""
+        self.lock = threading.RLock()
+        if self._broker is not None:
+            self._broker.lock = self.lock
 
     def _begin(self, strategy: Strategy, now: int) -> None:
         self._run = PaperRun(strategy, self.facts, self.options, make_broker=self._make_broker)
@@ -270,6 +279,17 @@ class PaperTrading:
                 f"{self.options.name} on {self.source.name}: {state}, {self.records:,} records, "
                 f"{len(self._run.ledger.fills)} fills, {self.broker!r}"
             )
+
+
+_runs: weakref.WeakSet[PaperTrading] = weakref.WeakSet()
+
+
+def _disown_all() -> None:
+    for each in list(_runs):
+        each.disown()
+
+
+in_child(_disown_all)
 
 
 def paper(

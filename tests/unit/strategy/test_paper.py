@@ -1,5 +1,7 @@
 """Paper trading on streams and replays, and its comparison with the recording."""
 
+import os
+import sys
 import threading
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from kucoin_research.strategy.options import RunOptions
 from kucoin_research.strategy.run import PaperRun
 from kucoin_research.strategy.tape import MarketFacts
 from tests.conftest import wait_until
+from tests.processes import run
 
 SAMPLE = Path(__file__).parents[3] / "data" / "sample"
 # The simulated exchange runs 100 times as fast as the clock that stamps arrivals.
@@ -491,6 +494,36 @@ def test_moments_are_announced_behind_their_record(session):
     records, moments = zip(*stops, strict=True)
     assert list(records) == sorted(set(records))
     assert list(moments) == sorted(set(moments))
+
+
+FORK = """
+import os, sys, threading, kucoin_research as kr
+is_called, may_go_on = threading.Event(), threading.Event()
+
+def waits(record, broker):
+    is_called.set()
+    may_go_on.wait()
+
+with kr.replay(kr.load(sys.argv[1]), speed=None, paused=True) as replay:
+    run = kr.paper(waits, replay)
+    replay.resume()
+    is_called.wait()
+    child = os.fork()
+    if not child:
+        held = run.broker.position().size
+        os._exit(0 if ": over, " in repr(run) and held == 0 else 1)
+    may_go_on.set()
+    _, code = os.waitpid(child, 0)
+    replay.wait_until_done()
+    sys.exit(code or run.ended is not None)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_does_not_wait_for_the_parents_strategy(session):
+    done = run(sys.executable, "-c", FORK, str(session.path))
+
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_broker_may_be_used_from_other_threads(session):
