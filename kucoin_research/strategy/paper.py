@@ -7,9 +7,10 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
 
-from kucoin_research.errors import InvalidInput, shown
+from kucoin_research.errors import InvalidInput, StreamStopped, shown
 from kucoin_research.foundation.arguments import texts
 from kucoin_research.foundation.forking import in_child
 from kucoin_research.model.channels import parse_channel
@@ -115,9 +116,12 @@ class PaperTrading:
         self._broker: SharedBroker | None = None
         self._begin(strategy, _time_of(source))
         self._recorder = None if record is None else source.record(record)
-        follows = {"on_rewind": self._rewind} if is_replay(source) else {}
-        self._detach = source.attach(self._take, channels, **follows)
+        self._detach = self._attached()
         _runs.add(self)
+
+    def _attached(self) -> Callable[[], None]:
+        follows = {"on_rewind": self._rewind} if is_replay(self.source) else {}
+        return self.source.attach(self._take, self.channels, **follows)
 
     def disown(self) -> None:
         """Renew the lock in a forked child: the parent's thread may have held it."""
@@ -234,10 +238,18 @@ class PaperTrading:
     def _end(self) -> None:
         if self.on_moment is not None:
             self.on_moment(self)
-        if not is_replay(self.source):  # one that is wound back begins it again
+        if not is_replay(self.source):
             self._detach()
+        elif self._run.failed is not None:
+            self._stay()
         if self._run.failed is not None:
             raise self._run.failed.error  # the source reports it, and keeps it among its failures
+
+    def _stay(self) -> None:
+        # The replay detaches what has raised; yet the run begins again where that is wound back.
+        with suppress(StreamStopped), self.lock:
+            if not self._is_stopped:
+                self._detach = self._attached()
 
     def result(self) -> Result:
         """Make the result as far as the run has come; it goes on meanwhile."""
@@ -252,10 +264,11 @@ class PaperTrading:
         Result
             Of the whole run.
         """
+        with self.lock:
+            is_first, self._is_stopped = not self._is_stopped, True
         self._detach()
         with self.lock:
-            if not self._is_stopped:
-                self._is_stopped = True
+            if is_first:
                 self._run.finish()
         if self._recorder is not None and not self._recorder.is_closed:
             self._recorder.close()

@@ -262,6 +262,34 @@ def test_a_strategy_that_has_stopped_itself_begins_again_with_its_replay(session
         assert run.records == 2
 
 
+def test_a_strategy_that_has_raised_begins_again_with_its_replay(session):
+    class Breaks:
+        def __init__(self):
+            self.records = 0
+
+        def __call__(self, record, broker):
+            self.records += 1
+            broker.note(f"record {self.records}")
+            if self.records == 10:
+                raise ZeroDivisionError("a mistake of mine")
+
+    with kr.replay(session, paused=True) as replay:
+        run = kr.paper(Breaks(), replay)
+        for _ in range(2):
+            replay.step(20)
+            assert (run.records, len(run.journal.moments)) == (10, 10)
+            assert "ZeroDivisionError" in run.ended
+            (failure,) = replay.failures
+            assert failure.time_ns == run.last
+            replay.seek(replay.start_ns)
+            assert (run.ended, run.records, run.journal.moments) == (None, 0, [])
+        replay.step(9)
+        assert run.is_running
+        run.stop()
+        replay.seek(replay.end_ns)
+        assert (run.ended, run.records) == ("it was stopped", 9)
+
+
 def test_a_strategy_that_raises_while_the_replay_is_wound_is_detached_there(session):
     def broken(record, broker):
         if len(broker.sent) == 2:
