@@ -99,9 +99,12 @@ class Journal:
         Fills and notes, in order.
     equity
         The equity along the run: ns UTC on the exchange's clock, and the amount.
+    held
+        The positions at the start, by symbol: coins of the cash.
     """
 
     def __init__(self, run: PaperRun) -> None:
+        self.held = {symbol: run.broker.position(symbol).size for symbol in run.markets}
         self.moments: list[Moment] = []
         self.equity: list[tuple[int, float]] = []
         self._run = run
@@ -118,7 +121,7 @@ class Journal:
         self._coming = record
 
     def end(self) -> None:
-        """Note the equity, once the record was played."""
+        """Note the equity, once the record was played, or the run is over."""
         self._settle()
         record, start = self._record, self._run.initial_equity
         if record is None or self._lag is None or start is None:

@@ -270,6 +270,7 @@ class PaperTrading:
         with self.lock:
             if is_first:
                 self._run.finish()
+                self.journal.end()
         if self._recorder is not None and not self._recorder.is_closed:
             self._recorder.close()
         return self.result()

@@ -266,6 +266,23 @@ def test_a_note_of_any_text_is_shown_and_kept(session, boards):
         assert set(result.orders["tag"]) == {"?"}
 
 
+def test_coins_of_the_start_are_a_position_and_the_end_is_that_of_the_result(exchange, boards):
+    def sells(record, broker):
+        if broker.best().mid is not None and not broker.sent:
+            broker.sell(0.1)
+
+    with kr.stream("BTC-USDT", ["ticker", "trade"], venue=exchange.venue) as stream:
+        run = kr.paper(sells, stream, cash={"USDT": 5_000, "BTC": 0.5})
+        board = boards(run)
+        wait_until(lambda: run.fill_count, 60)
+        result = run.stop()
+    equity, position = board.lower.figure.figure().data
+    assert position.y[0] == 0.5
+    assert position.y[-1] == result.fills["position_after"][-1] < 0.5
+    assert equity.y[0] == run.initial_equity
+    assert equity.y[-1] == result.equity["equity"][-1]
+
+
 def test_a_play_to_the_next_decision_ends_with_the_strategy(session, boards):
     def ends(record, broker):
         if run.records == 20:
