@@ -253,12 +253,18 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self.controls.mark_wrong(is_wrong=False)
             self._recording.end()
             self._own = made
-            self._begin_strategy(made)
+            failed = None  # the stream runs, and is shown, even if no strategy can run on it
+            try:
+                self._begin_strategy(made)
+            except (KucoinResearchError, OSError) as error:
+                failed = error
             self._show(replace(self._scene, source=made, symbol=symbol, run=self.run))
             self._say(f"streaming {symbol}: {', '.join(self.controls.channels_to_stream())}")
             if was_recording:
                 self.record()
             self._allow()
+            if failed is not None:
+                raise failed
             return made
 
     def stop(self, timeout: float = 5.0) -> None:
@@ -323,12 +329,15 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             If the strategy or an option cannot be used.
         """
         with self._acting:
-            self._desk.ask(strategy, options)
-            if isinstance(self.source, Idle):
+            source = self.source
+            self._desk.ask(strategy, options, source, is_from_start=source is self._own)
+            if isinstance(source, Idle):
                 self._say("press Start: the strategy begins with the stream")
                 return None
-            self._begin_strategy(self.source)
-            self._show(replace(self._scene, run=self.run))
+            try:
+                self._begin_strategy(source)
+            finally:
+                self._show(replace(self._scene, run=self.run))
             return self.run
 
     def _begin_strategy(self, source: LiveSource) -> None:
@@ -395,6 +404,8 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     def _allow(self) -> None:
         is_own, source = self._is_own, self.source
+        if str(source.state) in ("ended", "failed", "stopped"):
+            self._desk.disarm()  # no decision is to come
         self.controls.allow(
             choosing=is_own,
             starting=is_own and not self.is_running,

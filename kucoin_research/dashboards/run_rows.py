@@ -62,7 +62,7 @@ class RunRows:
         journal = self._run.journal
         return (
             journal is not self._journal
-            or len(journal.moments) > self._moments
+            or (journal.is_placed and len(journal.moments) > self._moments)
             or len(journal.equity) > self._samples
         )
 
@@ -77,16 +77,23 @@ class RunRows:
         journal = self._journal
         if self._run.journal is not journal:
             raise Rewound
-        samples, moments = journal.equity[self._samples :], journal.since(self._moments)
+        is_begin = not self._samples
+        samples = journal.equity[self._samples :]
+        # Until the exchange's clock is known, they would lie elsewhere on the axis.
+        moments = journal.since(self._moments) if journal.is_placed else ()
         self._samples += len(samples)
         self._moments += len(moments)
         own = [each for each in moments if each.symbol in (self._symbol, None)]
         fills = [each for each in own if each.fill is not None]
         notes = [each for each in own if each.fill is None]
+        sizes = [(each.timestamp, each.position) for each in fills]
+        held = journal.held.get(self._symbol, 0.0)
+        if is_begin and samples and held:
+            sizes.insert(0, (samples[0][0], held))
         found = {
             "equity": _frame(samples, _EQUITY),
             "fills": _frame(map(_fill_row, fills), _FILLS),
-            "positions": _frame(((each.timestamp, each.position) for each in fills), _POSITIONS),
+            "positions": _frame(sizes, _POSITIONS),
             "notes": _frame(map(_note_row, notes), _NOTES),
         }
         for role, frame in found.items():

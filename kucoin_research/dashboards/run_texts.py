@@ -17,6 +17,7 @@ __all__ = ["RunTexts"]
 _ROWS = 200  # decisions that are listed
 _NEAR_NS = 1_000  # between a mark on the axis, which counts in floats, and its moment
 _DIGITS = ",.10g"
+_ROW, _WHOLE = 200, 20_000  # most characters of a note in the list, and in its moment
 
 
 class RunTexts:
@@ -70,13 +71,10 @@ class RunTexts:
 
     def _read_account(self) -> list[list[str]]:
         run = self.run
-        position, currency = run.broker.position(self._symbol), run.options.currency
-        start = run.initial_equity
+        currency, start = run.options.currency, run.initial_equity
         gain = None if start is None else run.broker.equity - start
         return [
-            ["position", f"{position.size:{_DIGITS}}", _tone(position.size)],
-            ["entry", _number(position.entry_price), ""],
-            ["unrealised", *_money(position.unrealised)],
+            *self._position(),
             [f"equity {currency}", f"{run.broker.equity:,.2f}", ""],
             ["gain", *_money(gain)],
             ["gain %", *_money(100 * gain / start if gain is not None and start else None, 3)],
@@ -84,20 +82,35 @@ class RunTexts:
             ["open orders", compact(len(run.broker.orders())), ""],
         ]
 
+    def _position(self) -> list[list[str]]:
+        if (
+            self._symbol not in self.run.facts.channels
+        ):  # it is shown, and the run does not trade it
+            return [["position", DASH, ""], ["entry", DASH, ""], ["unrealised", *_money(None)]]
+        position = self.run.broker.position(self._symbol)
+        return [
+            ["position", f"{position.size:{_DIGITS}}", _tone(position.size)],
+            ["entry", _number(position.entry_price), ""],
+            ["unrealised", *_money(position.unrealised)],
+        ]
+
     def _decisions(self) -> TradeTape:
         journal = self.run.journal
-        count = len(journal.moments)
+        count = len(journal.moments) if journal.is_placed else 0  # before, their times would change
         first = max(count - _ROWS, 0)
-        rows = [self._row(number, each) for number, each in enumerate(journal.since(first), first)]
+        rows = [
+            self._row(number, each)
+            for number, each in enumerate(journal.moments[first:count], first)
+        ]
         # Behind a restart, the list is another one: no row of it continues the one before.
         return TradeTape(self.run.restarts * 10**12 + count, rows)
 
     def _row(self, number: int, each: Moment) -> list[str]:
         time = formatting.moment(each.timestamp, self._zone)[11:]
         if each.fill is None:
-            return [str(number), time, "note", "", "", each.text or ""]
+            return [str(number), time, "note", "", "", _shortened(each.text, _ROW)]
         fill = each.fill
-        words = each.text or fill.tag
+        words = _shortened(each.text or fill.tag, _ROW)
         numbers = [f"{value:{_DIGITS}}" for value in (fill.price, fill.size)]
         return [str(number), time, fill.side, *numbers, words]
 
@@ -145,13 +158,13 @@ class RunTexts:
     def _of_fill(self, each: Moment) -> list[list[str]]:
         rows = [["time", formatting.moment(each.timestamp, self._zone)]]
         if each.fill is None:
-            return [*rows, ["note", each.text or ""], ["mid", _number(each.price)]]
+            return [*rows, ["note", _shortened(each.text, _WHOLE)], ["mid", _number(each.price)]]
         fill = each.fill
         rows.append(["fill", f"{fill.side} {fill.size:{_DIGITS}} at {fill.price:{_DIGITS}}"])
         rows.append(["fee", f"{fill.fee:{_DIGITS}} {fill.fee_currency} ({fill.liquidity})"])
         if each.text is not None and each.noted is not None:
             before = duration((each.local_timestamp - each.noted) / 1e9)
-            rows.append(["note", f"{each.text} ({before} before)"])
+            rows.append(["note", f"{_shortened(each.text, _WHOLE)} ({before} before)"])
         return rows
 
     @staticmethod
@@ -161,7 +174,7 @@ class RunTexts:
             return []
         limit = "" if order.limit is None else f" at {order.limit:{_DIGITS}}"
         waited = duration((each.local_timestamp - order.submitted) / 1e9)
-        tag = f", tag {order.tag}" if order.tag else ""
+        tag = f", tag {_shortened(order.tag, _ROW)}" if order.tag else ""
         what = f"{order.type} {order.side} {order.size:{_DIGITS}}{limit}"
         return [["order", f"{order.order_id}: {what}, sent {waited} before{tag}"]]
 
@@ -183,6 +196,11 @@ def _record_rows(record: Record, zone: Zone) -> list[list[str]]:
         else:
             rows.append([name, str(value)])
     return rows
+
+
+def _shortened(text: str | None, most: int) -> str:
+    text = text or ""
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def _number(value: float | None) -> str:

@@ -10,7 +10,7 @@ from kucoin_research.errors import InvalidInput
 from kucoin_research.model.source import LiveSource, ReplaySource
 from kucoin_research.playback.replay import Replay
 from kucoin_research.strategy.options import RunOptions, Strategy
-from kucoin_research.strategy.paper import PaperTrading, paper
+from kucoin_research.strategy.paper import PaperTrading, check_paper, paper
 
 __all__ = ["StrategyDesk"]
 
@@ -33,15 +33,42 @@ class StrategyDesk:
         self.run = run
         self._is_own = False
         self._asked: tuple[Strategy, Mapping[str, Any]] | None = None
-        self._disarm: Callable[[], None] | None = None  # ends a play to the next decision
+        self._stop: _Stop | None = None  # where a play to the next decision ends
 
-    def ask(self, strategy: Strategy, options: Mapping[str, Any]) -> None:
-        """Take a strategy to begin with; its options are checked, nothing begins yet."""
-        RunOptions.of(strategy, **{k: v for k, v in options.items() if k not in _OF_PAPER})
+    def ask(
+        self,
+        strategy: Strategy,
+        options: Mapping[str, Any],
+        source: LiveSource,
+        *,
+        is_from_start: bool = False,
+    ) -> None:
+        """Take a strategy to begin with; it is checked, and nothing begins or ends yet.
+
+        Parameters
+        ----------
+        strategy, options
+            See ``paper``.
+        source, is_from_start
+            See ``begin``.
+
+        Raises
+        ------
+        InvalidInput
+            If the strategy or an option cannot be used on the source.
+        """
+        if isinstance(source, Idle):
+            RunOptions.of(strategy, **{k: v for k, v in options.items() if k not in _OF_PAPER})
+        else:
+            check_paper(strategy, source, **options)
+        if is_from_start and isinstance(source, Replay) and options.get("record") is not None:
+            raise InvalidInput("record= is for a stream; what is shown here is a recording already")
         self._asked = strategy, options
 
     def begin(self, source: LiveSource, *, is_from_start: bool = False) -> None:
         """Begin the strategy that was asked for, if one was, and the source has rows to come.
+
+        If it cannot begin, none runs.
 
         Parameters
         ----------
@@ -53,6 +80,7 @@ class StrategyDesk:
         if self._asked is None or isinstance(source, Idle):
             return
         self.end()
+        self.run = None
         strategy, options = self._asked
         reached = source.position_ns if is_from_start and isinstance(source, Replay) else None
         if isinstance(source, Replay) and reached is not None and source.start_ns is not None:
@@ -73,6 +101,8 @@ class StrategyDesk:
     def play_to_next(self, replay: ReplaySource, on_there: Callable[[], object]) -> None:
         """Play a replay at full speed up to the next fill or note, and pause behind it.
 
+        It pauses at the end of the strategy, too.
+
         Parameters
         ----------
         replay
@@ -90,27 +120,37 @@ class StrategyDesk:
             raise InvalidInput("no strategy is running here, so there is no next fill or note")
         if replay.state == "ended":
             raise InvalidInput("the replay is at its end; wind it back first")
-        self.disarm()
-        speed = replay.speed
-
-        def disarm() -> None:
-            run.on_moment = self._disarm = None
-            replay.speed = speed
-
-        def stop(_: PaperTrading) -> None:
-            replay.pause()
-            disarm()
-            on_there()
-
-        run.on_moment, self._disarm = stop, disarm
+        if isinstance(run.on_moment, _Stop):  # of this dashboard, or another one of the run
+            run.on_moment.disarm()
+        self._stop = run.on_moment = _Stop(run, replay, on_there)
         replay.speed = None
         replay.resume()
 
     def disarm(self) -> None:
         """Give up playing to the next decision, and go on at the speed of before."""
-        disarm = self._disarm
-        if disarm is not None:
-            disarm()
+        if self._stop is not None:
+            self._stop.disarm()
+
+
+class _Stop:
+    """Pauses a replay at a run's next fill or note, or where the run ends."""
+
+    def __init__(
+        self, run: PaperTrading, replay: ReplaySource, on_there: Callable[[], object]
+    ) -> None:
+        self._run, self._replay, self._on_there = run, replay, on_there
+        self._speed = replay.speed
+
+    def __call__(self, _: PaperTrading) -> None:
+        self._replay.pause()
+        self._on_there()
+        self.disarm()
+
+    def disarm(self) -> None:
+        """Wait no more, and go on at the speed of before."""
+        if self._run.on_moment is self:
+            self._run.on_moment = None
+            self._replay.speed = self._speed
 
 
 #: What ``paper`` takes besides the options of ``backtest``.

@@ -24,6 +24,7 @@ MARKED = ("fills", "notes")
 _SMALLEST_MARK, _LARGEST_MARK = 8.0, 16.0  # px
 _MOST_NOTES = 100
 _NOTE_WIDTH, _NOTE_LINES = 60, 12
+_NOTE_CHARACTERS = 2 * _NOTE_WIDTH * _NOTE_LINES  # that are looked at
 
 
 class TradeMarks:
@@ -211,8 +212,9 @@ def _fewer(notes: pl.DataFrame) -> pl.DataFrame:
 
 
 def _note_text(row: Mapping[str, Any]) -> str:
-    lines = textwrap.wrap(str(row["text"]), _NOTE_WIDTH) or [""]
-    if len(lines) > _NOTE_LINES:
+    text = str(row["text"])
+    lines = textwrap.wrap(text[:_NOTE_CHARACTERS], _NOTE_WIDTH) or [""]
+    if len(lines) > _NOTE_LINES or len(text) > _NOTE_CHARACTERS:
         lines = [*lines[:_NOTE_LINES], "…"]
     if row["position"] is not None:
         lines.append(f"position {row['position']:,.15g}")

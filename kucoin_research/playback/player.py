@@ -19,6 +19,7 @@ from kucoin_research.model.records import Record, Status, local_timestamp_of
 from kucoin_research.model.status import State
 from kucoin_research.playback.attached import AttachedFunctions, AttachedSink
 from kucoin_research.playback.orders import Note, Orders, Seek
+from kucoin_research.playback.passage import Passage
 from kucoin_research.playback.playhead import Play, Playhead
 from kucoin_research.playback.replay_clock import ReplayClock
 from kucoin_research.playback.replay_state import ReplayState
@@ -48,6 +49,7 @@ class Player:
     a button ends the turn behind its own row (``cut``), so that the button takes effect there.
 
     The thread ends with the data; a seek starts another. All methods may be called from any thread.
+    The class is large because the thread, the buttons and the readers share a place and a lock.
 
     Parameters
     ----------
@@ -73,8 +75,6 @@ class Player:
 
     Attributes
     ----------
-    replay_state
-        Frames, books and counts of the rows given so far; a seek may replace it.
     functions
         The attached functions.
     error
@@ -102,7 +102,8 @@ class Player:
         self._replay_clock = replay_clock
 
         # Written by the thread alone.
-        self.replay_state = self._new_state()
+        self._state = self._new_state()
+        self._passage: Passage | None = None  # of a seek that is being done
         self._cursor = Cursor(timeline)
         self._is_torn = False  # a cursor that failed to read cannot read on
         self._next_ns: int | None = None  # arrival of the next row
@@ -141,6 +142,12 @@ class Player:
     # -- readers ---------------------------------------------------------------------------------
 
     @property
+    def replay_state(self) -> ReplayState:
+        """Frames, books and counts of the rows given so far; a seek may replace it."""
+        passage = self._own_passage()
+        return self._state if passage is None else passage.state
+
+    @property
     def state(self) -> State:
         """``playing``, ``paused``, ``ended``, ``failed`` or ``stopped``."""
         if self.stopping.is_set():
@@ -164,12 +171,15 @@ class Player:
     @property
     def at_ns(self) -> int | None:
         """Arrival of the newest row given, or the time that was sought; None without rows."""
-        return self._playhead.at_ns
+        passage = self._own_passage()
+        return self._playhead.at_ns if passage is None else passage.at_ns
 
     @property
     def position_ns(self) -> int | None:
         """The position, ns UTC: between two rows it goes on as time does; None without rows."""
         self.sync()
+        if self._own_passage() is not None:
+            return self.at_ns
         with self._changed:
             return self._playhead.position(*self._times())
 
@@ -302,7 +312,7 @@ class Player:
                 self._orders.add_note(row)
                 self._changed.notify_all()
                 return
-        self.replay_state.take([row])
+        self._state.take([row])
 
     # -- the thread ------------------------------------------------------------------------------
 
@@ -358,7 +368,7 @@ class Player:
                 self._thread = None
                 self._changed.notify_all()
             if notes:  # no function is called with them any more, but they can be read
-                self.replay_state.take(notes)
+                self._state.take(notes)
             return None
 
     def _await_order(self) -> Play | Seek | Note | None:
@@ -406,15 +416,24 @@ class Player:
         turn = self._turn
         return turn if threading.current_thread() is self._thread else None
 
+    def _own_passage(self) -> Passage | None:
+        """Return the passage of a seek if an attached function calls from within it."""
+        passage = self._passage
+        return passage if threading.current_thread() is self._thread else None
+
     def sync(self) -> None:
         """Keep the rows up to the one that the calling function was given, if one calls."""
-        turn = self._own_turn()
+        turn, passage = self._own_turn(), self._own_passage()
         if turn is not None:
             self._keep(turn, turn.given)
+        elif passage is not None:
+            passage.keep()
 
     def cut(self) -> None:
         """End the turn behind the row that the calling function was given, if one calls."""
-        turn = self._own_turn()
+        turn, passage = self._own_turn(), self._own_passage()
+        if passage is not None:
+            passage.cut()
         if turn is None:
             return
         rest = turn.cut()
@@ -426,7 +445,7 @@ class Player:
         rows = turn.keep(stop)
         if not rows:
             return
-        self.replay_state.take(rows)
+        self._state.take(rows)
         with self._changed:
             self._last_ns = local_timestamp_of(rows[-1])
             self._playhead.pass_rows(self._last_ns, 0 if turn.is_own else len(rows))
@@ -439,20 +458,17 @@ class Player:
                 self._take_failure(sink.name, error, rows)
 
     def _go_to(self, seek: Seek) -> None:
-        state, cursor, last_ns = self.replay_state, self._cursor, self._last_ns
+        state, cursor, last_ns = self._state, self._cursor, self._last_ns
         if self._is_torn or (last_ns is not None and seek.to_ns <= last_ns):
             state, cursor, last_ns = self._new_state(), Cursor(self._timeline), None
             self.functions.rewind(seek.to_ns)
         while (next_ns := cursor.peek()) is not None and next_ns < seek.to_ns:
             if self.stopping.is_set() or self._orders.seek is not seek:
                 break  # the rows read so far stay, if they go on from those given
-            rows = cursor.take(seek.to_ns - 1, BATCH_ROWS)
-            state.take(rows)
-            self._pass_over(rows)
-            last_ns = local_timestamp_of(rows[-1])
+            last_ns = self._pass_over(state, cursor, seek.to_ns - 1)
         with self._changed:
             # All at once, so that no reader sees the new rows with the old position.
-            self.replay_state, self._cursor = state, cursor
+            self._state, self._cursor = state, cursor
             self._last_ns, self._next_ns = last_ns, next_ns
             self._is_torn = False
             if self._orders.finish(seek):
@@ -461,14 +477,26 @@ class Player:
                 self._playhead.stop_at(last_ns)
             self._changed.notify_all()
 
-    def _pass_over(self, rows: list[Record]) -> None:
-        """Call the functions that follow seeks with rows that a seek passes over."""
-        while rows and (sinks := self.functions.following):
-            turn = Turn(rows, is_own=False)
-            for sink, error in self.functions.call(sinks, turn.begin()):
+    def _pass_over(self, state: ReplayState, cursor: Cursor, until_ns: int) -> int:
+        """Read the next rows of a seek, and call the functions that follow seeks with them.
+
+        Returns
+        -------
+        int
+            Arrival of the newest row that was read, ns UTC.
+        """
+        rows = cursor.take(until_ns, BATCH_ROWS)
+        passage = Passage(state, cursor, rows)
+        while passage.is_left and (sinks := self.functions.following):
+            self._passage = passage
+            try:
+                failed = self.functions.call(sinks, passage.begin())
+            finally:
+                self._passage = None
+            for sink, error in failed:
                 self.functions.remove(sink)
-                self._take_failure(sink.name, error, rows[: turn.given])
-            rows = rows[turn.given :]
+                self._take_failure(sink.name, error, passage.given)
+        return passage.finish()
 
     # -- the end ---------------------------------------------------------------------------------
 

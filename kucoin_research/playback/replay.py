@@ -524,11 +524,13 @@ class Replay(TradeBars):
         Raises
         ------
         InvalidInput
-            If ``sink`` is async, a generator, or not a function at all.
+            If ``sink`` or ``on_rewind`` is async, a generator, or not a function at all.
         StreamStopped
             If the replay was stopped.
         """
         arguments.plain_function(sink, "attach", "record")
+        if on_rewind is not None:
+            arguments.plain_function(on_rewind, "on_rewind", "to_ns")
         self._player.refuse_if_stopped()
         chosen = self._store.chosen(channel)
         wants = None if channel is None else wanting(chosen)

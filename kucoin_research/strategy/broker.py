@@ -212,7 +212,7 @@ class Broker:
             cancel_after=None if cancel_after is None else _a_number(cancel_after, "cancel_after"),
             post_only=bool(post_only),
             reduce_only=bool(reduce_only),
-            tag=str(tag),
+            tag=_a_text(tag),
             submitted=self.now,
             decision_mid=market.mid,
         )
@@ -435,7 +435,7 @@ class Broker:
             symbol = next(iter(self._desk.markets))
         elif symbol is not None:
             symbol = self._market(symbol).symbol
-        self._desk.remark(symbol, str(text))
+        self._desk.remark(symbol, _a_text(text))
 
     def _market(self, symbol: str | None) -> PaperMarket:
         markets = self._desk.markets
@@ -488,6 +488,10 @@ class Broker:
     def __repr__(self) -> str:
         held = {symbol: as_float(held.size) for symbol, held in self._held.items() if held.size}
         return f"Broker(equity={self.equity:,.2f}, positions={held}, open={len(self._orders)})"
+
+
+def _a_text(value: object) -> str:
+    return str(value).encode(errors="replace").decode()  # half a surrogate pair fits no frame
 
 
 def _a_number(value: object, name: str) -> float:

@@ -40,7 +40,7 @@ class Moment(NamedTuple):
     Attributes
     ----------
     timestamp
-        When, ns UTC on the exchange's clock, as charts have it.
+        When, ns UTC on the exchange's clock, as charts have it; never before the moment before.
     local_timestamp
         The same on the clock of the records' arrival, which the broker uses.
     symbol
@@ -85,7 +85,8 @@ class Journal:
     """Notes what a run does, at the time it does it.
 
     One thread feeds it with the run's lock held. Any thread may read the lists, which only grow.
-    Record and book are kept of the newest 20,000 moments.
+    Record and book are kept of the newest 20,000 moments. Until a record tells the exchange's
+    clock, moments have the time of arrival; they get their own one then.
 
     Parameters
     ----------
@@ -98,9 +99,12 @@ class Journal:
         Fills and notes, in order.
     equity
         The equity along the run: ns UTC on the exchange's clock, and the amount.
+    held
+        The positions at the start, by symbol: coins of the cash.
     """
 
     def __init__(self, run: PaperRun) -> None:
+        self.held = {symbol: run.broker.position(symbol).size for symbol in run.markets}
         self.moments: list[Moment] = []
         self.equity: list[tuple[int, float]] = []
         self._run = run
@@ -117,7 +121,7 @@ class Journal:
         self._coming = record
 
     def end(self) -> None:
-        """Note the equity, once the record was played."""
+        """Note the equity, once the record was played, or the run is over."""
         self._settle()
         record, start = self._record, self._run.initial_equity
         if record is None or self._lag is None or start is None:
@@ -138,7 +142,17 @@ class Journal:
             self._record = record
             event = self._event_of(record)
             if event is not None:
-                self._lag = local_timestamp_of(record) - event
+                lag = local_timestamp_of(record) - event
+                if self._lag is None:
+                    self.moments[:] = [
+                        each._replace(timestamp=each.timestamp - lag) for each in self.moments
+                    ]
+                self._lag = lag
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether the moments have times of the exchange's clock."""
+        return self._lag is not None
 
     def _event_of(self, record: Record) -> int | None:
         """Return when the event of a record happened, ns UTC on the exchange's clock."""
@@ -181,9 +195,12 @@ class Journal:
         if self._coming is not None and when >= local_timestamp_of(self._coming):
             self._settle()
         sample = self._run.ledger.newest_sample
+        placed = when - (self._lag or 0)
+        if self.moments:
+            placed = max(placed, self.moments[-1].timestamp)
         self.moments.append(
             Moment(
-                when - (self._lag or 0), when, symbol, price, fill, order, text, noted,
+                placed, when, symbol, price, fill, order, text, noted,
                 self._record, self._levels(symbol, "buy"), self._levels(symbol, "sell"), position,
                 None if sample is None else sample[1],
             )

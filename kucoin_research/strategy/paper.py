@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Protocol
+from contextlib import suppress
+from typing import Any, NamedTuple, Protocol
 
-from kucoin_research.errors import InvalidInput, shown
+from kucoin_research.errors import InvalidInput, StreamStopped, shown
 from kucoin_research.foundation.arguments import texts
+from kucoin_research.foundation.forking import in_child
 from kucoin_research.model.channels import parse_channel
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.intervals import parse_interval
@@ -27,12 +30,12 @@ from kucoin_research.strategy.run import Failed, PaperRun
 from kucoin_research.strategy.shared_broker import OutsideCall, SharedBroker
 from kucoin_research.strategy.tape import ClosedCandles, MarketFacts
 
-__all__ = ["PaperTrading", "paper"]
+__all__ = ["PaperTrading", "check_paper", "paper"]
 
 _OVER = ("stopped", "failed", "ended")
 
 
-#: Called with a run whenever it has a new fill or note, on the source's thread.
+#: Called with a run whenever it has a new fill or note, or has ended, on the source's thread.
 Watch = Callable[["PaperTrading"], object]
 
 
@@ -84,7 +87,8 @@ class PaperTrading:
     restarts
         How often it began again, since its replay was wound back.
     on_moment
-        Called with this run when there are new fills or notes, on the source's thread.
+        Called with this run when there are new fills or notes, and when it has ended by itself, on
+        the source's thread.
     """
 
     def __init__(
@@ -112,8 +116,18 @@ class PaperTrading:
         self._broker: SharedBroker | None = None
         self._begin(strategy, _time_of(source))
         self._recorder = None if record is None else source.record(record)
-        follows = {"on_rewind": self._rewind} if is_replay(source) else {}
-        self._detach = source.attach(self._take, channels, **follows)
+        self._detach = self._attached()
+        _runs.add(self)
+
+    def _attached(self) -> Callable[[], None]:
+        follows = {"on_rewind": self._rewind} if is_replay(self.source) else {}
+        return self.source.attach(self._take, self.channels, **follows)
+
+    def disown(self) -> None:
+        """Renew the lock in a forked child: the parent's thread may have held it."""
+        self.lock = threading.RLock()
+        if self._broker is not None:
+            self._broker.lock = self.lock
 
     def _begin(self, strategy: Strategy, now: int) -> None:
         self._run = PaperRun(strategy, self.facts, self.options, make_broker=self._make_broker)
@@ -222,10 +236,20 @@ class PaperTrading:
         return record[2] is None or record[2] in self.facts.channels
 
     def _end(self) -> None:
-        if not is_replay(self.source):  # one that is wound back begins it again
+        if self.on_moment is not None:
+            self.on_moment(self)
+        if not is_replay(self.source):
             self._detach()
+        elif self._run.failed is not None:
+            self._stay()
         if self._run.failed is not None:
             raise self._run.failed.error  # the source reports it, and keeps it among its failures
+
+    def _stay(self) -> None:
+        # The replay detaches what has raised; yet the run begins again where that is wound back.
+        with suppress(StreamStopped), self.lock:
+            if not self._is_stopped:
+                self._detach = self._attached()
 
     def result(self) -> Result:
         """Make the result as far as the run has come; it goes on meanwhile."""
@@ -240,11 +264,13 @@ class PaperTrading:
         Result
             Of the whole run.
         """
+        with self.lock:
+            is_first, self._is_stopped = not self._is_stopped, True
         self._detach()
         with self.lock:
-            if not self._is_stopped:
-                self._is_stopped = True
+            if is_first:
                 self._run.finish()
+                self.journal.end()
         if self._recorder is not None and not self._recorder.is_closed:
             self._recorder.close()
         return self.result()
@@ -267,6 +293,17 @@ class PaperTrading:
                 f"{self.options.name} on {self.source.name}: {state}, {self.records:,} records, "
                 f"{len(self._run.ledger.fills)} fills, {self.broker!r}"
             )
+
+
+_runs: weakref.WeakSet[PaperTrading] = weakref.WeakSet()
+
+
+def _disown_all() -> None:
+    for each in list(_runs):
+        each.disown()
+
+
+in_child(_disown_all)
 
 
 def paper(
@@ -308,6 +345,38 @@ def paper(
     StreamStopped
         If the stream was stopped.
     """
+    source, facts, read, asked = _plan(strategy, stream, channels, symbols, options)
+    return PaperTrading(strategy, source, facts, read, asked, record)
+
+
+def check_paper(
+    strategy: Strategy,
+    stream: object,
+    *,
+    record: str | os.PathLike[str] | None = None,  # noqa: ARG001  as paper has it
+    channels: str | Iterable[str] | None = None,
+    symbols: str | Iterable[str] | None = None,
+    **options: Any,
+) -> None:
+    """Raise the ``InvalidInput`` that ``paper`` would raise, and begin nothing."""
+    _, facts, read, _ = _plan(strategy, stream, channels, symbols, options)
+    PaperRun(strategy, facts, read)
+
+
+class _Plan(NamedTuple):
+    source: _Attachable
+    facts: MarketFacts
+    options: RunOptions
+    channels: Sequence[str] | None
+
+
+def _plan(
+    strategy: Strategy,
+    stream: object,
+    channels: str | Iterable[str] | None,
+    symbols: str | Iterable[str] | None,
+    options: dict[str, Any],
+) -> _Plan:
     if not is_live(stream) or not callable(getattr(stream, "attach", None)):
         raise InvalidInput(
             f"paper runs on a stream or a replay, not on {shown(stream)}; for recorded data use "
@@ -318,7 +387,7 @@ def paper(
     asked = None if channels is None else texts(channels, "channels")
     named = None if symbols is None else texts(symbols, "symbols")
     facts = _facts_of(source, asked, named, read)
-    return PaperTrading(strategy, source, facts, read, asked, record)
+    return _Plan(source, facts, read, asked)
 
 
 def _facts_of(

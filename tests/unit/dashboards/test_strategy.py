@@ -8,7 +8,7 @@ import pytest
 import kucoin_research as kr
 from kucoin_research.dashboards.run_rows import RunRows
 from kucoin_research.dashboards.run_texts import RunTexts
-from kucoin_research.errors import InvalidInput
+from kucoin_research.errors import InvalidInput, StopStrategy
 from kucoin_research.figures.tail import Rewound
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.figures.trade_marks import MARKED
@@ -132,7 +132,7 @@ def test_a_replay_plays_up_to_the_next_decision_at_its_own_speed_afterwards(sess
         seen = [0]
         for _ in range(3):
             board.next_decision()
-            wait_until(lambda: board._desk._disarm is None, 60)
+            wait_until(lambda: run.on_moment is None, 60)
             assert replay.is_paused
             assert replay.speed == 2.0
             seen.append(len(run.journal.moments))  # a record may bring a fill and a note
@@ -200,6 +200,118 @@ def test_wrong_strategies_are_refused(session, boards, strategy, options, senten
     if not options:
         with pytest.raises(InvalidInput, match=sentence):
             boards(session, strategy=strategy)
+
+
+def test_a_strategy_that_cannot_begin_changes_nothing(session, boards):
+    board = boards(session, strategy=Turns())
+    run, place = board.run, board.source.position_ns
+    with pytest.raises(InvalidInput, match="does not stream 'ETHUSDTM'"):
+        board.paper(Turns(), symbols="ETHUSDTM")
+    with pytest.raises(InvalidInput, match="is a recording already"):
+        board.paper(Turns(), record="here")
+
+    assert board.run is run
+    assert run.is_running
+    assert board.source.position_ns == place
+    assert board.source.recorders == []
+
+
+def test_a_stream_is_shown_even_if_the_strategy_cannot_run_on_it(exchange, boards, tmp_path):
+    board = boards("XBTUSDTM", venue=exchange.venue, root=tmp_path)
+    board.paper(Turns(), symbols="XBTUSDTM")
+    board.start()
+    first = board.run
+    board.record()
+    board.controls.symbol.value = "ETHUSDTM"
+
+    assert "does not stream 'XBTUSDTM'" in board.line
+    assert (board.symbol, board.source.symbols) == ("ETHUSDTM", ["ETHUSDTM"])
+    assert board.is_running
+    assert board.source.recorders
+    assert board.run is None
+    assert first.ended == "it was stopped"
+    assert "none runs here" in board.lower._words.value
+
+
+def test_a_symbol_that_the_run_does_not_trade_has_no_position(session):
+    with kr.replay(session, paused=True) as replay:
+        run = kr.paper(Turns(), replay)
+        replay.step(50)
+        account = RunTexts(run, "ETHUSDTM", Zone()).texts()["account"]
+    assert account[0] == ["position", "–", ""]
+    assert account[3][0] == "equity USDT"
+
+
+def test_a_note_of_any_text_is_shown_and_kept(session, boards):
+    words = iter(["half \ud800 a pair", 5, "long " * 100_000])
+
+    def says(record, broker):
+        if broker.best().mid is not None and len(run.journal.moments) < 3:
+            broker.note(next(words))
+            broker.buy(1, tag="\udc00")
+
+    with kr.replay(session, speed=None, paused=True) as replay:
+        run = kr.paper(says, replay)
+        board = boards(run)
+        replay.seek(replay.end_ns)
+        notes = [row for row in texts(board)["decisions"].rows if row[2] == "note"]
+        assert [len(each[-1]) for each in notes] == [len("half ? a pair"), 1, 201]
+        board._on_panel({"kind": "moment", "number": int(notes[-1][0])}, [])
+        assert len(dict(texts(board)["moment"]["facts"])["note"]) == 20_001
+        (marks,) = (each for each in board.price.figure.figure().data if each.name == "notes")
+        assert len(marks.x) == 3
+        result = run.result()
+        assert result.notes["text"][0] == "half ? a pair"
+        assert result.notes["text"][2] == "long " * 100_000
+        assert set(result.orders["tag"]) == {"?"}
+
+
+def test_coins_of_the_start_are_a_position_and_the_end_is_that_of_the_result(exchange, boards):
+    def sells(record, broker):
+        if broker.best().mid is not None and not broker.sent:
+            broker.sell(0.1)
+
+    with kr.stream("BTC-USDT", ["ticker", "trade"], venue=exchange.venue) as stream:
+        run = kr.paper(sells, stream, cash={"USDT": 5_000, "BTC": 0.5})
+        board = boards(run)
+        wait_until(lambda: run.fill_count, 60)
+        result = run.stop()
+    equity, position = board.lower.figure.figure().data
+    assert position.y[0] == 0.5
+    assert position.y[-1] == result.fills["position_after"][-1] < 0.5
+    assert equity.y[0] == run.initial_equity
+    assert equity.y[-1] == result.equity["equity"][-1]
+
+
+def test_a_play_to_the_next_decision_ends_with_the_strategy(session, boards):
+    def ends(record, broker):
+        if run.records == 20:
+            raise StopStrategy("enough")
+
+    with kr.replay(session, speed=2.0, paused=True) as replay:
+        run = kr.paper(ends, replay)
+        board = boards(run)
+        board.next_decision()
+        wait_until(lambda: run.on_moment is None, 60)
+        assert (replay.state, replay.speed, run.records) == ("paused", 2.0, 21)
+        with pytest.raises(InvalidInput, match="no strategy is running"):
+            board.next_decision()
+
+
+def test_two_dashboards_of_a_run_play_to_its_next_decision(session, boards):
+    with kr.replay(session, speed=2.0, paused=True) as replay:
+        run = kr.paper(lambda record, broker: None, replay)
+        one, other = boards(run), boards(run)
+        may_go_on = threading.Event()
+        replay.attach(lambda _: may_go_on.wait(60) and None)
+        one.next_decision()
+        other.next_decision()
+        assert replay.speed is None
+        one._on_panel({"kind": "speed", "speed": "max"}, [])  # the other one plays on
+        assert run.on_moment is other._desk._stop
+        other._desk.disarm()
+        assert replay.speed == 2.0
+        may_go_on.set()
 
 
 def test_a_replay_is_needed_for_the_next_decision(boards):

@@ -159,6 +159,14 @@ def test_many_notes_are_shown_by_the_first_of_each_stretch():
     assert sum(further) + len(found.x) == 1_000
 
 
+def test_of_a_long_note_the_beginning_is_shown():
+    text = trace(drawn(prices=[price(0, 1)], notes=[note(1, "word " * 200_000)]), "notes").text[0]
+
+    assert text.startswith("word word")
+    assert "<br>…<br>" in text
+    assert len(text) < 1_000
+
+
 def view_of(rows, begin, end, **options):
     held = [SYMBOL]
     sketch = Sketch(SYMBOL, options={"span": (day(0), day(10)), "currency": "", "held": held})

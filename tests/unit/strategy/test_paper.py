@@ -1,5 +1,7 @@
 """Paper trading on streams and replays, and its comparison with the recording."""
 
+import os
+import sys
 import threading
 from pathlib import Path
 
@@ -8,7 +10,13 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research.errors import InvalidInput, StopStrategy, UnknownSymbol
+from kucoin_research.model.records import Ticker, Trade
+from kucoin_research.strategy.journal import Journal
+from kucoin_research.strategy.options import RunOptions
+from kucoin_research.strategy.run import PaperRun
+from kucoin_research.strategy.tape import MarketFacts
 from tests.conftest import wait_until
+from tests.processes import run
 
 SAMPLE = Path(__file__).parents[3] / "data" / "sample"
 # The simulated exchange runs 100 times as fast as the clock that stamps arrivals.
@@ -254,6 +262,34 @@ def test_a_strategy_that_has_stopped_itself_begins_again_with_its_replay(session
         assert run.records == 2
 
 
+def test_a_strategy_that_has_raised_begins_again_with_its_replay(session):
+    class Breaks:
+        def __init__(self):
+            self.records = 0
+
+        def __call__(self, record, broker):
+            self.records += 1
+            broker.note(f"record {self.records}")
+            if self.records == 10:
+                raise ZeroDivisionError("a mistake of mine")
+
+    with kr.replay(session, paused=True) as replay:
+        run = kr.paper(Breaks(), replay)
+        for _ in range(2):
+            replay.step(20)
+            assert (run.records, len(run.journal.moments)) == (10, 10)
+            assert "ZeroDivisionError" in run.ended
+            (failure,) = replay.failures
+            assert failure.time_ns == run.last
+            replay.seek(replay.start_ns)
+            assert (run.ended, run.records, run.journal.moments) == (None, 0, [])
+        replay.step(9)
+        assert run.is_running
+        run.stop()
+        replay.seek(replay.end_ns)
+        assert (run.ended, run.records) == ("it was stopped", 9)
+
+
 def test_a_strategy_that_raises_while_the_replay_is_wound_is_detached_there(session):
     def broken(record, broker):
         if len(broker.sent) == 2:
@@ -275,6 +311,55 @@ def test_a_strategy_that_raises_while_the_replay_is_wound_is_detached_there(sess
         assert len(early) == sum(
             session.frame(each).filter(pl.col("local_timestamp").cast(int) < at(replay, 0.5)).height
             for each in (*session.channels, "status")
+        )
+
+
+def test_a_strategy_reads_the_replay_as_of_its_record_while_it_is_wound(session):
+    seen = []
+
+    def reads(record, _):
+        newest = replay.frame("trade", last=1)["local_timestamp"].cast(int)
+        seen.append((record.local_timestamp, replay.position_ns, newest[0]))
+
+    with kr.replay(session, speed=None, paused=True) as replay:
+        kr.paper(reads, replay, channels="trade")
+        for share in (1.0, 0.5, 0.9):
+            seen.clear()
+            replay.seek(at(replay, share))
+            assert len(seen) > 10
+            assert all(now == position == newest for now, position, newest in seen)
+        assert replay.total("trade") == sum(
+            session.frame("trade")["local_timestamp"].cast(int) < at(replay, 0.9)
+        )
+
+
+def test_what_is_called_before_a_rewind_must_be_a_function(session):
+    with (
+        kr.replay(session, paused=True) as replay,
+        pytest.raises(InvalidInput, match="on_rewind wants a function of to_ns, not 5"),
+    ):
+        replay.attach(lambda record: None, on_rewind=5)
+
+
+def test_a_strategy_that_seeks_while_the_replay_is_wound_is_obeyed_behind_its_record(session):
+    seen = []
+
+    def turns_back(record, _):
+        seen.append(record)
+        if len(seen) == 100:
+            replay.seek(replay.start_ns)
+
+    with kr.replay(session, speed=None, paused=True) as replay:
+        run = kr.paper(turns_back, replay)
+        replay.seek(at(replay, 1.0))
+        assert (len(seen), run.restarts) == (100, 1)
+        assert replay.position_ns == replay.start_ns
+        replay.resume()
+        assert replay.wait_until_done(60)
+        assert (
+            run.records
+            == len(seen) - 100
+            == kr.backtest(lambda *_: None, session, progress=False).stats["records"]
         )
 
 
@@ -361,6 +446,69 @@ def test_moments_of_a_recording_with_candles_lie_among_its_trades():
     assert times == sorted(times)
 
 
+def test_a_note_of_the_first_record_lies_among_the_trades_too():
+    session = kr.load(SAMPLE)  # its exchange's clock is months before the arrivals
+
+    def begins(record, broker):
+        if len(run.journal.moments) < 3:
+            broker.note(type(record).__name__)
+
+    with kr.replay(session, speed=None, paused=True) as replay:
+        run = kr.paper(begins, replay)
+        replay.step()
+        assert (len(run.journal.moments), run.journal.is_placed) == (1, False)
+        played(replay)
+    first = session.frame("ticker")["timestamp"].cast(int)[0]
+    assert run.journal.is_placed
+    assert run.journal.moments[0].text == "Status"
+    for each in run.journal.moments:
+        assert abs(each.timestamp - first) < 5e9
+        assert each.local_timestamp - first > 1e16
+
+
+def test_moments_keep_their_order_where_records_are_late_by_more_or_less(session):
+    every_other = pl.int_range(pl.len()) % 2 * 2_000_000_000
+    frames = {
+        name: session.frame(name).with_columns(
+            pl.col("timestamp").cast(int).sub(every_other).cast(pl.Datetime("ns", "UTC")),
+            local_timestamp=pl.col("timestamp"),
+        )
+        for name in ("ticker", "trade")
+    }
+    records = [
+        (row["local_timestamp"], (Ticker if name == "ticker" else Trade), row)
+        for name, frame in frames.items()
+        for row in frame.with_columns(pl.col("timestamp", "local_timestamp").cast(int)).to_dicts()
+    ]
+    facts = MarketFacts(
+        channels={"XBTUSDTM": frozenset(frames)},
+        intervals={},
+        instruments=session.instruments,
+        gaps={},
+    )
+
+    def turns(record, broker):
+        if broker.best().mid is not None:
+            broker.target(3 if broker.position().size <= 0 else -2)
+
+    run = PaperRun(turns, facts, RunOptions.of(turns))
+    journal = Journal(run)
+    for _, kind, row in sorted(records, key=lambda each: each[0]):
+        record = kind(**row)
+        journal.begin(record)
+        run.feed((record,))
+        journal.end()
+
+    times = [each.timestamp for each in journal.moments]
+    assert len(times) > 20
+    assert times == sorted(times)
+    assert [each.position for each in journal.moments] == [
+        fill.position_after for fill in run.ledger.fills
+    ]
+    samples = [each for each, _ in journal.equity]
+    assert samples == sorted(samples)
+
+
 def test_moments_are_announced_behind_their_record(session):
     with kr.replay(session, paused=True) as replay:
         run = kr.paper(Maker(), replay, **QUICK)
@@ -374,6 +522,36 @@ def test_moments_are_announced_behind_their_record(session):
     records, moments = zip(*stops, strict=True)
     assert list(records) == sorted(set(records))
     assert list(moments) == sorted(set(moments))
+
+
+FORK = """
+import os, sys, threading, kucoin_research as kr
+is_called, may_go_on = threading.Event(), threading.Event()
+
+def waits(record, broker):
+    is_called.set()
+    may_go_on.wait()
+
+with kr.replay(kr.load(sys.argv[1]), speed=None, paused=True) as replay:
+    run = kr.paper(waits, replay)
+    replay.resume()
+    is_called.wait()
+    child = os.fork()
+    if not child:
+        held = run.broker.position().size
+        os._exit(0 if ": over, " in repr(run) and held == 0 else 1)
+    may_go_on.set()
+    _, code = os.waitpid(child, 0)
+    replay.wait_until_done()
+    sys.exit(code or run.ended is not None)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_does_not_wait_for_the_parents_strategy(session):
+    done = run(sys.executable, "-c", FORK, str(session.path))
+
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_broker_may_be_used_from_other_threads(session):
