@@ -1,4 +1,4 @@
-"""Other people's engines for back-tests, each run by a script of ``engines/`` in `.venv-peers`."""
+"""Other people's engines for back-tests, asked by modules of ``engines/`` in `.venv-peers`."""
 
 import json
 import os
@@ -34,20 +34,25 @@ def python(request):
     pytest.skip(reason)
 
 
+@pytest.fixture(scope="session")
+def server(python):
+    """The process that answers for all engines, as it compiles once for all tests what they ask."""
+    with Process(python, ENGINES / "serve.py") as process:
+        yield process
+
+
 @pytest.fixture
-def engine(python):
-    """Run a script of ``engines/`` with some arguments; returns what it prints last, decoded."""
+def engine(server):
+    """Return the function that asks a module of ``engines/`` for its answer to some arguments."""
 
-    def run(script, *arguments):
-        with Process(python, ENGINES / script, *arguments, PYTHONUNBUFFERED="1") as process:
-            lines = []
-            while (line := process.line()) is not None:
-                lines.append(line)
-            code = process.wait()
-        assert code == 0, f"{script} ended with {code}"
-        return json.loads(lines[-1])
+    def ask(module, *arguments):
+        server.tell(json.dumps([module, *arguments], default=str))
+        while (line := server.line()) == ".":
+            pass
+        assert line is not None, f"{module} ended with {server.wait()}"
+        return json.loads(line)
 
-    return run
+    return ask
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,7 @@ def test_buy_and_hold_in_backtesting_ends_with_the_equity_of_the_arithmetic(engi
     bought = prices_of(30, 40)[0]  # at the open of the candle behind the one that gave the signal
     last = prices_of(50, 60)[-1]
 
-    found = engine("hold_in_backtesting.py", path, 1, 3, 1_000_000, 0.001)
+    found = engine("hold_in_backtesting", path, 1, 3, 1_000_000, 0.001)
 
     assert len(frame) == 5
     assert found["entries"] == [[3, pytest.approx(bought, rel=1e-12), 2]]
@@ -75,7 +75,7 @@ def test_signals_in_vectorbt_have_the_equity_and_the_sharpe_ratio_of_the_arithme
     close = frame["Close"].to_numpy()
     cash, fee, entry, leave = 10_000.0, 0.001, 5, 30
 
-    found = engine("signals_in_vectorbt.py", path, cash, fee, entry, leave)
+    found = engine("signals_in_vectorbt", path, cash, fee, entry, leave)
 
     size = cash / (close[entry] * (1 + fee))
     proceeds = size * close[leave] * (1 - fee)
@@ -95,8 +95,8 @@ def test_vectorbt_takes_several_symbols_and_trades_nothing_in_a_gap(engine, tmp_
     path = write(frame, tmp_path / "candles.npz")
     close = frame["Close"]
 
-    in_gap = engine("signals_in_vectorbt.py", path, 1_000.0, 0.0, 3, 6)
-    around = engine("signals_in_vectorbt.py", path, 1_000.0, 0.0, 1, 6)
+    in_gap = engine("signals_in_vectorbt", path, 1_000.0, 0.0, 3, 6)
+    around = engine("signals_in_vectorbt", path, 1_000.0, 0.0, 1, 6)
 
     assert close["XBTUSDTM"].isna().tolist() == [False, False, False, True, True, *[False] * 3]
     assert in_gap["columns"] == ["XBTUSDTM", "ETHUSDTM"]
@@ -170,7 +170,7 @@ def test_a_session_with_a_gap_plays_in_hftbacktest_as_in_a_replay(engine, tmp_pa
     times = np.linspace(begin + SECOND // 10, end - 1, 400).astype(np.int64).tolist()
     orders = [times[at] for at in (40, 120, 180, 250, 350)]  # the third one in the gap
 
-    found = engine("play_in_hftbacktest.py", path, asked(tmp_path, times, orders))
+    found = engine("play_in_hftbacktest", path, asked(tmp_path, times, orders))
 
     assert found["names"] == ["data"]
     fields = hft_events.EVENT_DTYPE.fields.items()
@@ -227,7 +227,7 @@ def test_snapshots_play_in_hftbacktest_with_the_best_prices_they_show(engine, tm
     arrived = rows["local_timestamp"].to_physical().to_list()
     times = [*arrived[::7], arrived[-1]]
 
-    found = engine("play_in_hftbacktest.py", path, asked(tmp_path, times))
+    found = engine("play_in_hftbacktest", path, asked(tmp_path, times))
 
     assert found["same_order"] == [True, True]
     assert len(events) == found["rows"][0]

@@ -181,7 +181,7 @@ def test_all_money_at_quotes_gives_the_published_equity(engine, goog, candles, c
     at which ours leaves is the open itself, and the one at which it enters has the spread.
     """
     theirs = engine(
-        "crossing_averages_bars.py", goog, 10, 20, costs.spread, costs.commission, "exclusive"
+        "crossing_averages_bars", goog, 10, 20, costs.spread, costs.commission, "exclusive"
     )
     strategy = AllAtQuotes(crossings(candles, 10, 20), costs)
 
@@ -200,7 +200,7 @@ def test_all_money_at_quotes_gives_the_published_equity(engine, goog, candles, c
 @pytest.mark.parametrize("costs", [COMMISSION, HALF, FREE])
 def test_all_money_at_the_next_open_gives_the_published_equity(engine, goog, candles, costs):
     theirs = engine(
-        "crossing_averages_bars.py", goog, 10, 20, costs.spread, costs.commission, "exclusive"
+        "crossing_averages_bars", goog, 10, 20, costs.spread, costs.commission, "exclusive"
     )
     strategy = AllAtNextOpen(
         candles, crossings(candles, 10, 20), fee=costs.commission, shares=whole_shares
@@ -235,7 +235,7 @@ def test_closing_before_opening_gives_the_published_equity(engine, goog, candles
     Nothing can be filled in the past here. So ours sends the closing order one candle earlier, and
     is filled at the same open; between that and the last close it holds nothing.
     """
-    theirs = engine("crossing_averages_bars.py", goog, 10, 30, 0.0, 0.0, "closing")
+    theirs = engine("crossing_averages_bars", goog, 10, 30, 0.0, 0.0, "closing")
     strategy = AllAtNextOpen(
         candles, crossings(candles, 10, 30), fee=0.0, shares=whole_shares, ends_flat=True
     )
@@ -256,7 +256,7 @@ def test_closing_before_opening_gives_the_published_equity(engine, goog, candles
 
 def test_parts_of_shares_at_the_next_open_give_the_published_equity(engine, goog, candles):
     """The published figure values the last position at the open of the last candle."""
-    theirs = engine("crossing_averages_columns.py", goog, 10, 20, 0.002)
+    theirs = engine("crossing_averages_columns", goog, 10, 20, 0.002)
     strategy = AllAtNextOpen(candles, crossings(candles, 10, 20), fee=0.002, shares=parts_of_shares)
     options = {
         **PLAIN, "instruments": PARTS, "cash": 10_000.0 + SPARE, "fees": (0.002, 0.002),

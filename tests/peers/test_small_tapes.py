@@ -51,7 +51,7 @@ def played(sales, **order):
     ("partial", 20.0, -2_006.0),  # the last level alone
 ])  # fmt: skip
 def test_an_order_that_takes_three_levels(engine, exchange, position, cash):
-    theirs = engine("small_tapes.py", "takes three levels", exchange)
+    theirs = engine("small_tapes", "takes three levels", exchange)
 
     ours = played([], size=100, limit=100.3, time_in_force="IOC")
 
@@ -62,7 +62,7 @@ def test_an_order_that_takes_three_levels(engine, exchange, position, cash):
 
 def test_an_order_that_two_trades_fill(engine):
     """Ten lots are before it: the first trade of 20 leaves it ten, and the second one the rest."""
-    theirs = engine("small_tapes.py", "is filled by two trades", "partial")
+    theirs = engine("small_tapes", "is filled by two trades", "partial")
 
     ours = played([(5, 100.0, 20.0), (6, 100.0, 40.0)], size=50, limit=100.0)
 
@@ -72,7 +72,7 @@ def test_an_order_that_two_trades_fill(engine):
 
 @pytest.mark.parametrize("exchange", ["no_partial", "partial"])
 def test_a_trade_of_five_lots_below_a_limit_of_fifty(engine, exchange):
-    theirs = engine("small_tapes.py", "is traded through by five lots", exchange)
+    theirs = engine("small_tapes", "is traded through by five lots", exchange)
 
     ours = played([(5, 99.9, 5.0)], size=50, limit=100.0)
 

@@ -1,15 +1,12 @@
 """Two averages that cross, all money long or short, with the package backtesting.
 
-``crossing_averages_bars.py CSV FAST SLOW SPREAD COMMISSION WAY`` prints its trades, one equity per
-bar and its figures. WAY is ``exclusive`` (an order closes the trade before it) or ``closing`` (the
-strategy closes it, and the last trade is closed at the end).
+``answer`` has its trades, one equity per bar and its figures. Its ``way`` is ``exclusive`` (an
+order closes the trade before it) or ``closing`` (the strategy closes it, and the last trade is
+closed at the end).
 """
 
-import json
-import sys
 import warnings
 
-import alive
 import pandas as pd
 from backtesting import Backtest, Strategy
 from backtesting.lib import crossover
@@ -35,7 +32,7 @@ def strategy(fast, slow, *, closes):
     return Crossing
 
 
-def played(path, fast, slow, spread, commission, way):
+def answer(path, fast, slow, spread, commission, way):
     bars = pd.read_csv(path, index_col=0, parse_dates=True)
     closes = way == "closing"
     with warnings.catch_warnings():
@@ -62,13 +59,3 @@ def played(path, fast, slow, spread, commission, way):
         "final": float(stats["Equity Final [$]"]),
         "max_drawdown_pct": float(stats["Max. Drawdown [%]"]),
     }
-
-
-def main():
-    with alive.dots():
-        found = played(*sys.argv[1:])
-    print(json.dumps(found))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,17 +1,13 @@
 """Two averages that cross, all money long or short at the next open, with vectorbt.
 
-``crossing_averages_columns.py CSV FAST SLOW FEES`` prints its orders, and its equity per bar,
-valued at the opens, by which it trades, and at the closes.
+``answer`` has its orders, and its equity per bar, valued at the opens, by which it trades, and at
+the closes.
 """
 
-import json
-import sys
-
-import alive
 import pandas as pd
 
 
-def played(path, fast, slow, fees):
+def answer(path, fast, slow, fees):
     import vectorbt as vbt
 
     bars = pd.read_csv(path, index_col=0, parse_dates=True)
@@ -37,13 +33,3 @@ def played(path, fast, slow, fees):
         "equity_at_closes": portfolios["Close"].value().tolist(),
         "max_drawdown_at_opens": float(portfolios["Open"].max_drawdown()),
     }
-
-
-def main():
-    with alive.dots():
-        found = played(*sys.argv[1:])
-    print(json.dumps(found))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,20 +1,15 @@
 """Buy and hold with backtesting.py, on candles of ours.
 
-``hold_in_backtesting.py FRAME ROW SIZE CASH COMMISSION`` buys when the row is over, and prints the
-trade, the equity, and whether the result could be drawn.
+``answer`` buys when a row is over, and has the trade, the equity, and the size of the drawn page.
 """
 
-import json
-import sys
 import tempfile
 from pathlib import Path
 
-import alive
 from written_frames import frame_of
 
 
-def found():
-    path, row, size, cash, commission = sys.argv[1:]
+def answer(path, row, size, cash, commission):
     from backtesting import Backtest, Strategy
 
     class Hold(Strategy):
@@ -46,9 +41,3 @@ def drawn(test, stats):
         page = Path(folder) / "page.html"
         test.plot(results=stats, filename=str(page), open_browser=False)
         return page.stat().st_size
-
-
-if __name__ == "__main__":
-    with alive.dots():  # the imports compile
-        answer = found()
-    print(json.dumps(answer))

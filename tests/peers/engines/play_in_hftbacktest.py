@@ -1,21 +1,19 @@
 """Events of ours with hftbacktest: checked by its own functions, read and traded with.
 
-``play_in_hftbacktest.py EVENTS QUESTIONS``: the questions are a file of JSON with ``tick_size``,
+The questions of ``answer`` are a file of JSON with ``tick_size``,
 ``lot_size`` and ``multiplier``, the ``times`` (ns, ascending) at which the book is read, and
 ``orders_at``, when one contract is bought with an order that takes up to the price ``limit`` and
 arrives ``latency`` ns later.
 """
 
 import json
-import sys
+from functools import cache
 from pathlib import Path
 
-import alive
 import numpy as np
 
 
-def found():
-    path, questions = sys.argv[1:]
+def answer(path, questions):
     from hftbacktest.data import validate_event_order
     from hftbacktest.types import event_dtype
 
@@ -64,8 +62,8 @@ def tester(path, asked, rows):
     return HashMapMarketDepthBacktest([asset])
 
 
-def read(path, asked, rows):
-    """Read the best prices and sizes at each time."""
+@cache
+def reader():
     from numba import njit
 
     @njit
@@ -77,16 +75,21 @@ def read(path, asked, rows):
             best[place, 0], best[place, 1] = depth.best_bid, depth.best_ask
             sizes[place, 0], sizes[place, 1] = depth.best_bid_qty, depth.best_ask_qty
 
+    return go
+
+
+def read(path, asked, rows):
+    """Read the best prices and sizes at each time."""
     times = np.array(asked["times"], dtype=np.int64)
     best, sizes = np.full((len(times), 2), np.nan), np.full((len(times), 2), np.nan)
     hbt = tester(path, asked, rows)
-    go(hbt, times, best, sizes)
+    reader()(hbt, times, best, sizes)
     hbt.close()
     return best, sizes
 
 
-def buy(path, asked, rows):
-    """Buy at each time; return the position then, and the price and the state of the order."""
+@cache
+def buyer():
     from hftbacktest.order import IOC, LIMIT
     from numba import njit
 
@@ -100,16 +103,21 @@ def buy(path, asked, rows):
             found[place, 0] = hbt.position(0)
             found[place, 1], found[place, 2] = order.exec_price, order.status
 
+    return go
+
+
+def buy(path, asked, rows):
+    """Buy at each time; return the position then, and the price and the state of the order."""
     times = np.array(asked["orders_at"], dtype=np.int64)
     found = np.full((len(times), 3), np.nan)
     hbt = tester(path, asked, rows)
-    go(hbt, times, asked["limit"], found)
+    buyer()(hbt, times, asked["limit"], found)
     hbt.close()
     return found
 
 
-def trades(path, asked, events):
-    """List the trades that a strategy has seen at the end: kind, arrival, price and size."""
+@cache
+def listener():
     from numba import njit
 
     @njit
@@ -121,9 +129,14 @@ def trades(path, asked, events):
             found[place] = seen[place]
         return len(seen)
 
+    return go
+
+
+def trades(path, asked, events):
+    """List the trades that a strategy has seen at the end: kind, arrival, price and size."""
     found = np.zeros_like(events)
     hbt = tester(path, asked, len(events))
-    count = go(hbt, int(events["local_ts"].max()) - 1, found)
+    count = listener()(hbt, int(events["local_ts"].max()) - 1, found)
     hbt.close()
     return [
         [int(each["ev"]), int(each["local_ts"]), float(each["px"]), float(each["qty"])]
@@ -153,9 +166,3 @@ def put_in_order(events):
     pairs = ((EXCH_EVENT, "exch_ts"), (LOCAL_EVENT, "local_ts"))
     same = [np.array_equal(seen(events, *each), seen(theirs, *each)) for each in pairs]
     return {"rows": [len(events), len(theirs)], "same_order": same}
-
-
-if __name__ == "__main__":
-    with alive.dots():  # the imports compile
-        answer = found()
-    print(json.dumps(answer))

@@ -1,18 +1,13 @@
 """One entry and one exit with vectorbt, on candles of ours.
 
-``signals_in_vectorbt.py FRAME CASH FEES ENTRY EXIT``: the last two are rows. Prints the equity per
-row, the Sharpe ratio, and the orders with their columns.
+``answer`` has the equity per row, the Sharpe ratio, and the orders with their columns. Its
+``entry`` and ``leave`` are rows.
 """
 
-import json
-import sys
-
-import alive
 from written_frames import frame_of
 
 
-def found():
-    path, cash, fees, entry, leave = sys.argv[1:]
+def answer(path, cash, fees, entry, leave):
     import vectorbt as vbt
 
     close = frame_of(path)["Close"]
@@ -30,9 +25,3 @@ def found():
         "columns": list(close.columns) if close.ndim == 2 else None,
         "ordered": folio.orders.records["col"].tolist(),
     }
-
-
-if __name__ == "__main__":
-    with alive.dots():  # the imports compile
-        answer = found()
-    print(json.dumps(answer))

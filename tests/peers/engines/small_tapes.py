@@ -1,13 +1,9 @@
 """Tapes of a few events with hftbacktest, and what it holds at their end.
 
-``small_tapes.py NAME EXCHANGE`` prints the position and the cash. EXCHANGE is ``partial`` or
-``no_partial``. Prices are in ticks of 0.1 and sizes in whole lots.
+``answer`` has the position and the cash. Its ``exchange`` is ``partial`` or ``no_partial``.
+Prices are in ticks of 0.1 and sizes in whole lots.
 """
 
-import json
-import sys
-
-import alive
 import numpy as np
 
 SECOND = 1_000_000_000
@@ -44,7 +40,7 @@ TAPES = {
 }  # fmt: skip
 
 
-def played(name, exchange):
+def answer(name, exchange):
     from hftbacktest import GTC, LIMIT, BacktestAsset, HashMapMarketDepthBacktest
     from hftbacktest.order import IOC
 
@@ -61,13 +57,3 @@ def played(name, exchange):
         test.elapse(SECOND)
     state = test.state_values(0)
     return {"position": float(state.position), "cash": float(state.balance)}
-
-
-def main():
-    with alive.dots():
-        found = played(*sys.argv[1:])
-    print(json.dumps(found))
-
-
-if __name__ == "__main__":
-    main()
