@@ -38,6 +38,7 @@ _LIQUIDATION = (
     "liquidation at the bankruptcy price; the liquidation fee's rate is the taker's; large "
     "positions are not reduced in parts first"
 )
+_BOTH_SIDES = "; open orders of both sides bind margin, of which KuCoin counts the larger one alone"
 _FINEST = (
     ("level2", "the book"), ("depth50", "50 levels"), ("depth5", "5 levels"),
     ("bbo", "the best bid and ask"), ("ticker", "the ticker's best bid and ask"),
@@ -122,7 +123,7 @@ def _margin(run: PaperRun) -> Iterator[tuple[str, str, str]]:
     mode = "cross" if options.is_cross else "isolated"
     yield (
         "margin", f"{mode}, leverage {options.leverage:g}, rules of {options.margin_rules}",
-        _LIQUIDATION,
+        f"{_LIQUIDATION}{_BOTH_SIDES if options.is_cross else ''}",
     )  # fmt: skip
     for market in futures:
         facts = market.contract.instrument

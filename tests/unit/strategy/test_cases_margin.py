@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import polars as pl
 import pytest
 
 from kucoin_research.model.instruments import Instrument, RiskTier
@@ -432,3 +433,12 @@ def test_liquidations_are_counted_and_noted():
     assert "liquidated at 45000" in rows(played.result.notes)[0]["text"]
     assert played.liquidity == ["taker", "liquidation"]
     assert [each.liquidity for each in played.broker.fills] == ["taker", "liquidation"]
+
+
+@pytest.mark.parametrize("mode", ["cross", "isolated"])
+def test_cross_margin_says_that_orders_of_both_sides_bind_it(mode):
+    played = play([*opened(), mark(1, 50_000.0, None, X)], {}, margin_mode=mode)
+
+    rows = played.result.assumptions.filter(pl.col("subject") == "margin")
+    said = ["open orders of both sides bind margin" in each for each in rows["detail"]]
+    assert said == [mode == "cross"]
