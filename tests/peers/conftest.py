@@ -47,7 +47,7 @@ def engine(server):
 
     def ask(module, *arguments):
         server.tell(json.dumps([module, *arguments], default=str))
-        while (line := server.line()) == ".":
+        while (line := server.line()) is not None and line.strip() == ".":
             pass
         assert line is not None, f"{module} ended with {server.wait()}"
         return json.loads(line)
