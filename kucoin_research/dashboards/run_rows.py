@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import polars as pl
@@ -91,14 +91,15 @@ class RunRows:
         if is_begin and samples and held:
             sizes.insert(0, (samples[0][0], held))
         found = {
-            "equity": _frame(samples, _EQUITY),
-            "fills": _frame(map(_fill_row, fills), _FILLS),
-            "positions": _frame(sizes, _POSITIONS),
-            "notes": _frame(map(_note_row, notes), _NOTES),
+            "equity": (samples, _EQUITY),
+            "fills": ([_fill_row(each) for each in fills], _FILLS),
+            "positions": (sizes, _POSITIONS),
+            "notes": ([_note_row(each) for each in notes], _NOTES),
         }
-        for role, frame in found.items():
-            if role in self._roles and frame.height:
-                yield role, frame
+        for role, (rows, schema) in found.items():
+            if role in self._roles and rows:
+                frame = pl.DataFrame(rows, schema=schema, orient="row")
+                yield role, frame.sort("timestamp", maintain_order=True)
 
     def gaps(self) -> tuple[list[GapMark], bool]:
         """Return no gaps: the charts of prices show those of the source."""
@@ -116,9 +117,3 @@ def _fill_row(moment: Moment) -> tuple[Any, ...]:
 
 def _note_row(moment: Moment) -> tuple[Any, ...]:
     return moment.timestamp, moment.text, moment.position, moment.price
-
-
-def _frame(rows: Iterable[tuple[Any, ...]], schema: pl.Schema) -> pl.DataFrame:
-    return pl.DataFrame(list(rows), schema=schema, orient="row").sort(
-        "timestamp", maintain_order=True
-    )

@@ -44,6 +44,7 @@ class RunTexts:
         self._symbol = symbol
         self._zone = zone
         self._account: list[list[str]] = []
+        self._listed = TradeTape(0, [])
 
     def texts(self) -> dict[str, Any]:
         """Return the texts by name."""
@@ -83,9 +84,7 @@ class RunTexts:
         ]
 
     def _position(self) -> list[list[str]]:
-        if (
-            self._symbol not in self.run.facts.channels
-        ):  # it is shown, and the run does not trade it
+        if self._symbol not in self.run.facts.channels:  # the run does not trade what is shown
             return [["position", DASH, ""], ["entry", DASH, ""], ["unrealised", *_money(None)]]
         position = self.run.broker.position(self._symbol)
         return [
@@ -97,13 +96,17 @@ class RunTexts:
     def _decisions(self) -> TradeTape:
         journal = self.run.journal
         count = len(journal.moments) if journal.is_placed else 0  # before, their times would change
+        # Behind a restart, the list is another one: no row of it continues the one before.
+        total = self.run.restarts * 10**12 + count
+        if total == self._listed.total:
+            return self._listed
         first = max(count - _ROWS, 0)
         rows = [
             self._row(number, each)
             for number, each in enumerate(journal.moments[first:count], first)
         ]
-        # Behind a restart, the list is another one: no row of it continues the one before.
-        return TradeTape(self.run.restarts * 10**12 + count, rows)
+        self._listed = TradeTape(total, rows)
+        return self._listed
 
     def _row(self, number: int, each: Moment) -> list[str]:
         time = formatting.moment(each.timestamp, self._zone)[11:]
