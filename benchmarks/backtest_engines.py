@@ -151,7 +151,7 @@ def _looks_on() -> Any:
     from numba import njit
 
     @njit
-    def play(hbt):  # type: ignore[no-untyped-def]
+    def play(hbt):
         average, is_sent = 0.0, False
         while hbt.wait_next_feed(False, 1_000_000_000_000) in (2, 3):
             depth = hbt.depth(0)
@@ -170,7 +170,7 @@ def _market_maker() -> Any:
     from numba import njit
 
     @njit
-    def play(hbt):  # type: ignore[no-untyped-def]
+    def play(hbt):
         number = 1
         while hbt.elapse(1_000_000_000) == 0:
             orders = hbt.orders(0).values()

@@ -13,24 +13,22 @@ __all__ = ["price_of", "size_of", "ticks_of", "units_of"]
 
 def units_of(listing: Listing, size: Decimal) -> int:
     """Convert a size to units; refused unless it is a positive multiple of the lot size."""
-    units = size / Decimal(listing.lot_size)
-    if units != units.to_integral_value() or units < 1:
-        why = f"size {size} is no positive multiple of {listing.lot_size}"
-        if listing.market == "spot":
-            raise OrderRefused("400100", f"Order size increment invalid. ({why})")
-        raise OrderRefused("100001", why)
-    return int(units)
+    return _steps(listing, "size", size, listing.lot_size, "Order size increment invalid.")
 
 
 def ticks_of(listing: Listing, price: Decimal) -> int:
     """Convert a price to ticks; refused unless it is a positive multiple of the tick size."""
-    ticks = price / Decimal(listing.tick_size)
-    if ticks != ticks.to_integral_value() or ticks < 1:
-        why = f"price {price} is no positive multiple of {listing.tick_size}"
+    return _steps(listing, "price", price, listing.tick_size, "Price increment invalid.")
+
+
+def _steps(listing: Listing, what: str, value: Decimal, step: str, spot_text: str) -> int:
+    steps = value / Decimal(step)
+    if steps != steps.to_integral_value() or steps < 1:
+        why = f"{what} {value} is no positive multiple of {step}"
         if listing.market == "spot":
-            raise OrderRefused("400100", f"Price increment invalid. ({why})")
+            raise OrderRefused("400100", f"{spot_text} ({why})")
         raise OrderRefused("100001", why)
-    return int(ticks)
+    return int(steps)
 
 
 def price_of(engine: Market, ticks: int) -> Decimal:
