@@ -9,6 +9,7 @@ from typing import NamedTuple
 import polars as pl
 
 from kucoin_research.bridges.inputs import channel_names
+from kucoin_research.foundation.spans import merged
 from kucoin_research.model.channels import parse_channel
 from kucoin_research.model.records import Status
 from kucoin_research.model.source import Source, is_replay
@@ -53,13 +54,14 @@ def missing_spans(source: Source, channel: str, symbol: str) -> list[MissingSpan
     if session is not None:
         losses = (loss for loss in session.losses if loss.concerns(channel, symbol))
         found += [MissingSpan(loss.began, loss.ended) for loss in losses]
-    return _merged(found + spans_between_sessions(source, symbol))
+    found += spans_between_sessions(source, symbol)
+    return [MissingSpan(*each) for each in merged(found)]
 
 
 def spans_between_sessions(source: Source, symbol: str) -> list[MissingSpan]:
     """List the times in which none of several sessions loaded together recorded a symbol."""
     session = _session_of(source)
-    between = [] if session is None else times_between(session, symbol)
+    between = [] if session is None else times_between(session, [symbol])[symbol]
     return [MissingSpan(*each) for each in between]
 
 
@@ -86,13 +88,3 @@ def _gap_rows(source: Source, symbol: str) -> dict[str | None, list[Status]]:
         if isinstance(row, Status):
             found[row.channel].append(row)
     return found
-
-
-def _merged(spans: list[MissingSpan]) -> list[MissingSpan]:
-    merged: list[MissingSpan] = []
-    for span in sorted(spans):
-        if merged and span.began <= merged[-1].ended:
-            merged[-1] = MissingSpan(merged[-1].began, max(merged[-1].ended, span.ended))
-        else:
-            merged.append(span)
-    return merged

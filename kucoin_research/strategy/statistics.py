@@ -18,6 +18,7 @@ import numpy.typing as npt
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, shown
+from kucoin_research.foundation.spans import merged
 
 __all__ = [
     "LEAST_RETURNS",
@@ -80,7 +81,8 @@ class Coverage:
 
     def __init__(self, begin_ns: int, end_ns: int, gaps: Iterable[Span] = ()) -> None:
         self.begin_ns, self.end_ns = begin_ns, max(end_ns, begin_ns)
-        self.gaps = _merged(gaps, self.begin_ns, self.end_ns)
+        within = ((max(begin, self.begin_ns), min(end, self.end_ns)) for begin, end in gaps)
+        self.gaps = merged(span for span in within if span[0] < span[1])
         self._begins = np.array([begin for begin, _ in self.gaps], np.int64)
         lengths = np.array([end - begin for begin, end in self.gaps], np.int64)
         self._lengths = lengths
@@ -116,19 +118,6 @@ class Coverage:
             if end > begin
         ]
         return np.unique(np.concatenate([np.empty(0, np.int64), *parts]))
-
-
-def _merged(gaps: Iterable[Span], begin_ns: int, end_ns: int) -> list[Span]:
-    found: list[Span] = []
-    for begin, end in sorted(gaps):
-        begin, end = max(begin, begin_ns), min(end, end_ns)
-        if begin >= end:
-            continue
-        if found and begin <= found[-1][1]:
-            found[-1] = (found[-1][0], max(found[-1][1], end))
-        else:
-            found.append((begin, end))
-    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ import polars as pl
 
 from kucoin_research.errors import ColumnMissing, InvalidInput, UnknownSymbol, shown
 from kucoin_research.foundation.arguments import has_columns, texts
+from kucoin_research.foundation.spans import merged
 from kucoin_research.model.channels import CANDLE_INTERVALS, Channel, parse_channel
 from kucoin_research.model.instruments import Instrument, spelling_hint
 from kucoin_research.model.intervals import parse_interval
@@ -387,14 +388,14 @@ def _gaps(session: Session, played: Mapping[str, frozenset[str]]) -> dict[str, l
         for symbol, there in played.items():
             if its_symbol in (None, symbol) and (name is None or name in there & MATCHED):
                 spans[symbol] += [(gap.began, gap.ended) for gap in missing]
-    for symbol in played:
+    for symbol, holes in times_between(session, played).items():
         # The first row behind a hole is no part of it.
-        spans[symbol] += [(began, ended - 1) for began, ended in times_between(session, symbol)]
+        spans[symbol] += [(began, ended - 1) for began, ended in holes]
     for loss in session.losses:
         for symbol, there in played.items():
             if any(loss.concerns(name, symbol) for name in there & MATCHED):
                 spans[symbol].append((loss.began, loss.ended))
-    return {symbol: _merged(found) for symbol, found in spans.items()}
+    return {symbol: merged(found) for symbol, found in spans.items()}
 
 
 def _gap_rows(session: Session) -> dict[tuple[str | None, str | None], list[Status]]:
@@ -408,16 +409,6 @@ def _gap_rows(session: Session) -> dict[tuple[str | None, str | None], list[Stat
             if isinstance(row, Status):
                 found[row.channel, row.symbol].append(row)
     return found
-
-
-def _merged(spans: Iterable[Span]) -> list[Span]:
-    merged: list[Span] = []
-    for begin, end in sorted(spans):
-        if merged and begin <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
-        else:
-            merged.append((begin, end))
-    return merged
 
 
 def _lacks(session: Session, gaps: Mapping[str, Sequence[Span]]) -> list[tuple[str, str]]:

@@ -50,10 +50,10 @@ def test_each_symbol_has_the_holes_of_its_own_sessions(three):
     (_, a), (b, c), (d, _) = map(arrivals, three)
     session = kr.load(three)
 
-    assert times_between(session, "ETHUSDTM") == [(a, b), (c, d)]
-    assert times_between(session, "XBTUSDTM") == [(a, d)]
-    assert times_between(session, "SOLUSDTM") == []
-    assert times_between(kr.load(three[0]), "XBTUSDTM") == []
+    assert times_between(session, ["ETHUSDTM"])["ETHUSDTM"] == [(a, b), (c, d)]
+    assert times_between(session, ["XBTUSDTM"])["XBTUSDTM"] == [(a, d)]
+    assert times_between(session, ["SOLUSDTM"])["SOLUSDTM"] == []
+    assert times_between(kr.load(three[0]), ["XBTUSDTM"])["XBTUSDTM"] == []
 
 
 def test_paper_on_a_replay_fills_nothing_between_two_sessions(three):
