@@ -12,14 +12,6 @@ from tests.processes import Process
 
 ROOT = Path(__file__).parents[2]
 CLIENTS = Path(__file__).parent / "clients"
-ENVIRONMENT = ROOT / ".venv-interop"
-
-
-def interop_python():
-    """The interpreter that `make interop` prepared, or None."""
-    inside = ("Scripts", "python.exe") if sys.platform == "win32" else ("bin", "python")
-    python = ENVIRONMENT.joinpath(*inside)
-    return python if python.exists() and (ENVIRONMENT / ".ready").exists() else None
 
 
 def message(process):

@@ -1,37 +1,26 @@
 """Other people's engines for back-tests, asked by modules of ``engines/`` in `.venv-peers`."""
 
 import json
-import os
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.environments import leave_out, python_of
 from tests.processes import Process
 
-ROOT = Path(__file__).parents[2]
 ENGINES = Path(__file__).parent / "engines"
-ENVIRONMENT = ROOT / ".venv-peers"
 _WHY_NOT = pytest.StashKey()
-
-
-def _interpreter():
-    inside = ("Scripts", "python.exe") if sys.platform == "win32" else ("bin", "python")
-    found = ENVIRONMENT.joinpath(*inside)
-    return found if found.exists() and (ENVIRONMENT / ".ready").exists() else None
 
 
 @pytest.fixture(scope="session")
 def python(request):
     """The interpreter that `make peers` prepared."""
-    found = _interpreter()
-    if found is not None:
-        return found
-    reason = "NOT COMPARED with other engines for back-tests: no .venv-peers; run `make peers`"
-    request.config.stash[_WHY_NOT] = reason
-    if os.environ.get("CI", "").lower() not in ("", "0", "false"):
-        pytest.fail(reason, pytrace=False)
-    pytest.skip(reason)
+    found = python_of("peers")
+    if found is None:
+        reason = "NOT COMPARED with other engines for back-tests: no .venv-peers; run `make peers`"
+        request.config.stash[_WHY_NOT] = reason
+        leave_out(reason)
+    return found
 
 
 @pytest.fixture(scope="session")

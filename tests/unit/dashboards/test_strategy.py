@@ -13,6 +13,7 @@ from kucoin_research.figures.tail import Rewound
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.figures.trade_marks import MARKED
 from tests.conftest import wait_until
+from tests.unit.recordings import a_minute
 
 # One thread of the process draws all figures, in the machine's time.
 REAL_TIME = True
@@ -37,18 +38,7 @@ class Turns:
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory):
-    with kr.simulate(seed=11, speed=SPEED) as x:
-        run = kr.record(
-            "XBTUSDTM",
-            ["ticker", "trade", "mark_price"],
-            root=tmp_path_factory.mktemp("sessions"),
-            seconds=60,
-            venue=x.venue,
-            progress=False,
-        )
-        with run:
-            pass
-        return run.session()
+    return a_minute(tmp_path_factory.mktemp("sessions"), SPEED)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from kucoin_research.strategy.run import PaperRun
 from kucoin_research.strategy.tape import MarketFacts
 from tests.conftest import wait_until
 from tests.processes import run
+from tests.unit.recordings import a_minute
 
 SAMPLE = Path(__file__).parents[3] / "data" / "sample"
 # The simulated exchange runs 100 times as fast as the clock that stamps arrivals.
@@ -47,19 +48,7 @@ class Maker:
 
 @pytest.fixture(scope="module")
 def session(tmp_path_factory):
-    """A minute of the simulated exchange."""
-    with kr.simulate(seed=11, speed=SPEED) as x:
-        run = kr.record(
-            "XBTUSDTM",
-            ["ticker", "trade", "mark_price"],
-            root=tmp_path_factory.mktemp("sessions"),
-            seconds=60,
-            venue=x.venue,
-            progress=False,
-        )
-        with run:
-            pass
-        return run.session()
+    return a_minute(tmp_path_factory.mktemp("sessions"), SPEED)
 
 
 def test_paper_on_a_replay_is_the_backtest(session):
