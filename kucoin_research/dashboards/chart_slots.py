@@ -15,6 +15,7 @@ from kucoin_research.figures import channels_for
 from kucoin_research.figures.book_charts import DepthChart, LadderChart
 from kucoin_research.figures.candle_chart import CandleChart
 from kucoin_research.figures.chart import Chart, Sketch
+from kucoin_research.figures.closing import close_whole
 from kucoin_research.figures.heat_chart import HeatChart
 from kucoin_research.figures.lag_chart import LagChart, has_virtual_clock, lag_options
 from kucoin_research.figures.line_charts import FlowChart, MarkChart, PriceChart, SpreadChart
@@ -178,6 +179,11 @@ class ChartSlot:
         figure.on_mark = self.on_mark
         return figure
 
+    @property
+    def lasting(self) -> tuple[widgets.Widget, ...]:
+        """The widgets that are closed with it, shown or not; charts come and go."""
+        return (self._words, self._head, self.box)
+
     def _look(self) -> None:
         if self.figure is not None:
             self.figure.window = self._scene.window_s
@@ -199,5 +205,6 @@ class ChartSlot:
         self.figure = self._shown = None
 
     def close(self) -> None:
-        """End the chart."""
+        """End the chart, and close what is not shown of the place."""
         self._drop()
+        close_whole(*self.lasting)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -25,6 +25,7 @@ from kucoin_research.dashboards.strategy_desk import StrategyDesk
 from kucoin_research.dashboards.stream_starter import StreamStarter
 from kucoin_research.errors import InvalidInput, KucoinResearchError, shown
 from kucoin_research.exchange.venues import Venue
+from kucoin_research.figures.closing import close_whole, ids_of
 from kucoin_research.figures.notebook_cells import replace_in_cell
 from kucoin_research.figures.refresh import refresher
 from kucoin_research.figures.saved_picture import SavedPicture, show_widget
@@ -132,6 +133,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         )
         self._is_closed = False
         self._arrange()
+        self.panel.parts = ids_of(self, *(each for slot in self._slots for each in slot.lasting))
         for slot in self._slots:
             slot.show(self._scene)
         self._listen()
@@ -392,8 +394,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
                 self._own.stop()
             for slot in self._slots:
                 slot.close()
-            for widget in _all_below(self):
-                widget.close()
+            close_whole(self)
 
     # -- controls --------------------------------------------------------------------------------
 
@@ -513,12 +514,3 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     def __repr__(self) -> str:
         return f"<Dashboard of {self.symbol}>"
-
-
-def _all_below(box: widgets.Box) -> Iterator[widgets.Widget]:
-    for child in box.children:
-        if isinstance(child, widgets.Box):
-            yield from _all_below(child)
-        else:
-            yield child
-    yield box

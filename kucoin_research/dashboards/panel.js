@@ -447,8 +447,9 @@ function render({model, el}) {
     document.removeEventListener('visibilitychange', tellView);
     removeEventListener('pagehide', here.leave);
     model.off('msg:custom', onMessage);
+    el.replaceChildren();
     model.off('comm_live_update', line.end);
   };
 }
 
-export default {render};
+export default {initialize: ({model}) => letGoOfParts(model), render};

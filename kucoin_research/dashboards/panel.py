@@ -64,6 +64,7 @@ class Panel(anywidget.AnyWidget):
     _css = (_HERE / "panel.css").read_text(encoding="utf-8")
 
     uid = traitlets.Unicode().tag(sync=True)
+    parts = traitlets.List(traitlets.Unicode()).tag(sync=True)  # ids of what is closed with it
 
     def __init__(self, ask: Ask) -> None:
         self.pages = Pages(_Reader)

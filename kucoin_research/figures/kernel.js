@@ -49,3 +49,29 @@ function presence(line, isVisible) {
     leave() { if (last?.visible) line.send(last = {...last, visible: false}); },
   };
 }
+
+// JupyterLab (4.6) keeps the comm of each model until the kernel ends, and with the comm the model
+// and all that it has ever shown: CommHandler stays connected to the kernel's statusChanged. So a
+// model of ours lets go of its comm when it is closed.
+function letGo(model) {
+  const {comm} = model, nothing = () => {};
+  model.once('destroy', () => { comm?.on_msg?.(nothing); comm?.on_close?.(nothing); });
+}
+
+const known = (globalThis.__kucoinModels ??= new Set());  // ids
+
+// The models of a widget's parts, by their ids; some are there only after the widget.
+function letGoOfParts(model) {
+  const look = () => {
+    for (const id of model.get('parts').filter((each) => !known.has(each))) {
+      known.add(id);
+      const forget = () => known.delete(id);
+      model.widget_manager.get_model(id).then((part) => {
+        letGo(part);
+        part.once('destroy', forget);
+      }, forget);  // one that is closed already has nothing to let go
+    }
+  };
+  model.on('change:parts', look);
+  look();
+}

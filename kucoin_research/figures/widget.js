@@ -375,6 +375,7 @@ function render({model, el}) {
     removeEventListener('pagehide', store.presence.leave);
     model.off('change:spec', onSpec);
     if (Plotly) Plotly.purge(plot);
+    el.replaceChildren();
   };
 }
 
@@ -382,6 +383,7 @@ function render({model, el}) {
 function initialize({model}) {
   const uid = model.get('uid');
   page.stores.set(uid, openStore(model));
+  letGoOfParts(model);
   return () => page.stores.delete(uid);
 }
 

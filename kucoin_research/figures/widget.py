@@ -21,6 +21,7 @@ import traitlets
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.figures.browser_link import KERNEL_JS, BrowserLink, Pages, Totals
 from kucoin_research.figures.chart import Chart, Sketch, View
+from kucoin_research.figures.closing import close_whole, ids_of
 from kucoin_research.figures.notebook_cells import replace_in_cell
 from kucoin_research.figures.open_figures import open_figures
 from kucoin_research.figures.picture import Picture
@@ -92,6 +93,7 @@ class LiveFigure(anywidget.AnyWidget):
     spec = traitlets.Dict().tag(sync=True)
     palettes = traitlets.Dict(PALETTES).tag(sync=True)
     uid = traitlets.Unicode().tag(sync=True)
+    parts = traitlets.List(traitlets.Unicode()).tag(sync=True)  # ids of what is closed with it
     keeps_still = traitlets.Bool(default_value=True).tag(sync=True)  # False within a dashboard
 
     _ticket: Ticket | None = None  # until everything else is made
@@ -117,6 +119,7 @@ class LiveFigure(anywidget.AnyWidget):
         self._still = SavedPicture()
         self._lock = threading.RLock()  # guards the pictures, their settings and their source
         super().__init__(spec=self._spec(), uid=uuid.uuid4().hex)
+        self.parts = ids_of(self)
         self.on_msg(self._on_message)
         self._ticket = self._start()
         open_figures.add(self)
@@ -245,7 +248,7 @@ class LiveFigure(anywidget.AnyWidget):
         if self._ticket is not None:
             self._ticket.cancel()
             open_figures.remove(self)
-        super().close()
+        close_whole(self)
 
     def __del__(self) -> None:
         # The garbage collector may run anywhere, even while the refresher holds its own locks.
