@@ -28,7 +28,7 @@ from kucoin_research.exchange.venues import Venue
 from kucoin_research.figures.closing import close_whole, ids_of
 from kucoin_research.figures.notebook_cells import replace_in_cell
 from kucoin_research.figures.refresh import refresher
-from kucoin_research.figures.saved_picture import SavedPicture, show_widget
+from kucoin_research.figures.saved_picture import SavedPicture, leave, show_widget
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.model.channels import Market, market_of
 from kucoin_research.model.source import LiveSource
@@ -66,6 +66,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
     """
 
     _is_closed = True  # until there is something that close() could end
+    _is_built = False
 
     def __init__(
         self,
@@ -131,7 +132,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             slots=self._slots,
             on_state=self._allow,
         )
-        self._is_closed = False
+        self._is_closed, self._is_built = False, True
         self._arrange()
         self.panel.parts = ids_of(self, *(each for slot in self._slots for each in slot.lasting))
         for slot in self._slots:
@@ -172,6 +173,8 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     def _press(self, act: Callable[[], object]) -> None:
         # Every exception is caught: one of a button would end unseen in a log of JupyterLab.
+        if self._is_closed:  # while a page draws the last picture
+            return
         with self._acting:
             try:
                 act()
@@ -380,21 +383,45 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             with self.controls.quietly():
                 self.controls.freeze.value = is_frozen
 
-    def close(self) -> None:
-        """End the dashboard and its own stream or replay; a source handed in goes on."""
+    def close(self, *, keeps_picture: bool = True) -> None:
+        """End the dashboard and its own stream or replay; a source handed in goes on.
+
+        Parameters
+        ----------
+        keeps_picture
+            Whether the page that shows it is asked for a last picture first, which takes seconds,
+            but no time of the caller; without a page, its upper chart is kept.
+        """
         if self._is_closed:
-            super().close()
+            self._end()
             return
         self._is_closed = True
         with self._acting:
-            self._refresh.stop()
             self._recording.end()
             self._desk.end()
             if self._own is not None:
                 self._own.stop()
+        if keeps_picture:
+            ask = partial(self.panel.send, {"kind": "last"})
+            leave(self._still, self.panel.pages, ask, self._end_with_picture)
+        else:
+            self._end()
+
+    def __del__(self) -> None:
+        self.close(keeps_picture=False)
+
+    def _end_with_picture(self) -> None:
+        figure = self.price.figure
+        if figure is not None:
+            self._still.keep_figure(figure.figure, repr(self))
+        self._end()
+
+    def _end(self) -> None:
+        if self._is_built:
+            self._refresh.stop()
             for slot in self._slots:
                 slot.close()
-            close_whole(self)
+        close_whole(self)
 
     # -- controls --------------------------------------------------------------------------------
 
@@ -496,7 +523,8 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
     def _on_panel(self, message: dict[str, Any], buffers: list[Any]) -> None:
         kind, transport = message.get("kind"), self.transport
         if kind == "still" and buffers:
-            self._still.keep(bytes(buffers[0]), repr(self))
+            is_last = bool(message.get("last"))
+            self._still.keep(bytes(buffers[0]), repr(self), is_last=is_last)
         elif kind in ("view", "hello"):
             refresher().wake(self._refresh.ticket)
         elif kind == "moment":

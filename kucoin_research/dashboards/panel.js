@@ -1,5 +1,5 @@
 // The panel of a dashboard: texts by name, each put into its place. Only changed texts arrive.
-const STILL_FIRST = 2500, STILL_EVERY = 60000, TAPE_ROWS = 40, DECISION_ROWS = 200;
+const TAPE_ROWS = 40, DECISION_ROWS = 200;
 const page = (globalThis.__kucoinPanels ??= new Map());  // by uid, since a panel may have several views
 const TILES = [
   ['last', 'last'], ['change', 'change'], ['bid', 'bid'], ['ask', 'ask'], ['spread', 'spread bp'],
@@ -276,15 +276,9 @@ function foot() {
 }
 
 // Paints the dashboard on a canvas, for the saved notebook; places and colours are read from the page.
-async function picture(root) {
-  const box = root.getBoundingClientRect(), scale = 1;
-  const canvas = document.createElement('canvas');
-  canvas.width = Math.round(box.width * scale);
-  canvas.height = Math.round(box.height * scale);
-  const pen = canvas.getContext('2d');
-  pen.scale(scale, scale);
-  pen.fillStyle = getComputedStyle(root).backgroundColor;
-  pen.fillRect(0, 0, box.width, box.height);
+async function picture(root, name) {
+  const box = root.getBoundingClientRect(), ground = getComputedStyle(root).backgroundColor;
+  const [canvas, pen] = canvasOf(box.width, box.height, ground);
   const place = (node) => {  // relative to the root, since the page may be scrolled meanwhile
     const home = root.getBoundingClientRect(), {left, top, width, height} = node.getBoundingClientRect();
     return [left - home.left, top - home.top, width, height];
@@ -337,7 +331,8 @@ async function picture(root) {
     write(pen, text, getComputedStyle(parent), spot.left - home.left, spot.top - home.top + spot.height / 2);
     pen.restore();
   }
-  return new Promise((done) => canvas.toBlob(done, 'image/png'));
+  stamp(pen, box.width, box.height, name, ground);
+  return pngOf(canvas);
 }
 
 function hiddenBelow(node, root) {
@@ -376,22 +371,23 @@ function render({model, el}) {
     tellView();
   });
 
-  let wanted = false, isInView = false, isGone = false, firstAt = 0, stillAt = 0, isDrawing = false;
+  let isInView = false, isGone = false, hasPrice = false;
   const onMessage = (message) => {
     heard = Date.now();
     judge();
+    if (message.kind === 'last' && root()) askForLast();
     if (message.kind !== 'texts' || !isForUs(message)) return;
     const began = performance.now();
     lastBadge = message.texts.badge || lastBadge;
     for (const [name, value] of Object.entries(message.texts)) tell(name, value);
     el.dataset.seq = message.seq;
     // A picture is kept only once there is a price.
-    if (message.texts['tile:last'] && message.texts['tile:last'][0] !== '–') firstAt ||= Date.now();
+    if (message.texts['tile:last'] && message.texts['tile:last'][0] !== '–') hasPrice = true;
     const ms = performance.now() - began;
     // Acknowledged once it is on the screen: the kernel judges by that how old the screen is.
     requestAnimationFrame(() => setTimeout(() => send({kind: 'drawn', seq: message.seq, ms})));
   };
-  const isVisible = () => isInView && !document.hidden && el.isConnected;
+  const isVisible = () => (isInView || root()?.dataset.asked === '') && !document.hidden && el.isConnected;
   const tellView = () => {
     judge();
     const all = [...views];
@@ -407,19 +403,23 @@ function render({model, el}) {
   }
   const root = () => el.closest('.kr-dashboard');
 
-  async function keepStill(isWanted) {
-    const wait = isWanted ? false : stillAt ? Date.now() - stillAt < STILL_EVERY : Date.now() - firstAt < STILL_FIRST;
-    const isReady = firstAt && isVisible() && root()?.querySelector('.kr-figure[data-frame] .js-plotly-plot');
-    if (wait || !isReady || isDrawing) return;
-    isDrawing = true;
-    wanted = false;
-    try {
-      stillAt = Date.now();
-      const blob = await picture(root());
-      const bytes = await blob.arrayBuffer();
-      if (!isGone) send({kind: 'still'}, [bytes]);
-      if (isWanted) el.dataset.stills = +(el.dataset.stills || 0) + 1;
-    } finally { isDrawing = false; }
+  async function keepStill(isLast) {
+    const name = root().querySelector('.kr-symbol-name').textContent;
+    const bytes = await picture(root(), name);
+    if (!isGone) send({kind: 'still', last: isLast}, [bytes]);
+    delete root()?.dataset.asked;
+  }
+  const sightOf = (isAsked) => {
+    const charts = root() ? [...root().querySelectorAll('.kr-figure')] : [];
+    const isDrawn = charts.some((each) => each.querySelector('.js-plotly-plot'));
+    return isDrawn && (hasPrice || isAsked) && isVisible() ? [el.dataset.seq, ...charts.map((each) => each.dataset.frame)].join() : '';
+  };
+  const still = pictures(sightOf, keepStill);
+  function askForLast() {  // the charts are to show the last data, too, even where nobody looks
+    root().dataset.asked = '';
+    for (const each of root().querySelectorAll('.kr-figure')) each.dispatchEvent(new Event('kr-asked'));
+    tellView();
+    still.ask();
   }
 
   const sight = new IntersectionObserver((entries) => {
@@ -427,9 +427,8 @@ function render({model, el}) {
     tellView();
   });
   const watchRoot = () => { if (root()) sight.observe(root()); else setTimeout(watchRoot, 50); };
-  const stills = setInterval(() => keepStill(wanted).catch((error) => send({kind: 'error', text: String(error)})), 1000);
+  const stills = setInterval(() => still.look().catch((error) => send({kind: 'error', text: String(error)})), 250);
   const beats = setInterval(() => { judge(); here.renew(); }, 1000);
-  el.addEventListener('kr-still', () => { wanted = true; });
   model.on('msg:custom', onMessage);
   document.addEventListener('visibilitychange', tellView);
   addEventListener('pagehide', here.leave);

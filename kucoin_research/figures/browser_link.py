@@ -226,6 +226,7 @@ class Pages(Generic[P]):
     """
 
     def __init__(self, make: Callable[[], P]) -> None:
+        self.was_heard = False  # whether any page has ever sent a message
         self._make = make
         self._hearing = Hearing()
         self._all: dict[str, P] = {}  # replaced whole, so that it can be read without the lock
@@ -235,6 +236,7 @@ class Pages(Generic[P]):
     def heard(self, name: str, now: float) -> P:
         """Note a message from a page; returns the page's state."""
         with self._lock:
+            self.was_heard = True
             page = self._all.get(name)
             if page is None:
                 page = self._make()

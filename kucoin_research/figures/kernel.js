@@ -75,3 +75,71 @@ function letGoOfParts(model) {
   model.on('change:parts', look);
   look();
 }
+
+const STILL_EVERY = 10000, STILL_QUIET = 700, STILL_APART = 3000, STILL_LAST = 3000;  // ms
+const STILL_SHARE = 50;  // pictures take a fiftieth of the browser's time, at most
+
+// Makes the pictures for the saved notebook: one soon after the last change, one each ten seconds
+// while there are changes, and one that the kernel asks for before it closes the widget. `sight`
+// describes what is shown, '' for nothing yet; `take` makes a picture.
+function pictures(sight, take) {
+  let seen = '', changed = 0, taken = '', at = 0, cost = 0, isBusy = false, asked = 0;
+  const isDue = (now) => {
+    if (!seen) return false;
+    const isQuiet = now - changed >= STILL_QUIET;
+    if (asked) return isQuiet || now - asked > STILL_LAST;
+    if (seen === taken) return false;
+    const rest = Math.max(isQuiet ? STILL_APART : STILL_EVERY, STILL_SHARE * cost);
+    return now - at >= rest;
+  };
+  return {
+    ask() { asked = Date.now(); },
+    async look() {
+      if (isBusy) return;
+      const now = Date.now(), sign = sight(Boolean(asked));
+      at ||= sign && now - STILL_EVERY + STILL_APART;
+      if (sign !== seen) { seen = sign; changed = now; }
+      if (!isDue(now)) return;
+      isBusy = true;
+      taken = seen;
+      at = now;
+      const isLast = Boolean(asked);
+      asked = 0;
+      try { await take(isLast); } finally { isBusy = false; }
+      cost = Date.now() - now;
+    },
+  };
+}
+
+// A picture of a widget is no widget: it is veiled, and has its date.
+function stamp(pen, width, height, name, ground) {
+  pen.globalAlpha = 0.45;
+  pen.fillStyle = ground;
+  pen.fillRect(0, 0, width, height);
+  pen.globalAlpha = 1;
+  const date = new Date().toISOString().slice(0, 19).replace('T', ' ');
+  const words = [name, `${date} UTC`, 'not live any more'].filter(Boolean).join(', ');
+  pen.font = '13px system-ui, sans-serif';
+  pen.letterSpacing = '0px';
+  const wide = Math.min(pen.measureText(words).width + 28, width), x = (width - wide) / 2, y = height / 2 - 14;
+  pen.fillStyle = '#444';
+  pen.beginPath();
+  pen.roundRect(x, y, wide, 28, 14);
+  pen.fill();
+  pen.fillStyle = '#fff';
+  pen.textBaseline = 'middle';
+  pen.fillText(words, x + 14, y + 14, wide - 28);
+}
+
+function canvasOf(width, height, ground) {
+  const canvas = document.createElement('canvas');
+  canvas.width = Math.round(width);
+  canvas.height = Math.round(height);
+  const pen = canvas.getContext('2d');
+  pen.fillStyle = ground;
+  pen.fillRect(0, 0, width, height);
+  return [canvas, pen];
+}
+
+const pngOf = async (canvas) =>
+  (await new Promise((done) => canvas.toBlob(done, 'image/png'))).arrayBuffer();

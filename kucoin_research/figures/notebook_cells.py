@@ -13,8 +13,8 @@ __all__ = ["cell_of", "replace_in_cell"]
 class Closable(Protocol):
     """A widget that can be replaced."""
 
-    def close(self) -> None:
-        """End it."""
+    def close(self, *, keeps_picture: bool = True) -> None:
+        """End it, at once if it need not leave a picture."""
 
 
 _cells: dict[str, tuple[str, list[weakref.ref[Closable]]]] = {}
@@ -33,7 +33,7 @@ def replace_in_cell(made: Closable) -> None:
     for reference in earlier[1] if earlier is not None else ():
         old = reference()
         if old is not None:
-            old.close()
+            old.close(keeps_picture=False)  # its outputs are gone by now
     _cells[name] = (run, [weakref.ref(made)])
 
 

@@ -1,7 +1,7 @@
 // A live figure. One store per figure holds the arrays from the kernel; any number of views of the
 // figure, in several cells, draw from it.
 const TYPES = {f8: Float64Array, f4: Float32Array, i4: Int32Array, u1: Uint8Array};
-const STILL_FIRST = 2000, STILL_EVERY = 60000, FAILED = -1;
+const FAILED = -1;
 const page = (globalThis.__kucoinResearch ??= {stores: new Map(), plotly: null, isThere: false, asked: 0, asker: null});
 
 function values(buffer, type) {
@@ -205,11 +205,13 @@ function render({model, el}) {
   el.replaceChildren(plot, note);
 
   let Plotly = null, isInView = false, isBusy = null, isDirty = false, isGone = false;
-  let lastStill = 0, firstDrawn = 0;
+  let hasDrawn = false;
   let colours = palette(model);  // computed once per theme: it makes the browser compute all styles
   const axis = 'xaxis';
   const isTime = () => model.get('spec').layout.xaxis?.type === 'date';
-  const isVisible = () => isInView && !document.hidden && el.isConnected;
+  // The last picture before the end is made wherever the figure is on the page.
+  const isWanted = () => isInView || Boolean(el.closest('[data-asked]'));
+  const isVisible = () => isWanted() && !document.hidden && el.isConnected;
 
   function fill(data, layout) {
     for (const part of store.arrays.values()) {
@@ -237,7 +239,7 @@ function render({model, el}) {
       fill(plot.data, plot.layout);
       await Plotly.redraw(plot);
       el.dataset.frame = store.seq;
-      firstDrawn ||= store.empty ? 0 : Date.now();
+      hasDrawn ||= !store.empty;
       const spent = performance.now() - began;
       await new Promise((done) => requestAnimationFrame(done));  // wait until it is on the screen
       return spent;
@@ -307,17 +309,27 @@ function render({model, el}) {
     if (mark) send({kind: 'mark', x: plot.data[mark.curveNumber].x[mark.pointNumber], y: mark.y});
   }
 
-  async function keepStill() {
-    if (!model.get('keeps_still') || !firstDrawn || !isVisible() || isBusy || lastStill === store.seq) return;
-    const isFirst = !lastStill;
-    if (Date.now() - (isFirst ? firstDrawn : keepStill.at) < (isFirst ? STILL_FIRST : STILL_EVERY)) return;
-    lastStill = store.seq;
-    keepStill.at = Date.now();
-    const size = {width: plot.clientWidth, height: plot.clientHeight};  // else all pictures get one default size
-    const url = await Plotly.toImage(plot, {format: 'png', scale: 1, ...size});
-    const bytes = await (await fetch(url)).arrayBuffer();
-    if (!isGone) send({kind: 'still'}, [bytes]);
+  async function keepStill(isLast) {
+    if (isBusy) await isBusy;
+    const {clientWidth: width, clientHeight: height} = plot;  // else all pictures get one default size
+    const image = new Image();
+    image.src = await Plotly.toImage(plot, {format: 'png', scale: 1, width, height});
+    await image.decode();
+    const [canvas, pen] = canvasOf(width, height, colours.paper);
+    pen.drawImage(image, 0, 0, width, height);
+    stamp(pen, width, height, model.get('caption'), colours.paper);
+    const bytes = await pngOf(canvas);
+    if (!isGone) send({kind: 'still', last: isLast}, [bytes]);
+    delete el.dataset.asked;
   }
+  const sightOf = (isAsked) => (model.get('keeps_still') && (hasDrawn || isAsked) && Plotly && isVisible() ? String(store.seq) : '');
+  const still = pictures(sightOf, keepStill);
+  const onMessage = (message) => {
+    if (message.kind !== 'last') return;
+    el.dataset.asked = '';
+    onShown();
+    still.ask();
+  };
 
   const silence = silenceOf(isVisible, () => store.heard);
   function judge() {
@@ -341,7 +353,8 @@ function render({model, el}) {
     onShown();
   });
   const themes = new MutationObserver(onTheme);
-  const stills = setInterval(() => keepStill().catch((error) => console.warn(error)), 1000);
+  const onTrouble = (error) => send({kind: 'error', text: String(error)});
+  const stills = setInterval(() => still.look().catch(onTrouble), 250);
   const beats = setInterval(() => { judge(); store.presence.renew(); }, 1000);
   const view = {draw, isVisible, judge};
 
@@ -360,6 +373,8 @@ function render({model, el}) {
     addEventListener('pagehide', store.presence.leave);
     themes.observe(document.body, {attributes: true, attributeFilter: ['data-jp-theme-light', 'data-jp-theme-name', 'class']});
     model.on('change:spec', onSpec);
+    model.on('msg:custom', onMessage);
+    el.addEventListener('kr-asked', onShown);
     send({kind: 'hello'});
     tellView();
   });
@@ -374,6 +389,7 @@ function render({model, el}) {
     document.removeEventListener('visibilitychange', onShown);
     removeEventListener('pagehide', store.presence.leave);
     model.off('change:spec', onSpec);
+    model.off('msg:custom', onMessage);
     if (Plotly) Plotly.purge(plot);
     el.replaceChildren();
   };

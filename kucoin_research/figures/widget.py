@@ -26,7 +26,7 @@ from kucoin_research.figures.notebook_cells import replace_in_cell
 from kucoin_research.figures.open_figures import open_figures
 from kucoin_research.figures.picture import Picture
 from kucoin_research.figures.refresh import Ticket, refresher
-from kucoin_research.figures.saved_picture import SavedPicture, show_widget
+from kucoin_research.figures.saved_picture import SavedPicture, leave, show_widget
 from kucoin_research.figures.static import Figure, still
 from kucoin_research.figures.tail import Rows, Tail
 from kucoin_research.figures.theme import PALETTES, Spec, compacted
@@ -94,9 +94,11 @@ class LiveFigure(anywidget.AnyWidget):
     palettes = traitlets.Dict(PALETTES).tag(sync=True)
     uid = traitlets.Unicode().tag(sync=True)
     parts = traitlets.List(traitlets.Unicode()).tag(sync=True)  # ids of what is closed with it
+    caption = traitlets.Unicode().tag(sync=True)  # of its picture
     keeps_still = traitlets.Bool(default_value=True).tag(sync=True)  # False within a dashboard
 
     _ticket: Ticket | None = None  # until everything else is made
+    _is_closing = False
 
     def __init__(
         self,
@@ -118,7 +120,7 @@ class LiveFigure(anywidget.AnyWidget):
         self._pages = Pages(self._picture)
         self._still = SavedPicture()
         self._lock = threading.RLock()  # guards the pictures, their settings and their source
-        super().__init__(spec=self._spec(), uid=uuid.uuid4().hex)
+        super().__init__(spec=self._spec(), uid=uuid.uuid4().hex, caption=sketch.symbol)
         self.parts = ids_of(self)
         self.on_msg(self._on_message)
         self._ticket = self._start()
@@ -221,7 +223,7 @@ class LiveFigure(anywidget.AnyWidget):
             for picture in self._pages.all:
                 picture.show(self._sketch, self._feed())
             spec = self._spec()
-        self.spec = spec
+        self.spec, self.caption = spec, symbol
         refresher().wake(self._ticket)
 
     def figure(self, theme: str = "light") -> Figure:
@@ -243,8 +245,26 @@ class LiveFigure(anywidget.AnyWidget):
         """Replace the lock in a forked child: a thread of the parent may have held it."""
         self._lock = threading.RLock()
 
-    def close(self) -> None:
-        """End the figure: it leaves the page, and its refreshes end."""
+    def close(self, *, keeps_picture: bool = True) -> None:
+        """End the figure: its refreshes end, and the newest picture of it takes its place.
+
+        Parameters
+        ----------
+        keeps_picture
+            Whether the page that shows it is asked for a last picture first, which takes seconds,
+            but no time of the caller; without a page, a static figure is kept.
+        """
+        if self._ticket is None or not keeps_picture or self._is_closing:
+            self._end()
+            return
+        self._is_closing = True
+        leave(self._still, self._pages, lambda: self.send({"kind": "last"}), self._end_with_picture)
+
+    def _end_with_picture(self) -> None:
+        self._still.keep_figure(self.figure, self._name)
+        self._end()
+
+    def _end(self) -> None:
         if self._ticket is not None:
             self._ticket.cancel()
             open_figures.remove(self)
@@ -315,7 +335,8 @@ class LiveFigure(anywidget.AnyWidget):
         elif kind == "lib":
             self.send({"kind": "lib", "to": page}, buffers=[_plotly_js()])
         elif kind == "still" and buffers:
-            self._still.keep(bytes(buffers[0]), self._name)
+            is_last = bool(message.get("last"))
+            self._still.keep(bytes(buffers[0]), self._name, is_last=is_last)
         elif kind == "mark" and self.on_mark is not None:
             self.on_mark(self._sketch.zone.to_ns(float(message["x"])), float(message["y"]))
         elif kind == "error":
@@ -344,8 +365,9 @@ class LiveFigure(anywidget.AnyWidget):
     def place_still(self) -> None:
         """Make room in the running cell for the picture that a saved notebook keeps.
 
-        The browser makes the picture, and again each minute. It is hidden while the widget above it
-        is alive. A figure that is shown by itself calls this; call it for one inside other widgets.
+        The browser makes the picture, again each ten seconds while the figure moves, and once it
+        stands still. It is hidden while the widget above it is alive. A figure that is shown by
+        itself calls this; call it for one inside other widgets.
         """
         self._still.place(self._name)
 
