@@ -364,7 +364,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         if transport is None:
             raise InvalidInput("only a replay can be played up to the next fill or note")
         with self._acting:
-            self._desk.play_to_next(transport.replay, self._choose_newest)
+            self._desk.play_to_next(transport.replay, partial(self._with_run, _choose_newest))
 
     def stop_recording(self) -> None:
         """End the recording; the stream goes on."""
@@ -401,20 +401,17 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self._desk.end()
             if self._own is not None:
                 self._own.stop()
-        if keeps_picture:
-            ask = partial(self.panel.send, {"kind": "last"})
-            leave(self._still, self.panel.pages, ask, self._end_with_picture)
-        else:
+        if not keeps_picture:
+            self._end()
+            return
+        figure = self.price.figure
+
+        def end() -> None:
+            if figure is not None:
+                self._still.keep_figure(figure.figure, repr(self))
             self._end()
 
-    def __del__(self) -> None:
-        self.close(keeps_picture=False)
-
-    def _end_with_picture(self) -> None:
-        figure = self.price.figure
-        if figure is not None:
-            self._still.keep_figure(figure.figure, repr(self))
-        self._end()
+        leave(self._still, self.panel.pages, partial(self.panel.send, {"kind": "last"}), end)
 
     def _end(self) -> None:
         if self._is_built:
@@ -509,9 +506,6 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
     def _choose_mark(self, time_ns: int, price: float) -> None:
         self._with_run(lambda texts: texts.choose_at(time_ns, price))
 
-    def _choose_newest(self) -> None:
-        self._with_run(lambda texts: texts.choose(len(texts.run.journal.moments) - 1))
-
     def _with_run(self, act: Callable[[RunTexts], object]) -> None:
         texts = self._refresh.readers.run
         if texts is not None:
@@ -542,3 +536,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     def __repr__(self) -> str:
         return f"<Dashboard of {self.symbol}>"
+
+
+def _choose_newest(texts: RunTexts) -> None:
+    texts.choose(len(texts.run.journal.moments) - 1)

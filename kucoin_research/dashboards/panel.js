@@ -143,6 +143,25 @@ function bar(send) {
   slider.setAttribute('aria-label', 'position');
   const marks = make('div', 'kr-marks'), done = make('i', 'kr-done');
   const first = make('time', 'kr-first'), here = make('time', 'kr-here'), last = make('time', 'kr-last');
+  // The slider lies above the marks, so it shows their words itself: under the pointer or the knob.
+  const tip = make('div', 'kr-gap-tip');
+  tip.setAttribute('role', 'status');
+  tip.hidden = true;
+  let holes = [];
+  const showGap = (share) => {
+    const reach = 3 / (slider.clientWidth || 1);
+    const hole = holes.find(([from, to]) => share >= from - reach && share <= to + reach);
+    tip.hidden = !hole;
+    if (!hole) return;
+    put(tip, hole[2]);
+    tip.style.left = `${100 * Math.min(Math.max(share, 0.15), 0.85)}%`;
+  };
+  const showGapAtKnob = () => showGap(slider.value / 10000);
+  for (const kind of ['focus', 'input']) slider.addEventListener(kind, showGapAtKnob);
+  for (const kind of ['pointermove', 'pointerdown']) {
+    slider.addEventListener(kind, ({offsetX}) => showGap(offsetX / slider.clientWidth));
+  }
+  for (const kind of ['pointerleave', 'blur']) slider.addEventListener(kind, () => { tip.hidden = true; });
   let isHeld = false;
   const seek = () => send({kind: 'seek', at: slider.value / 10000});
   slider.addEventListener('pointerdown', () => { isHeld = true; });
@@ -150,7 +169,7 @@ function bar(send) {
   slider.addEventListener('change', () => { isHeld = false; seek(); });
   slider.addEventListener('input', () => { done.style.width = `${slider.value / 100}%`; });
   const node = make('section', 'kr-bar', make('div', 'kr-keys', back, play, pause, step, speed),
-    make('div', 'kr-line-of-time', make('div', 'kr-track', done, marks, slider),
+    make('div', 'kr-line-of-time', make('div', 'kr-track', done, marks, slider, tip),
       make('div', 'kr-times', first, here, last)));
   node.hidden = true;
   return {node, tell: {
@@ -176,11 +195,10 @@ function bar(send) {
       slider.setAttribute('aria-valuetext', state.here);
     },
     span: ([from, to]) => { put(first, from); put(last, to); },
-    gaps: (all) => marks.replaceChildren(...all.map(([from, to, what]) => {
+    gaps: (all) => marks.replaceChildren(...(holes = all).map(([from, to]) => {
       const mark = make('i', 'kr-gap');
       mark.style.left = `${100 * from}%`;
       mark.style.width = `${100 * Math.max(to - from, 0)}%`;
-      mark.title = what;
       return mark;
     })),
   }};

@@ -228,7 +228,10 @@ def breaks(gaps: Iterable[Mapped]) -> Times:
 
 
 def shapes(gaps: Sequence[Mapped], newest: int, zone: Zone, *, shortest_ns: int = 0) -> list[Spec]:
-    """Describe the shaded spans of a figure; spans that touch are merged."""
+    """Describe the shaded spans of a figure; spans that touch are merged.
+
+    The name of each says its kind, length and cause: a live figure shows it on hover.
+    """
     spans = _merged(gaps, newest, shortest_ns)
     labelled = {id(span) for span in sorted(spans, key=_length, reverse=True)[:3]}
     return [_shape(span, zone, is_labelled=id(span) in labelled) for span in spans]
@@ -268,6 +271,7 @@ def _shape(span: Mapped, zone: Zone, *, is_labelled: bool) -> Spec:
         "y1": 1,
         "layer": "below",
         "line": {"width": 0},
+        "name": _words(span, seconds),
         "fillcolor": "$filled" if span.kind == "filled" else "$gap",
     }
     if is_labelled:
@@ -277,6 +281,13 @@ def _shape(span: Mapped, zone: Zone, *, is_labelled: bool) -> Spec:
             "font": {"size": 10, "color": "$muted"},
         }
     return shape
+
+
+def _words(span: Mapped, seconds: float) -> str:
+    if span.what is _LASTING:
+        return f"{span.kind}: {_LASTING}"
+    cause = f": {span.what}" if span.what else ""
+    return f"{span.kind} of {_duration(seconds)}{cause}"
 
 
 def _duration(seconds: float) -> str:

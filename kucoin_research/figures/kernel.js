@@ -76,8 +76,8 @@ function letGoOfParts(model) {
   look();
 }
 
-const STILL_EVERY = 10000, STILL_QUIET = 700, STILL_APART = 3000, STILL_LAST = 3000;  // ms
-const STILL_SHARE = 50;  // pictures take a fiftieth of the browser's time, at most
+const STILL_EVERY = 10000, STILL_QUIET = 700, STILL_APART = 3000, STILL_LAST = 1500;  // ms
+const STILL_SHARE = 20;  // pictures take a twentieth of the browser's time, at most
 
 // Makes the pictures for the saved notebook: one soon after the last change, one each ten seconds
 // while there are changes, and one that the kernel asks for before it closes the widget. `sight`

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -26,7 +27,7 @@ _update: Callable[..., Any] = update_display
 
 # Trusted notebooks keep styles in HTML. Where they do not, they do not show the widget either.
 _STYLE = (Path(__file__).parent / "saved_picture.css").read_text(encoding="utf-8")
-_PATIENCE = 4.0  # s in which the kernel can hear; a page that can draw needs less than two
+_PATIENCE = 8.0  # s in which the kernel can hear; a page that is not busy needs about two
 _EVERY = 0.1
 
 
@@ -101,7 +102,7 @@ def leave(
     end
         Ends the widget; called by the refresh thread, or at once.
     """
-    if not (picture.is_placed and pages.was_heard):
+    if not (picture.is_placed and pages.was_heard) or sys.is_finalizing():
         end()
         return
     waited = 0.0

@@ -11,7 +11,7 @@ import plotly.graph_objects as go
 
 from kucoin_research.errors import InvalidInput, KucoinResearchError
 from kucoin_research.figures.chart import Chart, Drawing
-from kucoin_research.figures.theme import Spec, resolve
+from kucoin_research.figures.theme import Spec, literal, resolve
 from kucoin_research.figures.time_axis import Floats
 from kucoin_research.foundation.arguments import path_of
 
@@ -134,9 +134,29 @@ def still(chart: Chart, theme: str = "light", widget: Callable[[], Any] | None =
         _put(spec["data"][int(trace)], rest.split("."), value)
     if chart.time_axis and drawing.window is not None:
         spec["layout"][chart.time_axis]["range"] = list(drawing.window)
+    _annotate_gaps(spec["layout"])
     figure = Figure(resolve({"data": spec["data"], "layout": spec["layout"]}, theme))
     figure.make_widget = widget
     return figure
+
+
+def _annotate_gaps(layout: Spec) -> None:
+    # Plotly's shapes cannot be hovered over, so a mark at the foot of each gap says what it is.
+    gaps = [shape for shape in layout.get("shapes", ()) if shape.get("name")]
+    layout["annotations"] = [*layout.get("annotations", ()), *map(_gap_mark, gaps)]
+
+
+def _gap_mark(gap: Spec) -> Spec:
+    return {
+        "x": (gap["x0"] + gap["x1"]) / 2,
+        "y": 0,
+        "yref": "paper",
+        "yanchor": "bottom",
+        "showarrow": False,
+        "text": "▴",
+        "font": {"size": 11, "color": "$muted"},
+        "hovertext": literal(gap["name"]),
+    }
 
 
 def _put_arrays(spec: Spec, drawing: Drawing) -> None:

@@ -1,7 +1,7 @@
 // A live figure. One store per figure holds the arrays from the kernel; any number of views of the
 // figure, in several cells, draw from it.
 const TYPES = {f8: Float64Array, f4: Float32Array, i4: Int32Array, u1: Uint8Array};
-const FAILED = -1;
+const FAILED = -1, GAP_REACH = 3;  // px beside a gap that still count as on it
 const page = (globalThis.__kucoinResearch ??= {stores: new Map(), plotly: null, isThere: false, asked: 0, asker: null});
 
 function values(buffer, type) {
@@ -202,7 +202,10 @@ function render({model, el}) {
   const note = document.createElement('div');
   note.className = 'kr-note';
   note.textContent = 'zoomed · double click to follow';
-  el.replaceChildren(plot, note);
+  const tip = document.createElement('div');
+  tip.className = 'kr-tip';
+  tip.hidden = true;
+  el.replaceChildren(plot, note, tip);
 
   let Plotly = null, isInView = false, isBusy = null, isDirty = false, isGone = false;
   let hasDrawn = false;
@@ -309,6 +312,22 @@ function render({model, el}) {
     if (mark) send({kind: 'mark', x: plot.data[mark.curveNumber].x[mark.pointNumber], y: mark.y});
   }
 
+  // Plotly's shapes cannot be hovered over, so the shade of a gap is found by its place.
+  function showGap({clientX, clientY}) {
+    const {xaxis, _size: size} = plot._fullLayout || {}, box = plot.getBoundingClientRect();
+    const x = clientX - box.left - xaxis?._offset, y = clientY - box.top;
+    const isInside = xaxis && x >= 0 && x <= xaxis._length && y >= size.t && y <= box.height - size.b;
+    const gap = isInside && (plot.layout.shapes || []).find((each) => each.name
+      && x >= xaxis.d2p(each.x0) - GAP_REACH && x <= xaxis.d2p(each.x1) + GAP_REACH);
+    tip.hidden = !gap;
+    if (!gap) return;
+    tip.textContent = gap.name;
+    const half = tip.offsetWidth / 2, middle = clientX - box.left;
+    tip.style.left = `${Math.min(Math.max(middle, half), Math.max(box.width - half, half))}px`;
+    tip.style.top = `${size.t + 2}px`;
+  }
+  const hideGap = () => { tip.hidden = true; };
+
   async function keepStill(isLast) {
     if (isBusy) await isBusy;
     const {clientWidth: width, clientHeight: height} = plot;  // else all pictures get one default size
@@ -366,6 +385,8 @@ function render({model, el}) {
     plot.on('plotly_click', onClick);
     plot.on('plotly_doubleclick', () => { follow(); return false; });
     note.addEventListener('click', follow);
+    for (const kind of ['pointermove', 'pointerdown']) plot.addEventListener(kind, showGap);
+    plot.addEventListener('pointerleave', hideGap);
     store.views.add(view);
     sizes.observe(el);
     sight.observe(el);
