@@ -62,6 +62,9 @@ RUN = """async (place) => {
   app.shell.currentWidget.content.activeCellIndex = place;
   await app.commands.execute('notebook:run-cell');
 }"""
+# True once each closed widget has left a picture.
+CLOSED = """() => !document.querySelector('.kr-dashboard, .kr-figure')
+  && document.querySelectorAll('.jp-RenderedImage').length === document.querySelectorAll('.kr-kept').length"""
 # True once the dashboard's window of one minute is full.
 FULL = "() => document.querySelector('.kr-tape .kr-at')?.textContent >= '00:01:05'"
 
@@ -87,10 +90,7 @@ def main(notebooks: list[str]) -> int:
 
 
 def run(page: Page, lab: Lab, path: Path) -> None:
-    """Run a notebook cell by cell and save it.
-
-    After a cell with the tag ``picture``, a picture of the newest dashboard is made.
-    """
+    """Run a notebook cell by cell and save it, with the last pictures of the widgets it closes."""
     page.set_viewport_size({"width": 1320, "height": 1000})
     saved = nbformat.read(path, as_version=4)
     for cell in saved.cells:
@@ -101,23 +101,9 @@ def run(page: Page, lab: Lab, path: Path) -> None:
     for place, cell in enumerate(saved.cells):
         if cell.cell_type == "code":
             page.evaluate(RUN, place)
-        if "picture" in cell.metadata.get("tags", ()):
-            keep_picture(page)
+    page.wait_for_function(CLOSED, timeout=180_000)
     book.save()
     shutil.copy(lab.folder / path.name, path)
-
-
-def keep_picture(page: Page) -> None:
-    """Let the newest dashboard make the picture that stays in the notebook."""
-    page.locator(".kr-dashboard").last.scroll_into_view_if_needed()
-    page.wait_for_selector(".kr-dashboard >> nth=-1 >> .kr-lower .kr-figure[data-frame]")
-    panel = page.locator(".kr-panel").last
-    panel.evaluate("panel => panel.dispatchEvent(new Event('kr-still'))")
-    page.wait_for_function("() => [...document.querySelectorAll('.kr-panel')].pop().dataset.stills")
-    page.wait_for_function(
-        "() => document.querySelectorAll('.jp-RenderedImage').length"
-        " === document.querySelectorAll('.kr-dashboard').length"
-    )
 
 
 def for_readme(page: Page, lab: Lab) -> list[Path]:

@@ -241,6 +241,7 @@ function render({model, el}) {
       const began = performance.now();
       fill(plot.data, plot.layout);
       await Plotly.redraw(plot);
+      if (pointer) showGap(pointer);  // the chart has moved below it
       el.dataset.frame = store.seq;
       hasDrawn ||= !store.empty;
       const spent = performance.now() - began;
@@ -313,7 +314,9 @@ function render({model, el}) {
   }
 
   // Plotly's shapes cannot be hovered over, so the shade of a gap is found by its place.
+  let pointer = null;
   function showGap({clientX, clientY}) {
+    pointer = {clientX, clientY};
     const {xaxis, _size: size} = plot._fullLayout || {}, box = plot.getBoundingClientRect();
     const x = clientX - box.left - xaxis?._offset, y = clientY - box.top;
     const isInside = xaxis && x >= 0 && x <= xaxis._length && y >= size.t && y <= box.height - size.b;
@@ -326,7 +329,7 @@ function render({model, el}) {
     tip.style.left = `${Math.min(Math.max(middle, half), Math.max(box.width - half, half))}px`;
     tip.style.top = `${size.t + 2}px`;
   }
-  const hideGap = () => { tip.hidden = true; };
+  const hideGap = () => { pointer = null; tip.hidden = true; };
 
   async function keepStill(isLast) {
     if (isBusy) await isBusy;

@@ -3,7 +3,14 @@
 import json
 
 from tests.browser.lab import set_theme
-from tests.browser.waits import follow_again, look_until, wait_for_count, wait_for_frames, zoom
+from tests.browser.waits import (
+    follow_again,
+    look_until,
+    wait_for_count,
+    wait_for_frames,
+    wait_for_text,
+    zoom,
+)
 
 START = """
 import kucoin_research as kr
@@ -14,6 +21,14 @@ figure
 
 FIGURE = ".kr-figure"
 AXIS = "() => document.querySelector('.js-plotly-plot')._fullLayout.xaxis.range.map(String)"
+# Where the first gap is on the screen, and its words.
+GAP = """() => {
+  const plot = document.querySelector('.js-plotly-plot'), gap = plot?.layout.shapes?.[0];
+  if (!gap) return null;
+  const {xaxis} = plot._fullLayout, box = plot.getBoundingClientRect();
+  const from = xaxis.d2p(gap.x0), to = xaxis.d2p(gap.x1);
+  return [box.x + xaxis._offset + (from + to) / 2, box.y + box.height / 2, gap.name];
+}"""
 STILL = "() => document.querySelector('.jp-OutputArea-child .jp-RenderedImage img')"
 
 
@@ -44,12 +59,31 @@ def test_a_live_figure_moves_keeps_its_zoom_and_is_saved_as_a_picture(notebook, 
     assert "widgets" not in json.loads(text)["metadata"]
 
 
-def test_the_picture_is_shown_where_the_figure_lives_no_more(notebook, page, lab):
-    book = notebook("kept.ipynb", START)
+def test_a_gap_is_explained_and_the_last_picture_stays_where_the_figure_was(notebook, page, shots):
+    made = START.replace('"demo"', "exchange.venue").replace(
+        "stream =", "exchange = kr.simulate(seed=7, speed=5)\nstream =", 1
+    )
+    book = notebook("kept.ipynb", made)
     book.run_all()
     page.wait_for_function(STILL)
     assert not page.locator(".jp-RenderedImage img").is_visible()
-    book.save()
+
+    book.run_more('exchange.inject("bye")')
+    page.wait_for_function(f"() => ({GAP})()?.[2].includes('the peer closed')")
+    look_until(page, FIGURE)
+    page.mouse.move(*page.evaluate(GAP)[:2])
+    wait_for_text(page, ".kr-tip:not([hidden])", "the peer closed")
+    buttons = page.locator(f"{FIGURE} .modebar").first.bounding_box()
+    plot = page.locator(f"{FIGURE} .nsewdrag").first.bounding_box()
+    assert buttons["y"] > plot["y"] + plot["height"], "the buttons cover the plot"
+    page.screenshot(path=shots / "figure-gap.png")
+
+    book.run_more("figure.close()")
+    page.wait_for_selector(".jp-RenderedImage img", state="visible")
+    wait_for_count(page, FIGURE, 0)
+    outputs = json.loads(book.save())["cells"][0]["outputs"]
+    (said,) = [each["data"]["text/plain"] for each in outputs if "image/png" in each["data"]]
+    assert "not live any more" in "".join(said)
     book.shut_down()
 
     # JupyterLab itself calls it an error that the widget's model is gone.
@@ -57,6 +91,10 @@ def test_the_picture_is_shown_where_the_figure_lives_no_more(notebook, page, lab
     book.open(anew=True)
 
     page.wait_for_selector(".jp-RenderedImage img", state="visible")
+    gone = page.locator(".jp-OutputArea-output:text('model not found')")
+    gone.wait_for(state="attached")
+    assert gone.is_hidden()
+    page.screenshot(path=shots / "figure-kept.png")
 
 
 def test_a_figure_shown_twice_loses_a_view_and_then_its_kernel(notebook, page, shots):

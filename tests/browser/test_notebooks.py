@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.lab import Notebook
+from tests.browser.waits import wait_for_count
 
 NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 
@@ -35,5 +36,10 @@ def test_a_notebook_runs_whole_in_the_browser(lab, page, shots, name):
         page.wait_for_function(_MORE, arg=page.evaluate(_COUNT))  # each cell renews the patience
 
     assert page.evaluate(_ERRORS) == []
+    # What has been closed has left its last picture.
+    wait_for_count(page, ".kr-dashboard", 0)
+    kept = page.locator(".kr-kept").count()
+    assert kept == (2 if name.startswith("04") else 0)
+    wait_for_count(page, ".jp-RenderedImage", kept)
     page.screenshot(path=shots / f"{Path(name).stem}.png")
     book.shut_down()

@@ -1,0 +1,63 @@
+"""Cells that are run again and again leave nothing behind on the page."""
+
+from tests.browser.waits import wait_for_count
+
+START = """
+import ipywidgets
+import kucoin_research as kr
+exchange = kr.simulate(seed=7)
+stream = kr.stream("XBTUSDTM", ["ticker", "trade", "depth50"], venue=exchange.venue)
+"""
+PLAIN = "ipywidgets.VBox([ipywidgets.IntSlider() for _ in range(5)])"
+FIGURE = "kr.figures.price(stream, window='1m')"
+BOARD = "kr.dashboard(stream)"
+SHOWN = {
+    1: ".widget-vbox .widget-slider",
+    2: ".kr-figure:not(.kr-dashboard *) .js-plotly-plot",
+    3: ".kr-dashboard .kr-main .js-plotly-plot",
+}
+RUN = """async (place) => {
+  const app = window.jupyterapp;
+  app.shell.currentWidget.content.activeCellIndex = place;
+  await app.commands.execute('notebook:run-cell');
+}"""
+FIRST, MORE = 2, 6
+# Left by each run, at most, beyond what is left by a run of plain widgets. It was up to 820 nodes
+# of a dashboard, with the listeners on them.
+NODES, LISTENERS, BYTES = 120, 40, 900_000
+
+
+def run(page, place, times):
+    for _ in range(times):
+        page.evaluate(RUN, place)
+        wait_for_count(page, SHOWN[place], 5 if place == 1 else 1)
+
+
+def measured(session):
+    for _ in range(3):
+        session.send("HeapProfiler.collectGarbage")
+    found = session.send("Performance.getMetrics")["metrics"]
+    values = {each["name"]: each["value"] for each in found}
+    return [values[name] for name in ("Nodes", "JSEventListeners", "JSHeapUsedSize")]
+
+
+def left_by_a_run(page, session, place):
+    run(page, place, FIRST)
+    before = measured(session)
+    run(page, place, MORE)
+    return [(now - then) / MORE for now, then in zip(measured(session), before, strict=True)]
+
+
+def test_cells_run_again_leave_no_more_on_the_page_than_plain_widgets_do(notebook, page):
+    book = notebook("again_and_again.ipynb", START, PLAIN, FIGURE, BOARD, anew=True)
+    book.run_all()
+    book.wait_until_run()
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable")
+
+    plain, figure, board = (left_by_a_run(page, session, place) for place in (1, 2, 3))
+
+    for name, left in (("figure", figure), ("dashboard", board)):
+        beyond = [max(0, each - own) for each, own in zip(left, plain, strict=True)]
+        most = zip(beyond, (NODES, LISTENERS, BYTES), strict=True)
+        assert all(each < limit for each, limit in most), (name, left, plain)
