@@ -63,8 +63,10 @@ RUN = """async (place) => {
   await app.commands.execute('notebook:run-cell');
 }"""
 # True once each closed widget has left a picture.
-CLOSED = """() => !document.querySelector('.kr-dashboard, .kr-figure')
-  && document.querySelectorAll('.jp-RenderedImage').length === document.querySelectorAll('.kr-kept').length"""
+CLOSED = """() => {
+  const count = (what) => document.querySelectorAll(what).length;
+  return !count('.kr-dashboard, .kr-figure') && count('.jp-RenderedImage') === count('.kr-kept');
+}"""
 # True once the dashboard's window of one minute is full.
 FULL = "() => document.querySelector('.kr-tape .kr-at')?.textContent >= '00:01:05'"
 

@@ -21,7 +21,7 @@ def close_whole(*roots: widgets.Widget) -> None:
 
 def ids_of(*roots: widgets.Widget) -> list[str]:
     """Return the ids of widgets and of all that ``close_whole`` would close with them."""
-    return sorted({part.model_id for part in _parts(roots) if part.model_id is not None})
+    return sorted({part.model_id for part in _parts(roots) if part.comm is not None})
 
 
 def _parts(roots: Iterable[widgets.Widget]) -> Iterator[widgets.Widget]:

@@ -94,6 +94,8 @@ def test_a_line_breaks_at_an_outage_and_the_outage_is_shaded():
     (shape,) = figure.layout.shapes
     assert (shape.x0, shape.x1) == (ms(2), ms(8))
     assert shape.label.text == "outage 6.0 s"
+    (mark,) = [each for each in figure.layout.annotations if each.hovertext]
+    assert mark.hovertext.startswith("outage of 6.0 s")
     band = trace(figure, "spread")
     assert np.isnan(band.y).sum() == 1
 
