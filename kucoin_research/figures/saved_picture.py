@@ -18,6 +18,7 @@ from IPython.display import display, update_display
 from kucoin_research.figures.browser_link import Pages
 from kucoin_research.figures.refresh import refresher
 from kucoin_research.figures.static import Figure
+from kucoin_research.figures.theme import literal
 
 __all__ = ["SavedPicture", "leave", "show_widget"]
 
@@ -74,7 +75,7 @@ class SavedPicture:
         """Keep a static figure where no browser has drawn a picture."""
         if self.is_placed and not self._is_kept:
             made = figure()
-            words = f"{text}, {_now()}, not live any more"
+            words = literal(f"{text.strip('<>')}, {_now()}, not live any more")
             made.update_traces(opacity=0.45)
             made.add_annotation(_stamp(words))
             self._put({"application/vnd.plotly.v1+json": made.to_plotly_json()}, text)
