@@ -135,9 +135,7 @@ def test_wrong_use_is_one_line_and_exit_code_2(
     assert sentence in printed
 
 
-@pytest.mark.parametrize(
-    "words", [["BTCUSDTM", "--timeout", "1"], ["simulate", "--speed", "0"], []]
-)
+@pytest.mark.parametrize("words", [["BTCUSDTM", "--timeout", "1"], []])
 def test_wrong_use_ends_the_process_with_one_line_and_exit_code_2(tmp_path, exchange, words):
     done = run(
         *words,
