@@ -176,7 +176,7 @@ class Chart(ABC):
         }
 
     def _modes(self, arrays: Arrays) -> dict[str, str]:
-        """Return how each line is drawn; one of a single point is marked, or it were not seen."""
+        """Return how each line is drawn; a single point would not be seen without a mark."""
         if self._line_traces is None:
             spec = self.spec()
             bands = {each["trace"] for each in spec.get("bands", ())}

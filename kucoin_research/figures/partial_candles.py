@@ -11,7 +11,7 @@ from kucoin_research.figures.time_axis import Times, Zone
 
 __all__ = ["cuts_of", "running_of"]
 
-_DAY = 86_400_000_000_000
+_MINUTE, _DAY = 60_000_000_000, 86_400_000_000_000
 _LOST = ("gap", "outage")  # a gap that was filled costs nothing, a silence perhaps nothing
 
 
@@ -70,4 +70,4 @@ def _of_gap(gap: Mapped, width: int, zone: Zone) -> str:
 
 
 def _clock(time_ns: int, width: int, zone: Zone) -> str:
-    return zone.written(time_ns, has_date=width >= _DAY)
+    return zone.written(time_ns, has_date=width >= _DAY, has_ms=width < _MINUTE)

@@ -61,10 +61,11 @@ class Zone:
         guess = round(axis_ms * 1e6)
         return guess - round(self._offset_ms(guess - round(self._offset_ms(guess) * 1e6)) * 1e6)
 
-    def written(self, time_ns: int, *, has_date: bool = False) -> str:
+    def written(self, time_ns: int, *, has_date: bool = False, has_ms: bool = False) -> str:
         """Write a time as the clocks of the zone show it, such as ``12:03:17``."""
         shown = _EPOCH + timedelta(milliseconds=float(self.to_axis(np.array([time_ns]))[0]))
-        return shown.strftime("%Y-%m-%d %H:%M:%S" if has_date else "%H:%M:%S")
+        date = f"{shown:%Y-%m-%d} " if has_date else ""
+        return f"{date}{shown:%H:%M:%S}" + (f".{shown.microsecond // 1_000:03}" if has_ms else "")
 
     def _offset_ms(self, time_ns: int) -> float:
         moment = _EPOCH + timedelta(seconds=time_ns // 1_000_000_000)

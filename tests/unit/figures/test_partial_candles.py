@@ -60,6 +60,12 @@ def test_times_are_those_of_the_zone_with_the_date_for_candles_of_days():
     assert found == {0: "partial: trades since 2026-01-05 09:00:17"}
 
 
+def test_times_of_short_candles_have_milliseconds():
+    found = cuts_of(OPENS[:1], MINUTE // 60, at(0.25), (), **OF)
+
+    assert found == {0: "partial: trades since 00:00:00.250"}
+
+
 def test_the_newest_candle_is_not_over_before_its_time_is():
     assert running_of(OPENS, MINUTE, at(250), **OF) == "not over: trades until 00:04:10"
     assert running_of(OPENS, MINUTE, at(300), **OF) == ""
