@@ -119,7 +119,7 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
         wait_for_frames(page, figure, 3)
     page.wait_for_selector(".kr-prints .kr-print >> nth=5")
     page.wait_for_function(CANDLES_ARE_WHOLE)
-    page.locator(".kr-interval select").select_option("1 hour")
+    page.locator(".kr-interval select").select_option("1hour")
     page.wait_for_function(CANDLE_IS_WIDE)
     page.locator(".kr-interval select").select_option("auto")
     press(page, "record")
