@@ -32,9 +32,8 @@ from kucoin_research.model.intervals import Length, parse_interval
 __all__ = ["CandleChart", "interval_ns"]
 
 _SECOND = 1_000_000_000
-_HOUR = 3_600 * _SECOND
 _NAMES = (
-    (86_400 * _SECOND, "day"), (_HOUR, "hour"), (60 * _SECOND, "min"), (_SECOND, "s"),
+    (86_400 * _SECOND, "day"), (3_600 * _SECOND, "hour"), (60 * _SECOND, "min"), (_SECOND, "s"),
 )  # fmt: skip
 # The axis has room for this many candles, so that a few have a usual width; all candles of a frame
 # may fill it.
@@ -188,7 +187,7 @@ class CandleChart(TimeChart):
             "yaxis.domain": _ALL if self._bars.is_of_mids else _UPPER,
             **steady("yaxis", prices),
         }
-        texts |= self._periods() | self._hover(candles, cuts)
+        texts |= self._periods(candles) | self._hover(candles, cuts)
         return self._drawing(arrays, texts, **parts)
 
     def _draw_candles(self, arrays: Arrays, candles: Candles, is_partial: Booleans) -> None:
@@ -219,20 +218,19 @@ class CandleChart(TimeChart):
         Where the zone's offset changes, those of days would be an hour off.
         """
         x = self.on_axis(opens)
-        if self._width <= _HOUR or not opens.size or not self._bars.is_regular:
+        if not opens.size or not self._bars.is_regular:
             return x
         length = self._width / 1e6
         return np.asarray(x[-1] + np.round((x - x[-1]) / length) * length)
 
-    def _periods(self) -> dict[str, Any]:
+    def _periods(self, candles: Candles) -> dict[str, Any]:
         """Return the length of a slot, in whose middle plotly puts a candle; x is the open time."""
-        slots = self._slots()
-        length = 0.0 if slots is None or not self._bars.is_regular else slots.width / 1e6
+        length, first = 0.0, 0.0
+        if candles.opens.size and self._bars.is_regular:
+            length = candles.width / 1e6
+            # Any begin of a slot would do; this one stays as it is when new candles come.
+            first = float(self.on_axis(candles.opens[-1:])[0]) % length
         drawn = (_WHOLE, _VWAP, _RISING, _FALLING, _PARTIAL, _SLOT)
-        if slots is None or not length:
-            return {f"{trace}.xperiod": 0 for trace in drawn}
-        # Any begin of a slot would do; this one stays as it is when new candles come.
-        first = float(self.on_axis(np.array([slots.newest]))[0]) % length
         lengths = {f"{trace}.xperiod": length for trace in drawn}
         return {**lengths, **{f"{trace}.xperiod0": first for trace in drawn}}
 

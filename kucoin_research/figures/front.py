@@ -147,7 +147,9 @@ def candles(
     -------
     Figure or LiveFigure
         The average price (VWAP) is cumulative since the first candle. Where candles have no
-        turnover (futures), it is the average of their typical prices.
+        turnover (futures), it is the average of their typical prices. Rising candles are hollow.
+        Pale ones lack a part of their time: they were cut by the first trade or by a gap, as their
+        hover text says.
 
     Raises
     ------

@@ -15,6 +15,7 @@ from tests.unit.figures.test_figures import SECOND, at, frame, ms, status, trace
 from tests.unit.strategy.runs import fill, table
 
 MINUTE = 60_000.0  # on the axis
+BERLIN = Zone("Europe/Berlin")
 
 
 def trades(*seconds):
@@ -123,10 +124,14 @@ def test_days_keep_their_places_where_the_zone_changes_its_clocks():
     ]
 
     figure = figures.candles(frame(Candle, rows), tz="Europe/Berlin")
+    before = CandleChart(View(span=(at(86_400 * 80), at(86_400 * 82))), Sketch(zone=BERLIN))
+    before.take("candles", frame(Candle, rows))
 
-    part = trace(figure, "candles")
+    part, zoomed = trace(figure, "candles"), before.draw()
     places = np.floor((part.x - part.xperiod0) / part.xperiod)
     assert np.diff(places).tolist() == [1.0] * 9
+    apart = (zoomed.arrays[0, "x"] - zoomed.traces["0.xperiod0"]) / zoomed.traces["0.xperiod"]
+    assert apart.tolist() == np.round(apart).tolist()
 
 
 # -- the interval that suits -----------------------------------------------------------------------
