@@ -22,7 +22,8 @@ function span(seconds) {
   return minutes < 100 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, '0')} min`;
 }
 
-// Name of the figure, title, tip, text of a value, and what makes up the value shown and sorted by.
+// Name of the figure, title, tip, text of a value, the value that is shown where it is another one, and
+// a key with the same order that stays as it is while time goes by.
 const COLUMNS = [
   ['last_price', 'last', 'last price, quote currency', (v, row) => price(v, row('tick_size'))],
   ['price_change_pct', '24 h %', 'change of the last price over 24 hours', (v) => signed(v, 2), (v) => v * 100],
@@ -31,10 +32,11 @@ const COLUMNS = [
   ['spread_bps', 'spread bp', 'best ask less best bid, in 1/10,000 of the mid', (v) => v.toFixed(2)],
   ['imbalance', 'imbalance', 'difference of the best sizes over their sum: 1 is bids only, −1 is asks only', (v) => signed(v, 2)],
   ['funding_rate', 'funding %', 'estimate for the coming settlement; longs pay shorts where it is positive', (v) => signed(v, 4), (v) => v * 100],
-  ['funding_in_s', 'funding in', 'time to the settlement', (v) => span(Math.max(0, v)), (v, row, now) => v - (now - row('facts_time')) / 1e3],
+  ['funding_in_s', 'funding in', 'time to the settlement', (v) => span(Math.max(0, v)), (v, row, now) => v - (now - row('facts_time')) / 1e3,
+    (v, row) => v + row('facts_time') / 1e3],
   ['basis_bps', 'basis bp', 'mark price over index, in 1/10,000', (v) => signed(v, 1)],
   ['open_interest_value', 'open interest', 'open interest, quote currency, at the mark price', compact],
-  ['price_time', 'age', 'time since the prices of the row arrived', (v) => span(Math.max(0, v)), (v, row, now) => (now - v) / 1e3],
+  ['price_time', 'age', 'time since the prices of the row arrived', (v) => span(Math.max(0, v)), (v, row, now) => (now - v) / 1e3, (v) => -v],
 ];
 const COLOURED = new Set(['price_change_pct', 'funding_rate', 'basis_bps', 'imbalance']);
 const TICKING = new Set(['funding_in_s', 'price_time']);
@@ -149,6 +151,17 @@ function shownValue(store, row, [name, , , , made]) {
   return made ? made(value, (other) => store.value(row, other), store.now()) : value;
 }
 
+function shownText(store, row, column) {
+  const value = shownValue(store, row, column);
+  return Number.isNaN(value) ? '–' : column[3](value, (other) => store.value(row, other));
+}
+
+function sortKey(store, row, column) {
+  const [name, , , , , key] = column;
+  const value = key ? key(store.value(row, name), (other) => store.value(row, other)) : store.value(row, name);
+  return Number.isNaN(value) ? -Infinity : value;
+}
+
 function gridColumns(store) {
   const symbol = {title: 'symbol', data: null, type: 'string', orderSequence: ['asc', 'desc'],
     render: (row, kind) => (kind === 'display' ? '' : store.symbols[row.at]),
@@ -159,11 +172,7 @@ function gridColumns(store) {
     }};
   return [symbol, ...COLUMNS.map((column) => ({
     title: column[1], data: null, type: 'num', className: 'kr-num', searchable: false, orderSequence: ['desc', 'asc'],
-    render: (row, kind) => {
-      const value = shownValue(store, row.at, column);
-      if (kind !== 'display') return Number.isNaN(value) ? -Infinity : value;
-      return Number.isNaN(value) ? '–' : column[3](value, (other) => store.value(row.at, other));
-    },
+    render: (row, kind) => (kind === 'display' ? shownText : sortKey)(store, row.at, column),
   }))];
 }
 
@@ -219,15 +228,24 @@ function openView(store, el) {
     });
   }
 
-  // Writes the cells of the rows that are shown; of the others, the grid forgets what it sorts by.
-  function write(changed) {
-    const shown = new Set(made.rows({page: 'current'}).indexes().toArray());
-    const seen = [...shown].filter((at) => !changed || changed.has(at));
-    const others = (changed ? [...changed] : store.symbols.map((_, at) => at)).filter((at) => !shown.has(at));
-    const numeric = COLUMNS.map((_, place) => place + 1);
-    if (seen.length) made.cells(seen, numeric).invalidate('data');
-    if (others.length) made.cells(others, 1).invalidate('data');
-    for (const at of seen) mark(made.row(at).node());
+  // Writes the texts that have changed, since each writing makes the browser lay the table out again.
+  function write(line, at, columns) {
+    for (const [place, column] of columns) {
+      const text = shownText(store, at, column), cell = line.cells[place + 1];
+      if (cell.textContent !== text) cell.textContent = text;
+    }
+    mark(line);
+  }
+
+  // Writes the rows that are shown. For the others too, the grid forgets what it sorts them by: it does
+  // so for a whole row where one of its cells is invalid.
+  function renew(changed) {
+    const all = changed ? [...changed] : store.symbols.map((_, at) => at);
+    made.cells(all, 1).invalidate('data');
+    for (const line of linesShown()) {
+      const {at} = made.row(line).data();
+      if (!changed || changed.has(at)) write(line, at, [...COLUMNS.entries()]);
+    }
   }
 
   // Whether the rows still stand in the order that was chosen, and are those that pass the filters.
@@ -238,9 +256,8 @@ function openView(store, el) {
     const wanted = store.symbols.filter((symbol, at) => passes(at) && symbol.toLowerCase().includes(text)).length;
     if (there.length !== wanted || !there.every(passes)) return false;
     if (place === 0) return true;
-    const ordered = there.map((at) => shownValue(store, at, COLUMNS[place - 1]));
-    const up = direction === 'asc' ? 1 : -1, key = (value) => (Number.isNaN(value) ? -Infinity : value);
-    return ordered.every((value, at) => !at || up * (key(value) - key(ordered[at - 1])) >= 0);
+    const keys = there.map((at) => sortKey(store, at, COLUMNS[place - 1]));
+    return keys.every((key, at) => !at || (direction === 'asc' ? key >= keys[at - 1] : key <= keys[at - 1]));
   }
 
   function sort() {
@@ -261,9 +278,8 @@ function openView(store, el) {
 
   function tick() {
     if (!made || !view.isVisible()) return;
-    made.cells(made.rows({page: 'current'}).indexes().toArray(), COLUMNS.flatMap(([name], place) => (TICKING.has(name) ? [place + 1] : [])))
-      .invalidate('data');
-    for (const each of linesShown()) mark(each);
+    const ticking = [...COLUMNS.entries()].filter(([, [name]]) => TICKING.has(name));
+    for (const line of linesShown()) write(line, made.row(line).data().at, ticking);
     const facts = store.now() - store.value(0, 'facts_time');
     controls.age.textContent = Number.isFinite(facts) ? `statistics ${span(Math.max(0, facts / 1e3))} old` : '';
     view.judge();
@@ -275,7 +291,7 @@ function openView(store, el) {
       view.judge();
       if (!store.symbols.length || !Grid) return;
       if (version !== store.version) open(Grid);
-      else if (!changed || changed.size) write(changed);
+      else if (!changed || changed.size) renew(changed);
       due ??= setTimeout(sort, Math.max(0, sortedAt + SORT_EVERY - Date.now()));
     },
     judge() {
