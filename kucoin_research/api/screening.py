@@ -172,10 +172,9 @@ class Screener:
         return f"<Screener of {where}, {state}; print it, or .frame(){needs}>"
 
     def _ipython_display_(self) -> None:
-        if self.view is None:
+        if self.view is None or self.is_closed:
             raise NotImplementedError  # IPython then shows the text
-        if not self.is_closed:
-            self.start()
+        self.start()
         self.view.show()
 
 

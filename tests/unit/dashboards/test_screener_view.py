@@ -61,3 +61,17 @@ def test_what_on_press_raises_is_said_and_logged(exchange, caplog):
 
     assert said == ["", "XBTUSDTM: unexpected ZeroDivisionError: no"]
     assert "unexpected error" in caplog.text
+
+
+def test_a_screener_starts_when_it_is_shown_and_is_a_text_once_closed(exchange, monkeypatch):
+    shown = []
+    with kr.screener(exchange.venue) as s:
+        monkeypatch.setattr("kucoin_research.dashboards.screener_view.show_widget", shown.append)
+        assert not s.is_running
+        s._ipython_display_()
+        assert s.is_running
+        assert shown == [s.view._box]
+
+    with pytest.raises(NotImplementedError):
+        s._ipython_display_()
+    assert "closed" in repr(s)
