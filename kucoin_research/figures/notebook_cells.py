@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, Protocol
 
@@ -14,28 +15,37 @@ __all__ = ["cell_of", "replace_in_cell"]
 class Closable(Protocol):
     """A widget that can be replaced."""
 
-    def close(self, *, keeps_picture: bool = True) -> None:
-        """End it, at once if it need not leave a picture."""
+    @property
+    def close(self) -> Callable[..., object]:
+        """End it."""
 
 
-_cells: dict[str, tuple[str, list[weakref.ref[Closable]]]] = {}
+_cells: dict[str, tuple[str, list[tuple[weakref.ref[Closable], dict[str, bool]]]]] = {}
 
 
-def replace_in_cell(made: Closable) -> None:
-    """Close the widgets that an earlier run of the same cell made; outside a notebook, none."""
+def replace_in_cell(made: Closable, **options: bool) -> None:
+    """Close the widgets that an earlier run of the same cell made; outside a notebook, none.
+
+    Parameters
+    ----------
+    made
+        Is closed when its cell is run again.
+    **options
+        Given to its ``close`` then.
+    """
     cell = cell_of()
     if cell is None:
         return
     name, run = cell
     earlier = _cells.get(name)
     if earlier is not None and earlier[0] == run:
-        earlier[1].append(weakref.ref(made))
+        earlier[1].append((weakref.ref(made), options))
         return
-    for reference in earlier[1] if earlier is not None else ():
+    for reference, how in earlier[1] if earlier is not None else ():
         old = reference()
         if old is not None:
-            old.close(keeps_picture=False)  # its outputs are gone by now
-    _cells[name] = (run, [weakref.ref(made)])
+            old.close(**how)
+    _cells[name] = (run, [(weakref.ref(made), options)])
 
 
 def cell_of() -> tuple[str, str] | None:

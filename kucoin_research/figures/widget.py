@@ -126,7 +126,7 @@ class LiveFigure(anywidget.AnyWidget):
         self.on_msg(self._on_message)
         self._ticket = self._start()
         open_figures.add(self)
-        replace_in_cell(self)
+        replace_in_cell(self, keeps_picture=False)
 
     def _start(self) -> Ticket:
         # A weak reference: the refresher must not keep alive a figure that nobody has any more.
