@@ -87,9 +87,8 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         name: str | None = None,
     ) -> None:
         super().__init__()
-        replace_in_cell(
-            self, keeps_picture=False
-        )  # first, so that the dashboard of the last run has ended
+        # First, so that the dashboard of the last run has ended.
+        replace_in_cell(self, keeps_picture=False)
         self._acting = threading.RLock()  # held by what buttons and callers do
         self._given = source  # the user stops this one, ...
         self._own: Stream | Replay | None = own  # ... and the dashboard this one
