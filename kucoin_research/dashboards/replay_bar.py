@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from kucoin_research.dashboards.formatting import duration, moment
 from kucoin_research.errors import InvalidInput, UnknownChannel, shown
 from kucoin_research.figures.gaps import gaps_of
@@ -80,8 +82,16 @@ class ReplayBar:
         return [f"{first} {self._zone.name}", last[11:] if first[:10] == last[:10] else last]
 
     def times(self) -> list[Any]:
-        """Return both ends in ms UTC and the time zone's name, for labels that the page makes."""
-        return [self._start / 1e6, self._end / 1e6, self._zone.name]
+        """Return the times of both ends, for the labels that the page makes of those between.
+
+        Returns
+        -------
+        list[Any]
+            Both ends in ms UTC, the time zone's name, and its offset at the start in ms.
+        """
+        start, end = self._start / 1e6, self._end / 1e6
+        offset = float(self._zone.to_axis(np.array([self._start], np.int64))[0]) - start
+        return [start, end, self._zone.name, offset]
 
     def gaps(self) -> list[list[Any]]:
         """Return the marks on the slider: begin and end as shares of the whole, and a text."""

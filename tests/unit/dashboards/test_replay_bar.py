@@ -155,7 +155,7 @@ def test_a_step_stops_right_behind_the_trade_of_a_real_replay(tmp_path):
 def test_the_page_is_sent_both_ends_for_its_labels(fake):
     times = ReplayBar(fake, Zone("Europe/Berlin")).times()
 
-    assert times == [START / 1e6, START / 1e6 + 60_000, "Europe/Berlin"]
+    assert times == [START / 1e6, START / 1e6 + 60_000, "Europe/Berlin", 3_600_000]
 
 
 def test_play_at_the_end_begins_anew(fake):
