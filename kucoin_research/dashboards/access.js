@@ -24,8 +24,9 @@ function describeControls(root) {
   for (const node of root.querySelectorAll('.widget-toggle-button')) {
     setTo(node, 'aria-pressed', String(node.classList.contains('mod-active')));
   }
-  const symbol = root.querySelector('.kr-symbol');
-  setTo(symbol.querySelector('input'), 'aria-invalid', String(symbol.classList.contains('kr-wrong')));
+  for (const node of root.querySelectorAll('.kr-symbol input')) {
+    setTo(node, 'aria-invalid', String(Boolean(node.closest('.kr-wrong'))));
+  }
   for (const icon of root.querySelectorAll('.jupyter-button > i')) setTo(icon, 'aria-hidden', 'true');
 }
 
@@ -33,13 +34,12 @@ const placesIn = (root) => PLACES.map((where) => root.querySelector(`:scope > .k
 
 // A button that is disabled by its own press would lose the focus: it goes to the one that takes it back.
 function passFocusOn(root) {
-  const start = root.querySelector('.kr-start'), stop = root.querySelector('.kr-stop');
   let last = null;
   root.addEventListener('focusin', ({target}) => { last = target; });
   return () => {
-    const isLost = last?.disabled && [last, document.body].includes(document.activeElement);
-    const other = last === start ? stop : last === stop ? start : null;
-    if (isLost && other && !other.disabled) other.focus();
+    const pair = [...root.querySelectorAll('.kr-start, .kr-stop')];
+    const isLost = last?.disabled && pair.includes(last) && [last, document.body].includes(document.activeElement);
+    if (isLost) pair.find((each) => !each.disabled)?.focus();
   };
 }
 
