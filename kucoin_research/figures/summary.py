@@ -18,6 +18,7 @@ __all__ = ["summary_of"]
 
 _DIGITS = 9  # a price has up to 8, and a mid one more
 _FEW_DIGITS = 4  # of other values
+_PRICES = ("open", "high", "low", "close")
 _LEAST_SPAN = 1e3  # ms; a change within less is not worth a word
 
 
@@ -58,7 +59,8 @@ def _traces(chart: Chart, spec: Spec, drawing: Drawing) -> Iterator[str]:
     for number, trace in enumerate(spec["data"]):
         x, y = (arrays.get((number, path), np.empty(0)) for path in ("x", "y"))
         if trace["type"] == "candlestick":
-            yield from _candles(number, drawing)
+            if number == 0:
+                yield from _candles(spec, drawing)
         elif trace["type"] == "heatmap":
             yield from _heat(trace["name"], y)
         elif not (x.size and y.size) or trace.get("xaxis", "x") != "x":
@@ -96,20 +98,29 @@ def _change(first: float, last: float, span_ms: float) -> Iterator[str]:
     yield f"{f'{way} {abs(percent):.2f} %' if percent else 'unchanged'} in {_span(span_ms)}"
 
 
-def _candles(number: int, drawing: Drawing) -> Iterator[str]:
-    opened, high, low, close = (
-        drawing.arrays[number, name] for name in ("open", "high", "low", "close")
+def _candles(spec: Spec, drawing: Drawing) -> Iterator[str]:
+    # Whole candles and those that lack a part are two traces; one more only keeps room for them.
+    traces = [
+        number
+        for number, trace in enumerate(spec["data"])
+        if trace["type"] == "candlestick" and trace.get("hoverinfo") != "skip"
+    ]
+    x, *values = (
+        np.concatenate([drawing.arrays[number, name] for number in traces])
+        for name in ("x", *_PRICES)
     )
-    if not close.size:
+    if not x.size:
         return
-    last = (float(each[-1]) for each in (opened, high, low, close))
-    names = ("open", "high", "low", "close")
-    values = ", ".join(f"{n} {_number(v)}" for n, v in zip(names, last, strict=True))
-    yield f"{close.size:,} candles" if close.size > 1 else "1 candle"
-    yield f"the newest one {values}"
-    if close.size > 1:
-        x = drawing.arrays[number, "x"]
-        yield from _change(float(opened[0]), float(close[-1]), float(x[-1] - x[0]))
+    order = np.argsort(x)
+    newest = ", ".join(
+        f"{name} {_number(float(each[order[-1]]))}"
+        for name, each in zip(_PRICES, values, strict=True)
+    )
+    yield f"{x.size:,} candles" if x.size > 1 else "1 candle"
+    yield f"the newest one {newest}"
+    if x.size > 1:
+        first, last = float(values[0][order[0]]), float(values[-1][order[-1]])
+        yield from _change(first, last, float(x[order[-1]] - x[order[0]]))
 
 
 def _heat(name: str, prices: Floats) -> Iterator[str]:

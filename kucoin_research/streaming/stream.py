@@ -25,9 +25,9 @@ from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.exchange.topics import Feed
 from kucoin_research.exchange.websocket.decode_classic import ControlMessage, Decodes
 from kucoin_research.foundation import arguments, clocks, interrupts
-from kucoin_research.foundation.callbacks import Failure, name_of_function
+from kucoin_research.foundation.callbacks import Attachment, Failure, name_of_function
 from kucoin_research.frames.analytics import TradeBars
-from kucoin_research.frames.store import FrameStore, wanting
+from kucoin_research.frames.store import FrameStore, records_in_words, wanting
 from kucoin_research.model.channels import Subscription
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.integrity import Verdict
@@ -466,7 +466,7 @@ class Stream(TradeBars):
         """Functions that have raised and are called no more, until one of that name is attached."""
         return self._delivery.sinks.failures
 
-    def attach(self, sink: Sink, channel: str | Iterable[str] | None = None) -> Callable[[], None]:
+    def attach(self, sink: Sink, channel: str | Iterable[str] | None = None) -> Attachment:
         """Call ``sink(record)`` once for each record from now on, on a feed thread of its own.
 
         Parameters
@@ -483,9 +483,10 @@ class Stream(TradeBars):
 
         Returns
         -------
-        Callable[[], None]
-            Detaches the sink; may be called twice. Once it returns, the sink is not called any more
-            (except that a call under way may take longer than 5 s, or may itself be detaching).
+        Attachment
+            Call it to detach the sink; it may be called twice. Once that returns, the sink is not
+            called any more (except that a call under way may take longer than 5 s, or may itself be
+            detaching). As a cell's output it says what is attached.
 
         Raises
         ------
@@ -501,9 +502,10 @@ class Stream(TradeBars):
         worker = sinks.worker(sink, wanting(channels), name_of_function(sink))
         sinks.attach(worker)
         self._engine.threads.keep(worker.thread)
-        return lambda: sinks.detach(worker)
+        rows = records_in_words(None if channel is None else channels)
+        return Attachment(worker.name, rows, self, lambda: sinks.detach(worker))
 
-    def attach_batches(self, take: Callable[[Sequence[Record]], object]) -> Callable[[], None]:
+    def attach_batches(self, take: Callable[[Sequence[Record]], object]) -> Attachment:
         """Call ``take(rows)`` with each batch of rows as it is stored, all channels in order.
 
         It runs on a feed thread, under the delivery lock: it must hand the rows on, and not wait.
@@ -512,8 +514,8 @@ class Stream(TradeBars):
 
         Returns
         -------
-        Callable[[], None]
-            Detaches it; may be called twice.
+        Attachment
+            Call it to detach the function; it may be called twice.
 
         Raises
         ------
@@ -524,7 +526,8 @@ class Stream(TradeBars):
         """
         arguments.plain_function(take, "attach_batches", "rows")
         self._refuse_if_stopped("nothing will come")
-        return self._delivery.sinks.attach_batches(take)
+        detach = self._delivery.sinks.attach_batches(take)
+        return Attachment(name_of_function(take), "each batch of records", self, detach)
 
     def _refuse_if_stopped(self, consequence: str) -> None:
         if self.stopping.is_set():

@@ -165,7 +165,7 @@ def test_a_summary_follows_the_values_at_a_pace_that_can_be_heard(live, stream):
     figure.refresh(1.0)
     figure.refresh(1.1)
     assert len(summaries(figure)) == 1
-    assert "waiting for mark_price rows" in summaries(figure)[0]
+    assert "waiting for the first mark price" in summaries(figure)[0]
 
     for step in range(40):
         stream.put_at(100.0 + step)

@@ -126,7 +126,7 @@ def test_a_run_is_read_by_its_equity_and_position():
 
 def test_an_empty_chart_says_what_it_waits_for():
     assert read(FlowChart, "trades", None) == (
-        "XBTUSDTM, order flow: waiting for trade rows of XBTUSDTM"
+        "XBTUSDTM, order flow: waiting for the first trade of XBTUSDTM"
     )
 
 
@@ -134,7 +134,8 @@ def test_a_foreign_symbol_is_read_as_it_is():
     chart = FlowChart(View(), Sketch("A<b>&$C"))
 
     assert (
-        summary_of(chart, chart.draw()) == "A<b>&$C, order flow: waiting for trade rows of A<b>&$C"
+        summary_of(chart, chart.draw())
+        == "A<b>&$C, order flow: waiting for the first trade of A<b>&$C"
     )
 
 

@@ -909,10 +909,15 @@ def test_a_function_whose_work_nobody_does_is_reported_and_detached(tmp_path, pl
 def test_a_function_of_batches_that_is_attached_twice_is_detached_once_at_a_time(tmp_path, play):
     rows = every(20)
     replay = play(session_of(tmp_path, rows), None, paused=True)
-    got = []
+    got, calls = [], []
     detach, _ = replay.attach_batches(got.extend), replay.attach_batches(got.extend)
+    assert f"extend is called with each batch of records of {replay.name!r}" in repr(detach)
+    assert f"append is called with each ticker record of {replay.name!r}" in repr(
+        replay.attach(calls.append, "ticker")
+    )
     detach()
     detach()
+    assert repr(detach) == f"<extend is detached from {replay.name!r}>"
     replay.resume()
 
     assert replay.wait_until_done(60)
