@@ -431,22 +431,28 @@ class Replay(TradeBars):
         """
         self._player.resume()
 
-    def step(self, n: int = 1) -> None:
+    def step(self, n: int = 1, *, seconds: float | None = None) -> None:
         """Give the next rows at once, without waiting until they are due, and pause behind them.
 
         Parameters
         ----------
         n
             Number of rows, over all channels.
+        seconds
+            Give the rows of this many seconds of the recording instead, and pause at their end;
+            attached functions are called with each of these rows.
 
         Raises
         ------
         InvalidInput
-            If ``n`` is not a number of rows.
+            If ``n`` is not a number of rows, or ``seconds`` not a number above 0.
         StreamStopped
             If the replay was stopped.
         """
-        self._player.step(_checked_steps(n))
+        if seconds is None:
+            self._player.step(_checked_steps(n))
+        else:
+            self._player.step_by(round(arguments.positive(seconds, "seconds", "a number") * 1e9))
 
     def seek(self, when: When) -> None:
         """Go to a time; the next row given is the first that arrived then or later.
