@@ -8,9 +8,10 @@ from tests.browser.waits import (
     look_until,
     wait_for_count,
     wait_for_frames,
-    wait_for_text,
     zoom,
 )
+from tests.conftest import wait_until
+from tests.processes import PATIENCE
 
 START = """
 import kucoin_research as kr
@@ -59,6 +60,13 @@ def test_a_live_figure_moves_keeps_its_zoom_and_is_saved_as_a_picture(notebook, 
     assert "widgets" not in json.loads(text)["metadata"]
 
 
+def words_at_gap(page):
+    """Point at the first gap, which moves on with the chart; returns the words that appear."""
+    page.mouse.move(*page.evaluate(GAP)[:2])
+    tip = page.locator(".kr-tip:not([hidden])")
+    return " ".join(tip.all_text_contents())
+
+
 def test_a_gap_is_explained_and_the_last_picture_stays_where_the_figure_was(notebook, page, shots):
     made = START.replace('"demo"', "exchange.venue").replace(
         "stream =", "exchange = kr.simulate(seed=7, speed=5)\nstream =", 1
@@ -71,8 +79,7 @@ def test_a_gap_is_explained_and_the_last_picture_stays_where_the_figure_was(note
     book.run_more('exchange.inject("bye")')
     page.wait_for_function(f"() => ({GAP})()?.[2].includes('the peer closed')")
     look_until(page, FIGURE)
-    page.mouse.move(*page.evaluate(GAP)[:2])
-    wait_for_text(page, ".kr-tip:not([hidden])", "the peer closed")
+    wait_until(lambda: "the peer closed" in words_at_gap(page), PATIENCE)
     buttons = page.locator(f"{FIGURE} .modebar").first.bounding_box()
     plot = page.locator(f"{FIGURE} .nsewdrag").first.bounding_box()
     assert buttons["y"] > plot["y"] + plot["height"], "the buttons cover the plot"
