@@ -703,7 +703,7 @@ def test_what_a_notebook_saves_of_it_is_small_and_has_no_data(make):
 
     state = json.dumps(board.panel.get_state(), default=str)
 
-    assert len(state) < 60_000
+    assert len(state) < 80_000  # nearly all of it is code and style
     assert "XBTUSDTM" not in state
 
 
