@@ -130,6 +130,7 @@ class ConnectionSupervisor:
         self._is_private = any(topic.is_private for topic in topics)
         self._room = spec.topics_per_connection
         self._is_retired = False
+        self._is_rested = False  # it has no connection because nothing was wanted
         self._most_backoff = healing.most_backoff
         self._budget = budget
         self._opener = LinkOpener(keeper, market, self.topics, spec, is_private=self._is_private)
@@ -184,7 +185,7 @@ class ConnectionSupervisor:
             self._keep_connected()
         finally:
             self._rollover.give_up()
-            if not self._is_over and self.state is not State.FAILED:
+            if not self._has_ended() and self.state is not State.FAILED:
                 # This thread ends unexpectedly: the stream must not go on saying that it is live.
                 self._trouble = self._trouble or ConnectionLost("the feed's thread has ended")
                 self.state = State.FAILED
@@ -192,14 +193,20 @@ class ConnectionSupervisor:
             if self._lost_at_ns is not None:
                 self._keeper.outage(self.topics.all, self._lost_at_ns, is_over=False)
 
-    @property
-    def _is_over(self) -> bool:
+    def _has_ended(self) -> bool:
         return self._is_retired or self._keeper.stopping.is_set()
+
+    @property
+    def _is_unwanted(self) -> bool:
+        return not self.topics.all
 
     def _keep_connected(self) -> None:
         failures = 0
         stopping = self._keeper.stopping
-        while not self._is_over:
+        while not self._has_ended():
+            if self._link is None and self._is_unwanted:
+                self._rest()
+                continue
             # A successor that took over after a loss is connected already.
             wait = 0.0 if self._link is not None else self._budget.take(self._clock.monotonic())
             if wait:
@@ -213,8 +220,10 @@ class ConnectionSupervisor:
             except Exception as failure:  # the pump's guard; its text may hold a secret
                 log.exception("the feed of %s met an unexpected error", self._keeper.name)
                 error = ConnectionLost(f"unexpected {type(failure).__name__} in the feed")
-            if self._is_over or error is None:
+            if self._has_ended():
                 return
+            if error is None or self._is_unwanted:
+                continue  # nothing can be lost where nothing is wanted
             lived = self._clock.monotonic() - self._live_at if self.state is State.LIVE else 0.0
             failures = 0 if lived > _GOOD_LIFE else failures + 1
             if self._has_taken_over(error):
@@ -223,6 +232,15 @@ class ConnectionSupervisor:
             if self.state is State.FAILED:
                 return
             stopping.wait(self._delay(error, failures))
+
+    def _rest(self) -> None:
+        """Do without a connection while nothing is wanted: KuCoin ends one that carries nothing."""
+        self._rollover.give_up()
+        self._lost_at_ns, self._is_rested = None, self._connects > 0
+        if self._connects:
+            self.state, self._trouble = State.LIVE, None
+        while not self._has_ended() and self._is_unwanted:
+            self._keeper.stopping.wait(SLICE)
 
     def _hold_back(self, seconds: float) -> None:
         """Wait until another connection may be made, and say so meanwhile."""
@@ -271,7 +289,7 @@ class ConnectionSupervisor:
         try:
             # Checked after the connection was registered. So either stop() finds the connection and
             # ends it, or this finds that the stream is stopping.
-            while not self._is_over:
+            while not self._has_ended() and not self._is_idle(link):
                 link = self._turn(link)
         finally:
             self._link = None
@@ -279,6 +297,9 @@ class ConnectionSupervisor:
             self._opener.close(link)
             for change in self.topics.disconnected():
                 self._depart(change, self._last_heard_ns)
+
+    def _is_idle(self, link: Link) -> bool:
+        return not (self.topics.all or link.asked) and link.conversation.is_settled
 
     def _turn(self, link: Link) -> Link:
         """Send, receive, and look after things once; return the link to go on with."""
@@ -342,8 +363,9 @@ class ConnectionSupervisor:
         """Every subscription is answered: the stream is live, and any outage is over."""
         if self._answers.refusal is not None and not link.conversation.subscribed:
             raise self._answers.refusal  # nothing at all can come over this connection
-        if self._connects:
+        if self._connects and not self._is_rested:
             self.reconnects += 1
+        self._is_rested = False
         if self._lost_at_ns is not None:
             self._keeper.outage(self.topics.all, self._lost_at_ns, is_over=True)
         self._lost_at_ns = None
@@ -392,7 +414,7 @@ class ConnectionSupervisor:
         link = successor.link
         # One that lacks a topic of the lost one would leave a gap that nothing reports.
         has_all = link is not None and link.asked == self._last_asked
-        if link is None or link.settled_ns is None or not has_all or self._is_over:
+        if link is None or link.settled_ns is None or not has_all or self._has_ended():
             last_ns = self._rollover.salvage(successor, error, heard_ns)
             if last_ns is not None:
                 self._last_heard_ns = max(heard_ns, last_ns)
