@@ -121,6 +121,23 @@ class Controls:
         finally:
             self._is_quiet = before
 
+    def state(self) -> dict[str, Any]:
+        """Return the values that say what is streamed, for ``set_back``."""
+        streamed = {"market": self.market, "symbol": self.symbol, "interval": self.interval}
+        values = {name: widget.value for name, widget in streamed.items()}
+        chips = {name: chip.value for name, chip in self.channels.items()}
+        return {**values, "options": self.symbol.options, "channels": chips}
+
+    def set_back(self, state: dict[str, Any]) -> None:
+        """Set the values of ``state`` again, without a press."""
+        with self.quietly():
+            self.market.value = state["market"]
+            self.symbol.options = state["options"]
+            self.symbol.value = state["symbol"]
+            self.interval.value = state["interval"]
+            for name, is_on in state["channels"].items():
+                self.channels[name].value = is_on
+
     @property
     def chosen(self) -> list[str]:
         """The channels that are switched on."""

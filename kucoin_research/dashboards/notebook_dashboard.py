@@ -23,7 +23,14 @@ from kucoin_research.dashboards.replay_bar import ReplayBar
 from kucoin_research.dashboards.run_texts import RunTexts
 from kucoin_research.dashboards.strategy_desk import StrategyDesk
 from kucoin_research.dashboards.stream_starter import StreamStarter
-from kucoin_research.errors import InvalidInput, KucoinResearchError, shown
+from kucoin_research.dashboards.watchlist import Watchlist
+from kucoin_research.errors import (
+    InvalidInput,
+    KucoinResearchError,
+    SymbolNotTrading,
+    UnknownSymbol,
+    shown,
+)
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.figures.notebook_cells import replace_in_cell
 from kucoin_research.figures.refresh import refresher
@@ -89,6 +96,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         self._acting = threading.RLock()  # held by what buttons and callers do
         self._given = source  # the user stops this one, ...
         self._own: Stream | Replay | None = own  # ... and the dashboard this one
+        self._watched: Watchlist | None = None  # what the own stream carries
         self._starter = StreamStarter(
             venue, capacity=capacity, feed=feed, name=name, warn=self._say
         )
@@ -103,6 +111,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             window=window,
             folder=os.fspath(root),
         )
+        self._pressed = self.controls.state()  # when a press was last accepted
         self._recording = RecordingControl(self.controls)
         shown = source if source is not None else own
         self._scene = Scene(
@@ -156,7 +165,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         self._on(controls.symbol, lambda _: self._choose_symbol())
         self._on(controls.market, lambda _: self._choose_market())
         self._on(controls.window, lambda _: self._change_view())
-        self._on(controls.interval, lambda _: self._change_view())
+        self._on(controls.interval, lambda _: self._choose_interval())
         for chip in controls.channels.values():
             self._on(chip, lambda _: self._choose_channels())
         for slot in self._slots:
@@ -232,6 +241,9 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
     def start(self) -> Stream:
         """Start a stream as set in the controls; the stream started before is replaced.
 
+        While it runs, another symbol or channel is subscribed to on that very stream: its rows and
+        a recording go on.
+
         Raises
         ------
         InvalidInput
@@ -245,7 +257,8 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             symbol, market = self.controls.symbol.value.strip(), self.controls.market.value
             was_recording = self._recording.is_on  # it ends with the stream that is replaced
             try:
-                made = self._starter.start(symbol, self.controls.channels_to_stream(), market)
+                channels = self._starter.offered(self.controls.channels_to_stream(), market)
+                made = self._starter.start(symbol, channels, market)
             except KucoinResearchError:
                 listed = self._starter.listed(market)
                 self.controls.mark_wrong(is_wrong=symbol not in listed)
@@ -253,13 +266,15 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self.controls.mark_wrong(is_wrong=False)
             self._recording.end()
             self._own = made
+            self._watched = Watchlist(made, symbol, self.controls.channels_to_stream())
             failed = None  # the stream runs, and is shown, even if no strategy can run on it
             try:
                 self._begin_strategy(made)
             except (KucoinResearchError, OSError) as error:
                 failed = error
+            self._remember(symbol)
             self._show(replace(self._scene, source=made, symbol=symbol, run=self.run))
-            self._say(f"streaming {symbol}: {', '.join(self.controls.channels_to_stream())}")
+            self._say(self._watched.summary())
             if was_recording:
                 self.record()
             self._allow()
@@ -429,10 +444,45 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self.controls.mark_wrong(is_wrong=False)
         elif not self._is_own:
             self._look_at(symbol)
+        elif self.is_running and self.run is not None:
+            self.start()  # a strategy begins anew on another symbol
         elif self.is_running:
-            self.start()
+            self._watch(symbol)
         else:
             self._prepare(symbol)
+
+    def _watch(self, symbol: str) -> None:
+        """Stream what the controls say on the running stream, and show it."""
+        watched, controls = self._watched, self.controls
+        assert watched is not None  # a stream of its own runs
+        try:
+            given_up = watched.watch(
+                symbol,
+                controls.market.value,
+                controls.channels_to_stream(),
+                keeps_all=self._recording.is_on,
+            )
+        except KucoinResearchError as error:
+            self._set_back(symbol, is_wrong=isinstance(error, UnknownSymbol | SymbolNotTrading))
+            raise
+        controls.mark_wrong(is_wrong=controls.symbol.value.strip() != symbol)
+        self._remember(symbol)
+        self._show(replace(self._scene, symbol=symbol, every=controls.every))
+        self._say(watched.summary(given_up))
+
+    def _remember(self, symbol: str) -> None:
+        self._pressed = {**self.controls.state(), "symbol": symbol}
+
+    def _set_back(self, symbol: str, *, is_wrong: bool) -> None:
+        """Set the controls as they were before a press that was refused.
+
+        A symbol that is unknown stays to be mended, and is marked.
+        """
+        self.controls.set_back(self._pressed)
+        if is_wrong:
+            with self.controls.quietly():
+                self.controls.symbol.value = symbol
+            self.controls.mark_wrong(is_wrong=True)
 
     def _look_at(self, symbol: str) -> None:
         there = self.source.symbols
@@ -452,21 +502,32 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     def _choose_market(self) -> None:
         market = self.controls.market.value
-        listed = self._starter.listed(market)
+        try:
+            listed = self._starter.listed(market)
+        except KucoinResearchError:
+            self.controls.set_back(self._pressed)
+            raise
         wanted = DEFAULT_SYMBOLS[Market(market)]
         symbol = wanted if wanted in listed or not listed else listed[0]
         with self.controls.quietly():
             self.controls.symbol.options = tuple(listed)
             self.controls.symbol.value = symbol
-            if market == Market.SPOT:
-                self.controls.channels["funding_rate"].value = False
         self._choose_symbol()
 
     def _choose_channels(self) -> None:
         if self.is_running:
-            self.start()
+            self._watch(self.symbol)
         else:
             self._say(f"channels: {', '.join(self.controls.channels_to_stream())}")
+
+    def _choose_interval(self) -> None:
+        watched, controls = self._watched, self.controls
+        has_candles = self.is_running and bool(controls.channels["candle"].value)
+        streamed = None if watched is None else watched.channels
+        if has_candles and controls.channels_to_stream() != streamed:
+            self._watch(self.symbol)  # the stream's candles are of another interval
+        else:
+            self._change_view()
 
     def _change_view(self) -> None:
         controls = self.controls

@@ -17,12 +17,14 @@ from kucoin_research.model.records import STAMPED_AS_READ, Status
 from kucoin_research.sessions.files.csv_codec import records_of
 from kucoin_research.sessions.session_report import reported_gaps
 
-__all__ = ["GapMap", "GapMark", "Mapped", "breaks", "gaps_of", "prompt", "shapes"]
+__all__ = ["UNWANTED", "GapMap", "GapMark", "Mapped", "breaks", "gaps_of", "prompt", "shapes"]
 
 _NEEDED = ("timestamp", "local_timestamp", "symbol", "event", "channel", "detail")
 _OF_A_CHANNEL = frozenset({"gap", "filled", "not_filled"})
 _LASTING = "it is not over"
-_LONG = frozenset({"outage", "unsubscribed"})  # reported at both ends
+#: The kind of a span in which nobody wanted the rows, and the cause of the gap that it left.
+UNWANTED = "unsubscribed"
+_LONG = frozenset({"outage", UNWANTED})  # reported at both ends
 _MOST = 60  # shapes drawn; of more, the shortest are left out
 
 
@@ -157,10 +159,10 @@ def _take(found: list[GapMark], row: Status, wanted: frozenset[str]) -> None:
         found.append(GapMark("outage", begin, None, detail))
     elif row.event == "connected":
         _close(found, end, "outage")
-    elif row.event == "unsubscribed" and _is_shown(row, wanted):
-        found.append(GapMark("unsubscribed", begin, None, detail))
+    elif row.event == UNWANTED and _is_shown(row, wanted):
+        found.append(GapMark(UNWANTED, begin, None, detail))
     elif row.event == "subscribed" and _is_shown(row, wanted):
-        _close(found, end, "unsubscribed")
+        _close(found, end, UNWANTED)
     elif row.event == "silent_topic":
         found.append(GapMark("silent", begin, end, detail))
 

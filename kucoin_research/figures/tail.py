@@ -81,16 +81,16 @@ def pick_channel(
 def _usable(source: Source, role: Role, every: str | None) -> Iterator[str]:
     intervals = _candle_intervals(source) if is_live(source) else []
     for channel in role.channels:
-        name = channel
+        names = [channel]
         if channel == "candle" and intervals:
-            name = f"candle:{every if every in intervals else intervals[0]}"
-            if every is not None and every not in intervals:
-                continue  # candles are made of trades instead
-        try:
-            source.frame(name, last=1) if is_live(source) else source.frame(name)
-        except (UnknownChannel, KeyError):
-            continue
-        yield name
+            # Without the interval that is asked for, candles are made of trades instead.
+            names = [f"candle:{each}" for each in intervals if every in (None, each)]
+        for name in names:
+            try:
+                source.frame(name, last=1) if is_live(source) else source.frame(name)
+            except (UnknownChannel, KeyError):
+                continue
+            yield name
 
 
 def _candle_intervals(source: LiveSource) -> list[str]:
