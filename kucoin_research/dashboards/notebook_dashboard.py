@@ -111,7 +111,6 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             window=window,
             folder=os.fspath(root),
         )
-        self._pressed = self.controls.state()  # when a press was last accepted
         self._recording = RecordingControl(self.controls)
         shown = source if source is not None else own
         self._scene = Scene(
@@ -157,6 +156,9 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self.add_class("kr-of-replay")
 
     def _listen(self) -> None:
+        def show_again(slot: ChartSlot, _: object) -> None:
+            slot.show(self._scene)
+
         controls = self.controls
         controls.start.on_click(lambda _: self._press(self.start))
         controls.stop.on_click(lambda _: self._press(self.stop))
@@ -165,14 +167,11 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         self._on(controls.symbol, lambda _: self._choose_symbol())
         self._on(controls.market, lambda _: self._choose_market())
         self._on(controls.window, lambda _: self._change_view())
-        self._on(controls.interval, lambda _: self._choose_interval())
+        self._on(controls.interval, lambda _: self._change_view())
         for chip in controls.channels.values():
             self._on(chip, lambda _: self._choose_channels())
         for slot in self._slots:
-            self._on(slot.switch, partial(self._choose_chart, slot))
-
-    def _choose_chart(self, slot: ChartSlot, _: object) -> None:
-        slot.show(self._scene)
+            self._on(slot.switch, partial(show_again, slot))
 
     def _on(self, widget: widgets.Widget, act: Callable[[Any], object]) -> None:
         self.controls.on_change(widget, lambda value: self._press(partial(act, value)))
@@ -263,7 +262,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
                 listed = self._starter.listed(market)
                 self.controls.mark_wrong(is_wrong=symbol not in listed)
                 raise
-            self.controls.mark_wrong(is_wrong=False)
+            self.controls.accept(symbol)
             self._recording.end()
             self._own = made
             self._watched = Watchlist(made, symbol, self.controls.channels_to_stream())
@@ -272,7 +271,6 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
                 self._begin_strategy(made)
             except (KucoinResearchError, OSError) as error:
                 failed = error
-            self._remember(symbol)
             self._show(replace(self._scene, source=made, symbol=symbol, run=self.run))
             self._say(self._watched.summary())
             if was_recording:
@@ -463,26 +461,12 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
                 keeps_all=self._recording.is_on,
             )
         except KucoinResearchError as error:
-            self._set_back(symbol, is_wrong=isinstance(error, UnknownSymbol | SymbolNotTrading))
+            is_unknown = isinstance(error, UnknownSymbol | SymbolNotTrading)
+            controls.set_back(wrong=symbol if is_unknown else None)
             raise
-        controls.mark_wrong(is_wrong=controls.symbol.value.strip() != symbol)
-        self._remember(symbol)
+        controls.accept(symbol)
         self._show(replace(self._scene, symbol=symbol, every=controls.every))
         self._say(watched.summary(given_up))
-
-    def _remember(self, symbol: str) -> None:
-        self._pressed = {**self.controls.state(), "symbol": symbol}
-
-    def _set_back(self, symbol: str, *, is_wrong: bool) -> None:
-        """Set the controls as they were before a press that was refused.
-
-        A symbol that is unknown stays to be mended, and is marked.
-        """
-        self.controls.set_back(self._pressed)
-        if is_wrong:
-            with self.controls.quietly():
-                self.controls.symbol.value = symbol
-            self.controls.mark_wrong(is_wrong=True)
 
     def _look_at(self, symbol: str) -> None:
         there = self.source.symbols
@@ -505,7 +489,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         try:
             listed = self._starter.listed(market)
         except KucoinResearchError:
-            self.controls.set_back(self._pressed)
+            self.controls.set_back()
             raise
         wanted = DEFAULT_SYMBOLS[Market(market)]
         symbol = wanted if wanted in listed or not listed else listed[0]
@@ -520,17 +504,12 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         else:
             self._say(f"channels: {', '.join(self.controls.channels_to_stream())}")
 
-    def _choose_interval(self) -> None:
-        watched, controls = self._watched, self.controls
-        has_candles = self.is_running and bool(controls.channels["candle"].value)
-        streamed = None if watched is None else watched.channels
-        if has_candles and controls.channels_to_stream() != streamed:
-            self._watch(self.symbol)  # the stream's candles are of another interval
-        else:
-            self._change_view()
-
     def _change_view(self) -> None:
         controls = self.controls
+        if self.is_running and controls.channels["candle"].value and self._watched is not None:
+            has_others = controls.channels_to_stream() != self._watched.channels
+            if has_others:  # the candles are to be of another interval
+                self._watch(self.symbol)
         self._show(replace(self._scene, window_s=controls.window_s, every=controls.every))
 
     def _show(self, scene: Scene) -> None:

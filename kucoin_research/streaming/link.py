@@ -128,11 +128,11 @@ class LinkOpener:
         The stream.
     market, topics, spec
         Where to connect, the topics to subscribe to, and the protocol.
-    is_private
-        Whether its connections may carry private topics.
 
     Attributes
     ----------
+    is_private, most_topics
+        Whether its connections may carry private topics, and how many topics.
     has_opened
         Whether any connection has ever been open.
     simulation
@@ -159,16 +159,15 @@ class LinkOpener:
         self._market = market
         self._topics = topics
         self._spec = spec
-        self._is_private = is_private
+        self.is_private = is_private
+        self.most_topics = spec.topics_per_connection
         self._lock = threading.Lock()  # guards the two below against `abort`
         self._opening: set[Bound] = set()
         self._opened: set[Connection] = set()
 
     def open(self) -> Link:
         """Take a token, connect, and begin to talk."""
-        endpoint = self._spec.endpoint(
-            self._keeper.rest, self._market, self._is_private, self.tries
-        )
+        endpoint = self._spec.endpoint(self._keeper.rest, self._market, self.is_private, self.tries)
         self.tries += 1
         self.simulation = endpoint.speed or self.simulation
         connection = self._connect(endpoint.url)

@@ -301,9 +301,9 @@ class Stream(TradeBars):
         """Stream further symbols or channels, without a loss to those that stream already.
 
         It returns once the exchange has acknowledged them. A recording that goes on takes their
-        rows, too. Of what was unsubscribed before, the time in between is a gap in ``report()``,
-        with the cause ``unsubscribed``; trades and candles of it are filled by REST as far as it
-        reaches, and a book starts over from a snapshot.
+        rows, too. If a channel comes back that was unsubscribed, the time in between is a gap in
+        ``report()``, with the cause ``unsubscribed``; REST fills trades and candles of it as far as
+        it reaches, and a book starts over from a snapshot.
 
         Parameters
         ----------
@@ -316,15 +316,15 @@ class Stream(TradeBars):
         Returns
         -------
         tuple[Subscription, ...]
-            What was not streamed before; empty if all of it was, which changes nothing.
+            Those that were not streamed before; empty if all were, which changes nothing.
 
         Raises
         ------
         UnknownChannel, ChannelNotOffered, UnknownSymbol, SymbolNotTrading, CredentialsMissing
             Before the exchange is asked.
         StreamError, StreamTimeout
-            If the exchange refuses any of it, or does not answer in time. The stream goes on as it
-            was: what was accepted of it is taken back.
+            If the exchange refuses any of it, or does not answer in time. The stream goes on as
+            before: accepted parts are taken back.
         StreamStopped
             If the stream was stopped.
         """
@@ -395,14 +395,14 @@ class Stream(TradeBars):
         Returns
         -------
         tuple[Subscription, ...]
-            What was streamed before; empty if none of it was, which changes nothing.
+            Those that were streamed before; empty if none was, which changes nothing.
 
         Raises
         ------
         UnknownChannel, UnknownSymbol
             If the channel or the symbol was never streamed here.
         StreamError
-            If the exchange refuses: what it refused goes on.
+            If the exchange refuses; the refused topics go on.
         StreamTimeout
             If it does not answer in time: the stream goes on, and as rows may be missing from then
             on, a gap is reported up to the next acknowledgement.
@@ -425,7 +425,7 @@ class Stream(TradeBars):
 
     @property
     def subscriptions(self) -> tuple[Subscription, ...]:
-        """What is streamed now: each channel of each symbol, with its market."""
+        """The subscriptions in force: each channel of each symbol, with its market."""
         return self._subscribing.now
 
     @property

@@ -58,14 +58,14 @@ class Subscribing:
     # -- to come -----------------------------------------------------------------------------------
 
     def add(self, wanted: Iterable[Subscription], timeout: float) -> tuple[Subscription, ...]:
-        """Subscribe, and wait for the answers; returns what was not subscribed to before.
+        """Subscribe, and wait for the answers; returns the subscriptions that are new.
 
         Raises
         ------
         StreamError
-            What the exchange refused it with; everything is as it was.
+            If the exchange refuses it; everything is as before.
         StreamTimeout
-            If an answer did not come in time; everything is as it was.
+            If an answer did not come in time; everything is as before.
         StreamStopped
             If the stream ends meanwhile.
         """
@@ -117,15 +117,15 @@ class Subscribing:
     # -- to go -------------------------------------------------------------------------------------
 
     def remove(self, unwanted: Iterable[Subscription], timeout: float) -> tuple[Subscription, ...]:
-        """Unsubscribe, and wait for the answers; returns what was subscribed to before.
+        """Unsubscribe, and wait for the answers; returns the subscriptions that were in force.
 
         Raises
         ------
         StreamError
-            What the exchange refused it with; what it refused goes on.
+            If the exchange refuses it; the refused topics go on.
         StreamTimeout
-            If an answer did not come in time. What was not answered is subscribed to again, and the
-            time without an answer is reported as a gap.
+            If an answer did not come in time. Its topics are subscribed to again, and the time
+            without an answer is reported as a gap.
         StreamStopped
             If the stream ends meanwhile.
         """
@@ -158,7 +158,7 @@ class Subscribing:
         self._raise_refusal(changes)
 
     def _settle(self, changes: _Asked) -> set[Topic]:
-        """Let go on what could not be ended; return its topics."""
+        """Let topics go on that could not be ended, and return them."""
         kept: set[Topic] = set()
         for supervisor, change in changes:
             supervisor.topics.forget(change)

@@ -127,13 +127,12 @@ class ConnectionSupervisor:
         self._clock = keeper.clock
         self.market = market
         self.topics = WantedTopics(topics, keeper.clock)
-        self._is_private = any(topic.is_private for topic in topics)
-        self._room = spec.topics_per_connection
         self._is_retired = False
         self._is_rested = False  # it has no connection because nothing was wanted
         self._most_backoff = healing.most_backoff
         self._budget = budget
-        self._opener = LinkOpener(keeper, market, self.topics, spec, is_private=self._is_private)
+        is_private = any(topic.is_private for topic in topics)
+        self._opener = LinkOpener(keeper, market, self.topics, spec, is_private=is_private)
         self._answers = TopicAnswers(keeper, market, self.topics)
         self._rollover = Rollover(
             keeper,
@@ -439,9 +438,10 @@ class ConnectionSupervisor:
 
     def room(self, *, is_private: bool) -> int:
         """Return how many topics more it may carry; none of private ones if it is public."""
-        if self.state is State.FAILED or self._is_retired or (is_private and not self._is_private):
+        is_closed = is_private and not self._opener.is_private
+        if self.state is State.FAILED or self._is_retired or is_closed:
             return 0
-        return max(self._room - len(self.topics.all), 0)
+        return max(self._opener.most_topics - len(self.topics.all), 0)
 
     def add(self, topics: Collection[Topic]) -> TopicChange:
         """Subscribe to further topics, on this connection or the next one."""

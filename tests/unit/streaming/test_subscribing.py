@@ -96,10 +96,10 @@ def test_the_running_connection_is_used_and_no_subscription_is_made_anew(exchang
         assert s.unsubscribe("ETHUSDTM", "trade") == ()
 
 
-def test_more_topics_than_a_connection_may_carry_get_another(exchange, monkeypatch):
+def test_more_topics_than_a_connection_may_carry_get_another(exchange):
     with kr.stream("XBTUSDTM", "trade", venue=exchange.venue) as s:
         s.wait("trade")
-        s._supervisors[0]._room = 1
+        s._supervisors[0]._opener.most_topics = 1
         s.subscribe("ETHUSDTM")
 
         assert [each.topics.all[0].key for each in s._supervisors] == ["XBTUSDTM", "ETHUSDTM"]
