@@ -632,7 +632,7 @@ class Stream(TradeBars):
             reading. If it returns a coroutine or a generator, which nothing runs, it is treated
             as if it had raised.
         channel
-            Which channels; all of them, ``status`` included, when left out.
+            Which channels; all of them, ``status`` and later ones included, when left out.
 
         Returns
         -------
@@ -649,9 +649,10 @@ class Stream(TradeBars):
         """
         arguments.plain_function(sink, "attach", "record")
         self._refuse_if_stopped("nothing will come")
-        channels = self._store.chosen(channel)
+        # All channels are also those that are subscribed to later.
+        wants = _everything if channel is None else wanting(self._store.chosen(channel))
         sinks = self._delivery.sinks
-        worker = sinks.worker(sink, wanting(channels), name_of_function(sink))
+        worker = sinks.worker(sink, wants, name_of_function(sink))
         sinks.attach(worker)
         self._engine.threads.keep(worker.thread)
         return lambda: sinks.detach(worker)
@@ -822,3 +823,7 @@ class Stream(TradeBars):
 
     def __repr__(self) -> str:
         return f"<Stream {self.name}: {self.status}>"
+
+
+def _everything(_: Record) -> bool:
+    return True

@@ -58,6 +58,8 @@ def causes(s, channel, symbol=None):
 def test_symbols_and_channels_come_and_go_while_the_others_go_on(exchange, feed):
     with kr.stream("XBTUSDTM", ["trade"], venue=exchange.venue, feed=feed) as s:
         s.wait("trade", rows=3)
+        attached = set()
+        s.attach(lambda row: attached.add(type(row).__name__))
         fresh = s.subscribe("ETHUSDTM", ["ticker", "level2"])
         more = s.subscribe("BTC-USDT", "bbo")  # another market: a further connection
         wait_until(lambda: s.total("ticker") and s.total("bbo") and is_in_step(s, "ETHUSDTM"))
@@ -80,6 +82,7 @@ def test_symbols_and_channels_come_and_go_while_the_others_go_on(exchange, feed)
         assert s.symbols == ["XBTUSDTM", "ETHUSDTM", "BTC-USDT"]
         assert causes(s, "trade") == []
         assert s.instruments.keys() == {"XBTUSDTM", "ETHUSDTM", "BTC-USDT"}
+        wait_until(lambda: attached >= {"Trade", "Ticker", "Level2", "BestBidOffer", "Status"})
 
 
 def test_the_running_connection_is_used_and_no_subscription_is_made_anew(exchange):
