@@ -77,6 +77,9 @@ class Presences:
         self._gap_filler = gap_filler
         self._clock = clock
         self._all: dict[Subscription, _Presence] = {}
+        # Those with an open answer: a stream of 700 contracts has thousands of others.
+        self._coming: list[_Presence] = []
+        self._going: list[_Presence] = []
 
     def add(self, subscription: Subscription, tally: Tally, topics: Iterable[Topic]) -> None:
         """Keep an eye on a subscription from now on."""
@@ -100,7 +103,9 @@ class Presences:
             each.coming = set(each.topics.intersection(asked))
             if each.since is not None:
                 self._resume(each, each.since, now_ns)
-            if not each.coming:
+            if each.coming:
+                self._coming.append(each)
+            else:
                 rows += self._arrive(each, now_ns)
         return rows
 
@@ -120,11 +125,11 @@ class Presences:
     def arrived(self, topics: Collection[Topic], now_ns: int) -> list[Record]:
         """Note that the exchange has acknowledged these subscriptions."""
         rows: list[Record] = []
-        for each in self._all.values():
-            if each.coming and not each.coming.isdisjoint(topics):
-                each.coming.difference_update(topics)
-                if not each.coming:
-                    rows += self._arrive(each, now_ns)
+        for each in self._coming:
+            each.coming.difference_update(topics)
+            if not each.coming:
+                rows += self._arrive(each, now_ns)
+        self._coming = [each for each in self._coming if each.coming]
         return rows
 
     def _arrive(self, each: _Presence, now_ns: int) -> list[Record]:
@@ -167,6 +172,7 @@ class Presences:
                 rows += self._rest(each, each.since, now_ns, is_back=False)
             elif each.tally.rows:
                 rows += self._leave(each, now_ns)  # some rows came without an acknowledgement
+        self._coming = [each for each in self._coming if each.coming]
         return rows
 
     def forget_empty(self, subscriptions: Iterable[Subscription]) -> list[Subscription]:
@@ -195,25 +201,28 @@ class Presences:
             if each.since is not None:
                 continue
             each.going = set(each.topics.intersection(asked))
-            if not each.going:
+            if each.going:
+                self._going.append(each)
+            else:
                 rows += self._leave(each, now_ns)
         return rows
 
     def left(self, topics: Collection[Topic], now_ns: int) -> list[Record]:
         """Note that nothing more comes of these topics."""
         rows: list[Record] = []
-        for each in self._all.values():
-            if each.going and not each.going.isdisjoint(topics):
-                each.going.difference_update(topics)
-                if not each.going:
-                    rows += self._leave(each, now_ns)
+        for each in self._going:
+            each.going.difference_update(topics)
+            if not each.going:
+                rows += self._leave(each, now_ns)
+        self._going = [each for each in self._going if each.going]
         return rows
 
     def stay(self, topics: Collection[Topic]) -> None:
         """Note that these topics go on, although they were to end."""
-        for each in self._all.values():
+        for each in self._going:
             if not each.going.isdisjoint(topics):
                 each.going = set()
+        self._going = [each for each in self._going if each.going]
 
     def _leave(self, each: _Presence, now_ns: int) -> list[Record]:
         return self._rest(each, None, now_ns, is_back=True)

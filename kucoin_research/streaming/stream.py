@@ -331,19 +331,24 @@ class Stream(TradeBars):
         self._refuse_if_stopped("nothing can be subscribed to")
         seconds = arguments.patience(timeout)
         found, instruments = self._planned(symbols, channels, market)
-        fresh = [each for each in found if each not in self.subscriptions]
+        return self._subscribing.add(
+            found, seconds, lambda fresh: self._announce(fresh, instruments)
+        )
+
+    def _announce(
+        self, fresh: Sequence[Subscription], instruments: Sequence[Instrument]
+    ) -> Callable[[], None]:
+        """Let recorders know what comes; returns the function that takes it back."""
         before = self.instruments
         self.instruments = {**before, **{each.symbol: each for each in instruments}}
-        undo = [
-            recorder.include(fresh, instruments) for recorder in (self.recorders if fresh else [])
-        ]
-        try:
-            return self._subscribing.add(found, seconds)
-        except BaseException:
+        undo = [recorder.include(fresh, instruments) for recorder in self.recorders]
+
+        def take_back() -> None:
             self.instruments = before
             for each in undo:
                 each()
-            raise
+
+        return take_back
 
     def _planned(
         self,

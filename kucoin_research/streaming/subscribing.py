@@ -7,7 +7,7 @@ data may come before the acknowledgement. If anything is refused, everything is 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from kucoin_research.errors import ServiceBusy, StreamError, StreamStopped, StreamTimeout
 from kucoin_research.exchange.topics import Topic, topics_for
@@ -57,8 +57,23 @@ class Subscribing:
 
     # -- to come -----------------------------------------------------------------------------------
 
-    def add(self, wanted: Iterable[Subscription], timeout: float) -> tuple[Subscription, ...]:
+    def add(
+        self,
+        wanted: Iterable[Subscription],
+        timeout: float,
+        announce: Callable[[Sequence[Subscription]], Callable[[], object]],
+    ) -> tuple[Subscription, ...]:
         """Subscribe, and wait for the answers; returns the subscriptions that are new.
+
+        Parameters
+        ----------
+        wanted
+            Those to have.
+        timeout
+            Seconds to wait at most.
+        announce
+            Called with those that are new, before any row of them can come; it returns a function
+            that takes this back.
 
         Raises
         ------
@@ -73,7 +88,13 @@ class Subscribing:
         try:
             fresh = tuple(each for each in dict.fromkeys(wanted) if each not in self.now)
             if fresh:
-                self._add(fresh, deadline)
+                take_back = announce(fresh)
+                try:
+                    self._add(fresh, deadline)
+                except BaseException:
+                    take_back()
+                    raise
+                announce(fresh)  # to what has begun to record it meanwhile
             return fresh
         finally:
             self._changing.release()
