@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import floor, log10
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,12 +14,23 @@ from kucoin_research.figures.book_levels import (
     no_levels,
 )
 from kucoin_research.figures.chart import Arrays, Chart, Drawing, Role, Sketch, View
-from kucoin_research.figures.line_charts import line
-from kucoin_research.figures.theme import Spec, layout, literal, price_axis, size_axis
+from kucoin_research.figures.line_charts import ASK_DASH, line
+from kucoin_research.figures.theme import (
+    Spec,
+    filled,
+    hollow,
+    layout,
+    literal,
+    price_axis,
+    size_axis,
+)
 from kucoin_research.figures.time_axis import Floats
 from kucoin_research.figures.value_axis import last_place, nice_step, spanning, steady
 
 __all__ = ["BookChart", "DepthChart", "LadderChart"]
+
+# Asks differ from bids also without colour.
+_HATCHED = {"shape": "/", "fgcolor": "$sell", "bgcolor": "$sell_soft", "size": 7, "solidity": 0.25}
 
 
 class BookChart(Chart):
@@ -50,18 +62,22 @@ class BookChart(Chart):
             levels = levels_of(rows)
             self._levels = no_levels() if levels.is_crossed else levels
 
-    def waiting(self) -> list[Spec]:
-        """Describe the note that there is no reliable book yet."""
-        notes = super().waiting()
-        for note in notes:
-            of = f" of {literal(self.sketch.symbol)}" if self.sketch.symbol else ""
-            note["text"] = f"waiting for a book{of}"
-        return notes
+    def waiting(self) -> str:
+        """Return the sentence that stands where there is no reliable book."""
+        of = f" of {literal(self.sketch.symbol)}" if self.sketch.symbol else ""
+        # There may have been one before, so this is not always the first.
+        return f"no book{of} to show" if self.sketch.is_complete else f"waiting for a book{of}"
+
+    def _drawn(self, arrays: Arrays, prices: dict[str, Any]) -> Drawing:
+        """Put arrays and the range of prices into a drawing."""
+        parts = self._parts(self._filled(arrays))
+        parts["annotations"] = [*parts["annotations"], *self._marks()]
+        return Drawing(arrays, {**parts, **prices}, None)
 
     def _marks(self) -> list[Spec]:
         levels = self._levels
         if levels.mid is None:
-            return self.waiting()
+            return []
         spread = float(levels.asks[0] - levels.bids[0])
         decimals = max(0, 1 - floor(log10(spread) + 1e-6)) if spread > 0 else 8
         mid = f"mid {levels.mid:,.{decimals}f}"
@@ -93,7 +109,9 @@ class DepthChart(BookChart):
         return {
             "data": [
                 line("bids, cumulative", "$buy", hover, fillcolor="$buy_soft", **side),
-                line("asks, cumulative", "$sell", hover, fillcolor="$sell_soft", **side),
+                line(
+                    "asks, cumulative", "$sell", hover, fillpattern=_HATCHED, dash=ASK_DASH, **side
+                ),
             ],
             "layout": layout(
                 self._title("depth"),
@@ -115,7 +133,7 @@ class DepthChart(BookChart):
             (1, "y"): np.cumsum(levels.ask_sizes[:most]),
         }
         prices = steady("xaxis", (arrays[0, "x"], arrays[1, "x"]))
-        return Drawing(arrays, {"annotations": self._marks(), **prices}, None)
+        return self._drawn(arrays, prices)
 
 
 class LadderChart(BookChart):
@@ -135,8 +153,8 @@ class LadderChart(BookChart):
         }
         return {
             "data": [
-                {**bars, "name": "asks", "marker": {"color": "$sell", "line": {"width": 0}}},
-                {**bars, "name": "bids", "marker": {"color": "$buy", "line": {"width": 0}}},
+                {**bars, "name": "asks", "marker": filled("$sell")},
+                {**bars, "name": "bids", "marker": hollow("$buy")},
             ],
             "layout": layout(
                 self._title("price ladder"),
@@ -170,7 +188,7 @@ class LadderChart(BookChart):
             arrays[trace, "x"] = total[order]
             arrays[trace, "width"] = np.full(len(order), 0.86 * step)
         bounds = _bounds(np.concatenate((arrays[0, "y"], arrays[1, "y"])), step)
-        return Drawing(arrays, {"annotations": self._marks(), **spanning("yaxis", bounds)}, None)
+        return self._drawn(arrays, spanning("yaxis", bounds))
 
     def _step(self) -> float:
         # The tick, or a wider step where the levels are sparse, so that most rungs have a size.

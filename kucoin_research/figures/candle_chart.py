@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, shown
+from kucoin_research.figures.candle_bars import COLUMNS, CandleBars, Candles, fitting
 from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
-from kucoin_research.figures.columns import arrivals, events, numbers
+from kucoin_research.figures.columns import arrivals, events
 from kucoin_research.figures.downsample import broken
 from kucoin_research.figures.line_charts import line
-from kucoin_research.figures.theme import Spec, price_axis, size_axis
+from kucoin_research.figures.partial_candles import cuts_of, running_of
+from kucoin_research.figures.theme import (
+    CLEAR,
+    Spec,
+    filled,
+    hollow,
+    price_axis,
+    size_axis,
+)
 from kucoin_research.figures.time_axis import Floats, Times
+from kucoin_research.figures.time_range import Slots
 from kucoin_research.figures.trade_marks import MARKED, draw_marks, marks_of, marks_spec
 from kucoin_research.figures.value_axis import steady
 from kucoin_research.model.intervals import Length, parse_interval
@@ -21,14 +32,20 @@ from kucoin_research.model.intervals import Length, parse_interval
 __all__ = ["CandleChart", "interval_ns"]
 
 _SECOND = 1_000_000_000
-# Each divides the next, so that candles can be joined.
-_LADDER = tuple(n * _SECOND for n in (1, 5, 15, 60, 300, 900, 3_600, 14_400, 86_400))
 _NAMES = (
     (86_400 * _SECOND, "day"), (3_600 * _SECOND, "hour"), (60 * _SECOND, "min"), (_SECOND, "s"),
 )  # fmt: skip
-_MOST = 100_000  # candles held
+# The axis has room for this many candles, so that a few have a usual width; all candles of a frame
+# may fill it.
+_ROOM, _ROOM_OF_ALL = 10, 3
+_PX = 8  # of a slot, at least
+_WHOLE, _VWAP, _RISING, _FALLING, _PARTIAL, _SLOT, _MARKS = range(7)
+_PRICES = COLUMNS[:4]
+_UPPER, _ALL = [0.28, 1], [0, 1]  # heights of the prices: above the volume, and without it
+_PALE = 0.4  # opacity of the volume of a partial candle
 
-Columns = dict[str, Floats]
+
+Booleans = npt.NDArray[np.bool_]
 
 
 def interval_ns(every: Length, name: str = "every") -> int:
@@ -46,79 +63,61 @@ def interval_ns(every: Length, name: str = "every") -> int:
 
 
 class CandleChart(TimeChart):
-    """Shows candlesticks with their VWAP, and volume below.
+    """Shows candlesticks with their VWAP, and volume below; each spans its own time.
 
-    Options: ``every``, the interval where candles are made of trades; left out, it suits the view.
-    ``is_marked``, whether its rows also contain a strategy's fills and notes.
+    A rising candle is hollow, a falling one filled. A candle of which a part is not known is pale,
+    and its hover text says which part.
+
+    Options: ``every``, the interval where candles are made of trades; left out, it suits the time
+    that is shown. ``is_marked``, whether its rows also contain a strategy's fills and notes.
     """
 
     roles = (Role("candles", ("candle", "trade")),)
+    shown_thing = ("candle", "candles")
     needs_past = True
 
     def __init__(self, view: View, sketch: Sketch) -> None:
         super().__init__(view, sketch)
-        self._most = max(view.px // 16, 30)
+        self._most = max(view.px // _PX, 60)
         every = sketch.options.get("every")
         self._is_chosen = every is not None
-        if every is not None:
-            self._width = interval_ns(every)
-        elif view.length_ns is not None:
-            self._width = next(
-                (w for w in _LADDER if view.length_ns <= w * self._most), _LADDER[-1]
-            )
-        else:
-            self._width = _LADDER[0]
-        self._times: Times = np.empty(0, np.int64)
-        self._columns: Columns = {name: np.empty(0) for name in _COLUMNS}
-        self._is_of_trades = False
-        self._is_of_mids = False
-        self._passed = np.zeros(2)  # notional and volume of the candles that were dropped
-        self._marks = marks_of(view, sketch, 4)
+        least = fitting(view.shortest_ns, self._most) if every is None else interval_ns(every)
+        self._bars = CandleBars(least, is_free=every is None)
+        self._width = least  # as shown, which may be longer
+        self._marks = marks_of(view, sketch, _MARKS)
 
     def spec(self) -> Spec:
-        """Describe the traces: candles, VWAP, volume of rising and falling candles, and marks."""
-        bars = {"type": "bar", "x": [], "y": [], "width": [], "yaxis": "y2", "showlegend": False}
+        """Describe the traces: candles, VWAP, volumes, partial candles, a slot, and marks.
+
+        Plotly makes candles as wide as the least distance between any two of them. The slot is a
+        pair of candles at the right distance that nobody sees.
+        """
+        no_hover = {"hoverinfo": "skip"}
         return {
             "data": [
-                {
-                    "type": "candlestick",
-                    "name": "candles",
-                    "x": [],
-                    "open": [],
-                    "high": [],
-                    "low": [],
-                    "close": [],
-                    "increasing": {"line": {"color": "$buy", "width": 1.2}, "fillcolor": "$buy"},
-                    "decreasing": {"line": {"color": "$sell", "width": 1.2}, "fillcolor": "$sell"},
-                    "showlegend": False,
-                },
+                _candles("candles", "$buy", "$sell"),
                 line(
                     "VWAP since the first candle",
                     "$second",
                     "VWAP %{y:,.15~r}<extra></extra>",
                     width=1.6,
+                    xperiodalignment="middle",
                 ),
-                {
-                    **bars,
-                    "name": "volume, rising",
-                    "marker": {"color": "$buy_soft"},
-                    "hovertemplate": "volume %{y:,.15~r}<extra></extra>",
-                },
-                {
-                    **bars,
-                    "name": "volume, falling",
-                    "marker": {"color": "$sell_soft"},
-                    "hovertemplate": "volume %{y:,.15~r}<extra></extra>",
-                },
+                _volumes("volume, rising", hollow("$buy")),
+                _volumes("volume, falling", filled("$sell")),
+                _candles("partial candles", "$buy_soft", "$sell_soft"),
+                {**_candles("slot", CLEAR, CLEAR), **no_hover},
                 *marks_spec(self._marks),
             ],
             "layout": {
                 **self._time_layout(
                     "candles",
-                    yaxis=price_axis("price", domain=[0.28, 1], side="right"),
+                    yaxis=price_axis("price", domain=_UPPER, side="right"),
                     yaxis2=size_axis("volume", domain=[0, 0.22], side="right", rangemode="tozero"),
                     barmode="overlay",
-                    bargap=0.2,
+                    boxmode="overlay",
+                    boxgap=0.3,
+                    boxgroupgap=0,
                 ),
             },
         }
@@ -131,141 +130,165 @@ class CandleChart(TimeChart):
         times = events(rows)
         if not times.size:
             return
-        self._is_of_trades = "open" not in rows.columns
-        self._is_of_mids = not self._is_of_trades and "volume" not in rows.columns
         # A candle's own time is its open, long before it arrives: gaps are placed by arrival.
         self._note(role, arrivals(rows), times)
-        if self._is_of_trades:
-            self._add(*_of_trades(rows, times, self._width))
-        else:
-            self._replace(*_of_candles(rows, times))
-        self._forget()
+        self._bars.take(rows, times)
+        self._width = self._fitting_width()
 
-    def _add(self, times: Times, columns: Columns) -> None:
-        self._times, self._columns = _joined(
-            np.concatenate((self._times, times)),
-            {name: np.concatenate((self._columns[name], columns[name])) for name in _COLUMNS},
-        )
+    def _fitting_width(self) -> int:
+        """Choose the interval to show: that of the candles, or a longer one if they are too many.
 
-    def _replace(self, times: Times, columns: Columns) -> None:
-        # Each push of a candle holds the whole candle, so the newest push replaces the others.
-        if self._times.size and times[0] <= self._times[-1]:
-            kept = ~np.isin(self._times, times)
-            self._times = self._times[kept]
-            self._columns = {name: values[kept] for name, values in self._columns.items()}
-        self._add(times, columns)
+        The length of a followed window decides rather than the number of candles in it, which is
+        now one more and now one less: the interval would change to and fro.
+        """
+        width = self._bars.width
+        if self._bars.is_of_trades and not self._is_chosen:
+            return max(width, fitting(self._length_ns, self._most))
+        if self.view.span is None and self.view.window_ns is not None:
+            while self._length_ns > width * self._most:
+                width *= 2
+            return width
+        while self._bars.count(self._in_view(), width) > self._most:
+            width *= 2
+        return width
 
-    def _forget(self) -> None:
-        extra = self._times.size - _MOST
-        if extra > 0:
-            for place, name in enumerate(("notional", "volume")):
-                self._passed[place] += self._columns[name][:extra].sum()
-            self._times = self._times[extra:]
-            self._columns = {name: values[extra:] for name, values in self._columns.items()}
+    def _slots(self) -> Slots | None:
+        if not self._bars.opens.size:
+            return None
+        newest = int(self._bars.opens[-1])
+        if self._width != self._bars.width:
+            newest = newest // self._width * self._width
+        is_all = self.sketch.is_complete and self.view.window_ns is None
+        return Slots(self._width, newest, _ROOM_OF_ALL if is_all else _ROOM)
+
+    @property
+    def horizon(self) -> int | None:
+        """The begin of the followed window; ``None`` where no row ever leaves the view.
+
+        It is earlier by a few candles, since a longer interval would show more of the past.
+        """
+        return None if super().horizon is None else self.range_ns[0] - 5 * self._width
 
     def draw(self) -> Drawing:
         """Draw the candles in view."""
-        times, columns, vwap = self._visible()
-        times, columns, vwap, width = self._fewer(times, columns, vwap)
-        x = self.on_axis(times)
-        arrays: Arrays = {(0, "x"): x}
-        for name in ("open", "high", "low", "close"):
-            arrays[0, name] = columns[name]
-        line_times, line_values = broken(times, vwap, self.gap_breaks)
-        arrays[1, "x"], arrays[1, "y"] = self.on_axis(line_times), line_values
-        rises = columns["close"] >= columns["open"]
-        for trace, chosen in ((2, rises), (3, ~rises)):
-            arrays[trace, "x"], arrays[trace, "y"] = x[chosen], columns["volume"][chosen]
-            # Set explicitly: plotly would derive it from the distances within each trace alone.
-            arrays[trace, "width"] = np.full(int(chosen.sum()), 0.8 * width / 1e6)
-        what = "bars of the mid" if self._is_of_mids else "candles, volume and VWAP"
-        title = self._title(f"{_name(width)} {what}" if times.size else "candles")
-        prices = [*(arrays[0, name] for name in _COLUMNS[:4]), arrays[1, "y"]]
+        candles = self._bars.within(self.range_ns, self._width)
+        cuts, arrays = self._cuts(candles), Arrays()
+        is_partial = np.zeros(candles.opens.size, bool)
+        is_partial[list(cuts)] = True
+        self._draw_candles(arrays, candles, is_partial)
+        self._draw_volumes(arrays, candles, is_partial)
+        times, values = broken(candles.opens, candles.vwap, self.gap_breaks)
+        arrays[_VWAP, "x"], arrays[_VWAP, "y"] = self._on_slots(times), values
         texts = draw_marks(self._marks, self, arrays)
-        prices += [] if self._marks is None else self._marks.prices
-        parts = {"title.text": title, **steady("yaxis", prices)}
-        return self._drawing(arrays, **parts)._replace(traces=texts)
+        prices = [arrays[trace, name] for trace in (_WHOLE, _PARTIAL) for name in _PRICES]
+        prices += [arrays[_VWAP, "y"], *([] if self._marks is None else self._marks.prices)]
+        parts = {
+            "title.text": self._title(self._words() if candles.opens.size else "candles"),
+            "yaxis.domain": _ALL if self._bars.is_of_mids else _UPPER,
+            **steady("yaxis", prices),
+        }
+        texts |= self._periods(candles) | self._hover(candles, cuts)
+        return self._drawing(arrays, texts, **parts)
 
-    def _visible(self) -> tuple[Times, Columns, Floats]:
-        notional = np.cumsum(self._columns["notional"]) + self._passed[0]
-        volume = np.cumsum(self._columns["volume"]) + self._passed[1]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            vwap = notional / volume
-        begin, end = self._in_view()
-        low = int(np.searchsorted(self._times, begin - self._width))
-        high = int(np.searchsorted(self._times, end, "right"))
-        part = slice(low, high)
-        return self._times[part], {n: v[part] for n, v in self._columns.items()}, vwap[part]
+    def _draw_candles(self, arrays: Arrays, candles: Candles, is_partial: Booleans) -> None:
+        x = self._on_slots(candles.opens)
+        for trace, chosen in ((_WHOLE, ~is_partial), (_PARTIAL, is_partial)):
+            arrays[trace, "x"] = x[chosen]
+            for name in _PRICES:
+                arrays[trace, name] = candles.columns[name][chosen]
+        last = candles.opens[-1:]
+        arrays[_SLOT, "x"] = self._on_slots(np.concatenate((last - candles.width, last)))
+        for name in _PRICES:
+            arrays[_SLOT, name] = np.repeat(candles.columns["close"][-1:], 2)
 
-    def _fewer(
-        self, times: Times, columns: Columns, vwap: Floats
-    ) -> tuple[Times, Columns, Floats, int]:
-        width = self._width if self._is_of_trades else _spacing(times)
-        while times.size > 2 * self._most:
-            width = _next(width, is_free=self._is_of_trades and not self._is_chosen)
-            opens = times // width * width
-            last = np.append(opens[1:] != opens[:-1], True)
-            vwap = vwap[last]
-            times, columns = _joined(opens, columns)
-        return times, columns, vwap, width
+    def _draw_volumes(self, arrays: Arrays, candles: Candles, is_partial: Booleans) -> None:
+        columns = candles.columns
+        x, opacity = self._on_slots(candles.opens), np.where(is_partial, _PALE, 1.0)
+        rises = columns["close"] >= columns["open"]
+        there = np.full(rises.size, not self._bars.is_of_mids)
+        for trace, chosen in ((_RISING, rises & there), (_FALLING, ~rises & there)):
+            arrays[trace, "x"], arrays[trace, "y"] = x[chosen], columns["volume"][chosen]
+            arrays[trace, "marker.opacity"] = opacity[chosen]
+            # Plotly would derive it from the distances within each trace alone.
+            arrays[trace, "width"] = np.full(int(chosen.sum()), 0.7 * candles.width / 1e6)
+
+    def _on_slots(self, opens: Times) -> Floats:
+        """Convert open times to positions on the axis that are whole slots apart.
+
+        Where the zone's offset changes, those of days would be an hour off.
+        """
+        x = self.on_axis(opens)
+        if not opens.size or not self._bars.is_regular:
+            return x
+        length = self._width / 1e6
+        return np.asarray(x[-1] + np.round((x - x[-1]) / length) * length)
+
+    def _periods(self, candles: Candles) -> dict[str, Any]:
+        """Return the length of a slot, in whose middle plotly puts a candle; x is the open time."""
+        length, first = 0.0, 0.0
+        if candles.opens.size and self._bars.is_regular:
+            length = candles.width / 1e6
+            # Any begin of a slot would do; this one stays as it is when new candles come.
+            first = float(self.on_axis(candles.opens[-1:])[0]) % length
+        drawn = (_WHOLE, _VWAP, _RISING, _FALLING, _PARTIAL, _SLOT)
+        lengths = {f"{trace}.xperiod": length for trace in drawn}
+        return {**lengths, **{f"{trace}.xperiod0": first for trace in drawn}}
+
+    def _cuts(self, candles: Candles) -> dict[int, str]:
+        gaps, since = self._gap_map.found, self._oldest
+        return cuts_of(
+            candles.opens, candles.width, since, gaps, zone=self.sketch.zone, rows=self._rows
+        )
+
+    def _hover(self, candles: Candles, cuts: dict[int, str]) -> dict[str, Any]:
+        until = self._newest + (0 if self._bars.is_of_trades else self._bars.width)
+        running = running_of(
+            candles.opens, candles.width, until, zone=self.sketch.zone, rows=self._rows
+        )
+        texts = [cuts.get(place, "") for place in range(candles.opens.size)]
+        if running:
+            texts[-1] = "<br>".join(filter(None, (texts[-1], running)))
+        whole = [text for place, text in enumerate(texts) if place not in cuts]
+        partial = [texts[place] for place in sorted(cuts)]
+        return {f"{_WHOLE}.hovertext": whole, f"{_PARTIAL}.hovertext": partial}
+
+    @property
+    def _rows(self) -> str:
+        return "trades" if self._bars.is_of_trades else "candles"
+
+    def _words(self) -> str:
+        what = "bars of the mid" if self._bars.is_of_mids else "candles, volume and VWAP"
+        return f"{_name(self._width)} {what}"
 
 
-_COLUMNS = ("open", "high", "low", "close", "volume", "notional")
+def _candles(name: str, rising: str, falling: str) -> Spec:
+    return {
+        "type": "candlestick",
+        "name": name,
+        "x": [],
+        "open": [],
+        "high": [],
+        "low": [],
+        "close": [],
+        "xperiodalignment": "middle",
+        "increasing": {"line": {"color": rising, "width": 1.2}, "fillcolor": CLEAR},
+        "decreasing": {"line": {"color": falling, "width": 1.2}, "fillcolor": falling},
+        "showlegend": False,
+    }
 
 
-def _next(width: int, *, is_free: bool) -> int:
-    if is_free:
-        return next((each for each in _LADDER if each > width), width * 2)
-    return width * 2
-
-
-def _spacing(times: Times) -> int:
-    return int(np.diff(times).min()) if times.size > 1 else 60 * _SECOND
-
-
-def _of_trades(rows: pl.DataFrame, times: Times, width: int) -> tuple[Times, Columns]:
-    price, size = numbers(rows, "price"), numbers(rows, "size")
-    present = np.isfinite(price) & np.isfinite(size)
-    price, size, opens = price[present], size[present], times[present] // width * width
-    prices = dict.fromkeys(("open", "high", "low", "close"), price)
-    return _joined(opens, {**prices, "volume": size, "notional": price * size})
-
-
-def _of_candles(rows: pl.DataFrame, times: Times) -> tuple[Times, Columns]:
-    order = np.argsort(times, kind="stable")
-    last = order[np.append(times[order][1:] != times[order][:-1], True)]
-    there = [name for name in _COLUMNS[:5] if name in rows.columns]
-    # Bars of the mid have no volume, hence no VWAP.
-    columns = {"volume": np.zeros(last.size)} | {name: numbers(rows, name)[last] for name in there}
-    columns["notional"] = _notional(rows, last, columns)
-    return times[last], columns
-
-
-def _notional(rows: pl.DataFrame, chosen: Sequence[int] | Times, columns: Columns) -> Floats:
-    # Futures candles have no turnover: volume at the typical price stands in.
-    typical = (columns["high"] + columns["low"] + columns["close"]) / 3 * columns["volume"]
-    if "turnover" not in rows.columns:
-        return np.nan_to_num(typical)
-    turnover = numbers(rows, "turnover")[chosen]
-    return np.nan_to_num(np.where(np.isfinite(turnover), turnover, typical))
-
-
-def _joined(opens: Times, columns: Columns) -> tuple[Times, Columns]:
-    """Join the candles, or trades, of each open time into one candle."""
-    if not opens.size:
-        return opens, columns
-    if (opens[1:] < opens[:-1]).any():
-        order = np.argsort(opens, kind="stable")
-        opens, columns = opens[order], {name: values[order] for name, values in columns.items()}
-    starts = np.flatnonzero(np.append(True, opens[1:] != opens[:-1]))
-    ends = np.append(starts[1:], opens.size) - 1
-    return opens[starts], {
-        "open": columns["open"][starts],
-        "high": np.maximum.reduceat(columns["high"], starts),
-        "low": np.minimum.reduceat(columns["low"], starts),
-        "close": columns["close"][ends],
-        "volume": np.add.reduceat(columns["volume"], starts),
-        "notional": np.add.reduceat(columns["notional"], starts),
+def _volumes(name: str, marker: Spec) -> Spec:
+    return {
+        "type": "bar",
+        "name": name,
+        "x": [],
+        "y": [],
+        "width": [],
+        "yaxis": "y2",
+        "xperiodalignment": "middle",
+        "marker": marker,
+        "hovertemplate": "volume %{y:,.15~r}<extra></extra>",
+        "showlegend": False,
     }
 
 

@@ -16,14 +16,14 @@ import numpy.typing as npt
 import polars as pl
 
 from kucoin_research.figures.columns import arrivals, events
+from kucoin_research.figures.empty_axes import axes_of, has_values
 from kucoin_research.figures.gaps import GapMap, GapMark, breaks, shapes
 from kucoin_research.figures.theme import Spec, axis, layout, literal
 from kucoin_research.figures.time_axis import Floats, Times, Zone
+from kucoin_research.figures.time_range import Slots, begin_of, followed, shortest_of
 
 __all__ = ["Arrays", "Chart", "Drawing", "Role", "Sketch", "TimeChart", "View"]
 
-# While a window fills, the axis shows the part that has rows, but at least a sixth of the window.
-_FULLEST = 6
 _FIRST_NS, _LAST_NS = -(1 << 63) + 1, (1 << 63) - 1
 
 #: Values of trace attributes: ``{(trace, "marker.size"): array}``.
@@ -68,21 +68,25 @@ class View:
 
     @property
     def shortest_ns(self) -> int:
-        """The shortest time that the axis shows, also of few rows; see ``TimeChart``."""
-        if self.span is None and self.window_ns is not None:
-            return max(self.window_ns // _FULLEST, 1)
+        """The shortest time that the axis shows, also of few rows."""
+        if self.span is None:
+            return shortest_of(self.window_ns)
         return self.length_ns or 1
 
 
 @dataclass(frozen=True)
 class Sketch:
-    """The settings of a chart, known before it has any rows."""
+    """The settings of a chart, known before it has any rows.
+
+    ``is_complete``: no rows come after the first ones, as in a figure of a frame.
+    """
 
     symbol: str = ""
     zone: Zone = field(default_factory=Zone)
     height: int = 420
     options: dict[str, Any] = field(default_factory=dict)
     is_compact: bool = False
+    is_complete: bool = False
 
 
 class Drawing(NamedTuple):
@@ -125,10 +129,14 @@ class Chart(ABC):
     fastest = 20.0
     #: The time axis, where a zoom asks for other rows; ``None`` where x is no time.
     time_axis: str | None = "xaxis"
+    #: The thing that it shows, and many of them, for the note where there is none.
+    shown_thing = ("row", "rows")
 
     def __init__(self, view: View, sketch: Sketch) -> None:
         self.view = view
         self.sketch = sketch
+        self._axes: dict[str, list[int]] | None = None
+        self._line_traces: list[int] | None = None
 
     @abstractmethod
     def spec(self) -> Spec:
@@ -150,23 +158,57 @@ class Chart(ABC):
     def is_empty(self) -> bool:
         """Whether there is nothing to draw yet."""
 
-    def waiting(self) -> list[Spec]:
-        """Describe the note that is shown while there is nothing to draw."""
-        if not self.is_empty:
-            return []
-        what = " or ".join(self.roles[0].channels[:2]) if self.roles else "any"
+    def waiting(self) -> str:
+        """Return the sentence that is shown while there is nothing to draw."""
+        one, many = self.shown_thing
         of = f" of {literal(self.sketch.symbol)}" if self.sketch.symbol else ""
-        return [
-            {
-                "text": f"waiting for {what} rows{of}",
-                "showarrow": False,
-                "xref": "paper",
-                "yref": "paper",
-                "x": 0.5,
-                "y": 0.5,
-                "font": {"size": 14, "color": "$muted"},
-            }
-        ]
+        if self.sketch.is_complete or not self.is_empty:
+            return f"no {many}{of} to show"
+        return f"waiting for the first {one}{of}"
+
+    def _filled(self, arrays: Arrays) -> dict[str, bool]:
+        """Return whether each axis has something drawn on it."""
+        if self._axes is None:
+            self._axes = axes_of(self.spec())
+        return {
+            name: any(has_values(arrays, trace) for trace in traces)
+            for name, traces in self._axes.items()
+        }
+
+    def _modes(self, arrays: Arrays) -> dict[str, str]:
+        """Return how each line is drawn; a single point would not be seen without a mark."""
+        if self._line_traces is None:
+            spec = self.spec()
+            bands = {each["trace"] for each in spec.get("bands", ())}
+            modes = [each.get("mode") for each in spec["data"]]
+            self._line_traces = [
+                n for n, mode in enumerate(modes) if mode == "lines" and n not in bands
+            ]
+        sizes = {
+            trace: arrays[trace, "x"].size for trace in self._line_traces if (trace, "x") in arrays
+        }
+        return {
+            f"{trace}.mode": "lines+markers" if size == 1 else "lines"
+            for trace, size in sizes.items()
+        }
+
+    def _parts(self, filled: dict[str, bool]) -> dict[str, Any]:
+        """Return the parts of the layout that show only axes with data, or say that none are."""
+        axes = {f"{name}.visible": is_filled for name, is_filled in filled.items()}
+        notes = [] if any(filled.values()) else [self._note_within(self.waiting())]
+        return {**axes, "annotations": notes}
+
+    @staticmethod
+    def _note_within(text: str) -> Spec:
+        return {
+            "text": text,
+            "showarrow": False,
+            "xref": "paper",
+            "yref": "paper",
+            "x": 0.5,
+            "y": 0.5,
+            "font": {"size": 14, "color": "$muted"},
+        }
 
     def _title(self, what: str) -> str:
         symbol = literal(self.sketch.symbol)
@@ -237,45 +279,64 @@ class TimeChart(Chart):
             return None
         return self._newest - self.view.window_ns
 
+    def _slots(self) -> Slots | None:
+        """Return the slots of the chart's bars, which the axis shows whole; ``None``: no bars."""
+        return None
+
+    @property
+    def range_ns(self) -> tuple[int, int]:
+        """The range of the time axis, ns; meaningless before there is a row."""
+        if self.view.span is not None:
+            return self.view.span
+        is_out = any(gap.end is None for gap in self._gap_map.found)
+        begin, end = followed(
+            self._oldest, self._newest, self.view.window_ns, is_out=is_out, slots=self._slots()
+        )
+        # A row may claim any time, and ns in 64 bits end in the year 2262.
+        return max(begin, _FIRST_NS), min(end, _LAST_NS)
+
+    @property
+    def _length_ns(self) -> int:
+        # Of the time shown, without room at its ends: it grows while a window fills, never shrinks.
+        if self.view.span is not None:
+            return self.view.length_ns or 1
+        return self._newest - begin_of(self._oldest, self._newest, self.view.window_ns)
+
     def _window(self) -> tuple[float, float] | None:
         if self.is_empty:
             return None
-        if self.view.span is not None:
-            begin, end = self.view.span
-        else:
-            horizon = self.horizon
-            begin = self._oldest if horizon is None else self._filled_from(horizon)
-            end = self._newest
-            # During an outage there is more room at the right, so that its shade is seen.
-            is_out = any(gap.end is None for gap in self._gap_map.found)
-            pad = max((end - begin) // (15 if is_out else 100), 1_000_000)
-            begin, end = begin - (0 if horizon is not None else pad), end + pad
-        # A row may claim any time, and ns in 64 bits end in the year 2262.
-        begin, end = max(begin, _FIRST_NS), min(end, _LAST_NS)
-        low, high = self.sketch.zone.to_axis(np.array([begin, end], np.int64))
+        low, high = self.sketch.zone.to_axis(np.array(self.range_ns, np.int64))
         return float(low), float(high)
 
-    def _filled_from(self, horizon: int) -> int:
-        # While the window is not full, the axis begins at the oldest row.
-        return max(horizon, min(self._oldest, self._newest - self.view.shortest_ns))
+    def waiting(self) -> str:
+        """Return the sentence that is shown while there is nothing to draw in the range."""
+        of = f" of {literal(self.sketch.symbol)}" if self.sketch.symbol else ""
+        if self.view.span is not None:
+            return f"no {self.shown_thing[1]}{of} in this range"
+        return super().waiting()
 
-    def _drawing(self, arrays: Arrays, **parts: Any) -> Drawing:
+    def _drawing(
+        self, arrays: Arrays, traces: Mapping[str, Any] = MappingProxyType({}), **parts: Any
+    ) -> Drawing:
         window = self._window()
         length = self.view.length_ns or max(self._newest - self._oldest, 1)
         shortest = 2 * length // max(self.view.px, 1)
-        begin, end = self._in_view()
+        begin, end = self.range_ns
         edge = end if window is None else self.sketch.zone.to_ns(window[1])
         inside = [
             gap
             for gap in self._gap_map.found
             if gap.begin <= end and (gap.end is None or gap.end >= begin)
         ]
+        filled = self._filled(arrays)
         patch = {
             "shapes": shapes(inside, edge, self.sketch.zone, shortest_ns=shortest),
-            "annotations": self.waiting(),
+            **self._parts(filled),
             **parts,
         }
-        return Drawing(arrays, patch, window)
+        if self.time_axis is not None and self.view.span is not None:
+            patch[f"{self.time_axis}.visible"] = True  # a range without rows is a place, too
+        return Drawing(arrays, patch, window, {**self._modes(arrays), **traces})
 
     def _in_view(self) -> tuple[int, int]:
         if self.view.span is not None:

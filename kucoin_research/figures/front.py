@@ -2,7 +2,8 @@
 
 Every function takes a polars frame, a recorded session, or a running stream, and shows one symbol.
 Gaps and outages, which ``status`` rows report, are shaded, and lines break there. Blue stands for
-buyers, orange for sellers. Live figures of a kernel share one refresh thread, ``refresher()``,
+buyers and rising prices, orange for sellers and falling ones. Without colour they differ by form:
+hollow and filled. Live figures of a kernel share one refresh thread, ``refresher()``,
 which also calls functions of yours.
 """
 
@@ -146,7 +147,9 @@ def candles(
     -------
     Figure or LiveFigure
         The average price (VWAP) is cumulative since the first candle. Where candles have no
-        turnover (futures), it is the average of their typical prices.
+        turnover (futures), it is the average of their typical prices. Rising candles are hollow.
+        Pale ones lack a part of their time: they were cut by the first trade or by a gap, as their
+        hover text says.
 
     Raises
     ------
@@ -499,7 +502,8 @@ def _make(
         symbol = source.symbol
     for role, frame in frames.items():
         chosen[role], symbol = one_symbol(timed(frame), symbol, what)
-    sketch, window_ns = Sketch(symbol or "", zone, height, options), _nanoseconds(window)
+    sketch = Sketch(symbol or "", zone, height, options, is_complete=True)
+    window_ns = _nanoseconds(window)
     gaps = [] if status is None else gaps_of(status, channels_of_kind(kind), symbol)
     if kind is LagChart and status is not None:
         chosen = {role: prompt(frame, status) for role, frame in chosen.items()}

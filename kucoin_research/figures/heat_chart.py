@@ -18,9 +18,10 @@ from kucoin_research.figures.book_levels import (
 from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
 from kucoin_research.figures.columns import best_quotes, events
 from kucoin_research.figures.downsample import Extremes, broken, bucket_width
-from kucoin_research.figures.line_charts import line
+from kucoin_research.figures.line_charts import ASK_DASH, line
 from kucoin_research.figures.theme import Spec, price_axis
 from kucoin_research.figures.time_axis import Floats
+from kucoin_research.figures.time_range import Slots
 from kucoin_research.figures.value_axis import last_place, nice_step
 
 __all__ = ["HeatChart"]
@@ -35,6 +36,7 @@ class HeatChart(TimeChart):
     """
 
     roles = (Role("book", ("depth50", "depth5", "level2")),)
+    shown_thing = ("book", "books")
     fastest = 5.0
     needs_past = True  # changes are applied from a snapshot on
 
@@ -76,7 +78,7 @@ class HeatChart(TimeChart):
                     "hovertemplate": "10<sup>%{z:.1f}</sup> at %{y:,.15~r}<extra></extra>",
                 },
                 line("best bid", "$buy", "", **quote),
-                line("best ask", "$sell", "", **quote),
+                line("best ask", "$sell", "", dash=ASK_DASH, **quote),
             ],
             "layout": self._time_layout(
                 "order book over time",
@@ -130,6 +132,9 @@ class HeatChart(TimeChart):
             self._columns = {key // ratio: levels for key, levels in self._columns.items()}
             self._width = width
 
+    def _slots(self) -> Slots:
+        return Slots(self._width, self._newest // self._width * self._width)
+
     def draw(self) -> Drawing:
         """Draw the rows taken so far."""
         self._drop_old()
@@ -140,9 +145,9 @@ class HeatChart(TimeChart):
         for trace, touch in enumerate(self._touch, 1):
             times, values = broken(touch.times, touch.values, gaps)
             arrays[trace, "x"], arrays[trace, "y"] = self.on_axis(times), values
-        drawing = self._drawing(arrays)
         low, high = _colour_range(z)
-        return drawing._replace(traces={"0.zmin": low, "0.zmax": high})
+        colours = {"0.zmin": low, "0.zmax": high, "0.showscale": bool(z.size)}
+        return self._drawing(arrays, colours)
 
     def _drop_old(self) -> None:
         horizon = self.horizon
@@ -174,7 +179,11 @@ class HeatChart(TimeChart):
                 sizes[place] = _binned(levels, step, first, count)
         z = np.where(np.isfinite(sizes), np.log10(np.maximum(sizes, 1e-9)), np.nan)
         z[sizes == 0] = np.nan
-        times = keys * self._width + self._width // 2
+        if keys.size > 1:
+            times = keys * self._width + self._width // 2
+        else:  # plotly would draw a single column a millisecond wide, so it gets the edges
+            begin = int(keys[0]) * self._width
+            times = np.array([begin, max(begin + self._width, self.range_ns[1])])
         prices = (first + np.arange(count) + 0.5) * step
         return self.on_axis(times), prices.astype(np.float64), z.astype(np.float32)
 

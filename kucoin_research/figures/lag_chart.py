@@ -94,8 +94,17 @@ class LagChart(TimeChart):
             arrays[0, "x"] = arrays[0, "y"] = values
         arrays[1, "x"], arrays[1, "y"], arrays[1, "width"] = _histogram(values)
         drawing = self._drawing(arrays)
-        drawing.layout["annotations"].extend(self._remark(apart))
+        drawing.layout["annotations"].extend(self._remark(values))
         return drawing
+
+    def waiting(self) -> str:
+        """Return the reason why no lag is drawn."""
+        apart = self._hours_apart()
+        if apart:
+            return (
+                f"no lag to show: the exchange's clock is {apart:,.0f} h away from this machine's"
+            )
+        return super().waiting()
 
     def _lags(self, rows: pl.DataFrame) -> Floats:
         """Compute the lag of each row in ms, NaN where it is not known."""
@@ -110,15 +119,14 @@ class LagChart(TimeChart):
         middle = abs(float(np.median(self._values))) if self._values.size else 0.0
         return middle / 3_600_000.0 if middle >= self._OTHER_CLOCK else 0.0
 
-    def _remark(self, apart: float) -> list[Spec]:
-        if not self._values.size:
+    @staticmethod
+    def _remark(values: Floats) -> list[Spec]:
+        if not values.size:
             return []
-        p50, p95, p99 = np.percentile(self._values, (50, 95, 99))
-        percentiles = f"p50 {p50:.1f} · p95 {p95:.1f} · p99 {p99:.1f} ms"
-        unknown = f"no lag to show: the exchange's clock is {apart:,.0f} h away from this machine's"
+        p50, p95, p99 = np.percentile(values, (50, 95, 99))
         return [
             {
-                "text": unknown if apart else percentiles,
+                "text": f"p50 {p50:.1f} · p95 {p95:.1f} · p99 {p99:.1f} ms",
                 "showarrow": False,
                 "xref": "paper",
                 "yref": "paper",

@@ -10,12 +10,14 @@ import polars as pl
 from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
 from kucoin_research.figures.columns import best_quotes, numbers, sides
 from kucoin_research.figures.downsample import Bubbles, Extremes, Sums, broken
-from kucoin_research.figures.theme import Spec, axis, price_axis, size_axis
+from kucoin_research.figures.theme import Spec, axis, filled, hollow, price_axis, size_axis
 from kucoin_research.figures.time_axis import Floats
+from kucoin_research.figures.time_range import Slots
 from kucoin_research.figures.trade_marks import MARKED, draw_marks, marks_of, marks_spec
 from kucoin_research.figures.value_axis import steady
 
 __all__ = [
+    "ASK_DASH",
     "QUOTES",
     "FlowChart",
     "MarkChart",
@@ -29,6 +31,8 @@ __all__ = [
 QUOTES = Role("quotes", ("bbo", "depth5", "depth50", "ticker"), is_needed=False)
 TRADES = Role("trades", ("trade", "ticker"), is_needed=False)
 
+#: The best ask has dashes, so that it differs from the best bid also without colour.
+ASK_DASH = "3px,2px"
 _LARGEST_BUBBLE = 26.0  # px across
 _SMALLEST_BUBBLE = 4.0
 _PRICE = "%{y:,.15~r}"
@@ -38,7 +42,7 @@ _SUM_ROUNDING = 1e-10  # of the largest bar; a sum of many sizes is exact to 12 
 
 
 def line(name: str, colour: str, hover: str, **options: Any) -> Spec:
-    """Describe a line that does not bridge missing values."""
+    """Describe a line that does not bridge missing values; ``dash`` is plotly's, or ``solid``."""
     options = {"width": 1.4, "shape": "linear", "yaxis": "y", "xaxis": "x", **options}
     return {
         "type": "scatter",
@@ -48,7 +52,12 @@ def line(name: str, colour: str, hover: str, **options: Any) -> Spec:
         "y": [],
         "xaxis": options.pop("xaxis"),
         "yaxis": options.pop("yaxis"),
-        "line": {"color": colour, "width": options.pop("width"), "shape": options.pop("shape")},
+        "line": {
+            "color": colour,
+            "width": options.pop("width"),
+            "shape": options.pop("shape"),
+            "dash": options.pop("dash", "solid"),
+        },
         "connectgaps": False,
         "hovertemplate": hover,
         **options,
@@ -62,6 +71,7 @@ class PriceChart(TimeChart):
     """
 
     roles = (QUOTES, TRADES)
+    shown_thing = ("quote or trade", "quotes or trades")
 
     def __init__(self, view: View, sketch: Sketch) -> None:
         super().__init__(view, sketch)
@@ -88,10 +98,11 @@ class PriceChart(TimeChart):
                     "showlegend": False,
                 },
                 line("best bid", "$buy", f"bid {_PRICE}<extra></extra>", **quote),
-                line("best ask", "$sell", f"ask {_PRICE}<extra></extra>", **quote),
+                line("best ask", "$sell", f"ask {_PRICE}<extra></extra>", dash=ASK_DASH, **quote),
                 line("mid", "$main", f"mid {_PRICE}<extra></extra>", shape="hv", width=1.6),
-                self._bubbles("buy", "$buy"),
-                self._bubbles("sell", "$sell"),
+                # Also without colour: buys are rings, sells are discs.
+                self._bubbles("buy", "$buy", symbol="circle-open", opacity=0.85, rim="$buy"),
+                self._bubbles("sell", "$sell", symbol="circle", opacity=0.62, rim="$paper"),
                 *marks_spec(self._marks),
             ],
             "layout": self._time_layout(
@@ -103,7 +114,7 @@ class PriceChart(TimeChart):
         }
 
     @staticmethod
-    def _bubbles(side: str, colour: str) -> Spec:
+    def _bubbles(side: str, colour: str, *, symbol: str, opacity: float, rim: str) -> Spec:
         return {
             "type": "scatter",
             "mode": "markers",
@@ -114,8 +125,9 @@ class PriceChart(TimeChart):
             "marker": {
                 "color": colour,
                 "size": [],
-                "opacity": 0.62,
-                "line": {"width": 0.8, "color": "$paper"},
+                "symbol": symbol,
+                "opacity": opacity,
+                "line": {"width": 1.5 if symbol.endswith("open") else 0.8, "color": rim},
             },
             "hovertemplate": f"{side} %{{customdata[0]:,.15~r}} at {_PRICE}"
             "<br>trades: %{customdata[1]}<extra></extra>",
@@ -158,7 +170,7 @@ class PriceChart(TimeChart):
         prices = [arrays[trace, "y"] for trace in range(1, 6)]
         texts = draw_marks(self._marks, self, arrays)
         prices += [] if self._marks is None else self._marks.prices
-        return self._drawing(arrays, **steady("yaxis", prices))._replace(traces=texts)
+        return self._drawing(arrays, texts, **steady("yaxis", prices))
 
 
 def _bubble_sizes(sizes: Floats, largest: float) -> Floats:
@@ -175,6 +187,7 @@ class SpreadChart(TimeChart):
     """Shows the spread in basis points of the mid, and the imbalance of the best sizes."""
 
     roles = (Role("quotes", QUOTES.channels),)
+    shown_thing = ("quote", "quotes")
 
     def __init__(self, view: View, sketch: Sketch) -> None:
         super().__init__(view, sketch)
@@ -225,6 +238,7 @@ class MarkChart(TimeChart):
         Role("mark", ("mark_price",)),
         Role("funding", ("funding_rate",), is_needed=False),
     )
+    shown_thing = ("mark price", "mark prices")
 
     def __init__(self, view: View, sketch: Sketch) -> None:
         super().__init__(view, sketch)
@@ -235,7 +249,9 @@ class MarkChart(TimeChart):
         return {
             "data": [
                 line("mark price", "$buy", f"mark {_PRICE}<extra></extra>", shape="hv"),
-                line("index price", "$sell", f"index {_PRICE}<extra></extra>", shape="hv"),
+                line(
+                    "index price", "$sell", f"index {_PRICE}<extra></extra>", shape="hv", dash="dot"
+                ),
                 line(
                     "mark − index",
                     "$second",
@@ -250,6 +266,7 @@ class MarkChart(TimeChart):
                     shape="hv",
                     yaxis="y2",
                     width=2,
+                    dash="dash",
                 ),
             ],
             "layout": self._time_layout(
@@ -283,6 +300,7 @@ class FlowChart(TimeChart):
     """Shows the cumulative volume delta: size bought by takers less size sold by them."""
 
     roles = (Role("trades", ("trade",)),)  # no tickers, which skip trades
+    shown_thing = ("trade", "trades")
     needs_past = True
 
     def __init__(self, view: View, sketch: Sketch) -> None:
@@ -293,7 +311,7 @@ class FlowChart(TimeChart):
 
     def spec(self) -> Spec:
         """Describe the traces: cumulative delta, bought and sold per bar."""
-        bars = {"type": "bar", "x": [], "y": [], "yaxis": "y2", "marker": {"line": {"width": 0}}}
+        bars = {"type": "bar", "x": [], "y": [], "width": [], "yaxis": "y2"}
         return {
             "data": [
                 line(
@@ -306,13 +324,13 @@ class FlowChart(TimeChart):
                 {
                     **bars,
                     "name": "bought by takers",
-                    "marker": {"color": "$buy"},
+                    "marker": hollow("$buy"),
                     "hovertemplate": "bought %{y:,.15~r}<extra></extra>",
                 },
                 {
                     **bars,
                     "name": "sold by takers",
-                    "marker": {"color": "$sell"},
+                    "marker": filled("$sell"),
                     "hovertemplate": "sold %{y:,.15~r}<extra></extra>",
                 },
             ],
@@ -321,7 +339,6 @@ class FlowChart(TimeChart):
                 yaxis=size_axis("cumulative delta (size)", domain=[0.42, 1]),
                 yaxis2=size_axis("size per bar", domain=[0, 0.36]),
                 barmode="relative",
-                bargap=0.15,
             ),
         }
 
@@ -341,6 +358,10 @@ class FlowChart(TimeChart):
         halves = np.stack((np.maximum(signed, 0), np.minimum(signed, 0)))
         self._bars.add(times, halves, self.horizon)
 
+    def _slots(self) -> Slots:
+        width = self._bars.width
+        return Slots(width, self._newest // width * width)
+
     def draw(self) -> Drawing:
         """Draw the rows taken so far."""
         if self.horizon is not None:
@@ -349,6 +370,8 @@ class FlowChart(TimeChart):
         for trace in (1, 2):
             arrays[trace, "x"] = self.on_axis(self._bars.centers)
             arrays[trace, "y"] = self._bars.sums[trace - 1]
+            # Plotly would derive it from the distance of the bars, and few trades leave holes.
+            arrays[trace, "width"] = np.full(self._bars.keys.size, 0.85 * self._bars.width / 1e6)
         # Where as much was bought as sold, the difference is the rounding of both sums.
         noise = _SUM_ROUNDING * float(np.abs(self._bars.sums).max(initial=0.0))
         delta = steady("yaxis", [arrays[0, "y"]], digits=_FEW_DIGITS, noise=noise)

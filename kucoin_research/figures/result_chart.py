@@ -32,9 +32,9 @@ _STEPPED = {"prices": {_PRICE: "price"}, "equity": {_EQUITY: "equity", _DRAWDOWN
 _AXES = {_PRICE: "yaxis", _EQUITY: "yaxis2", _DRAWDOWN: "yaxis3"}
 
 # Lines of positions; of more symbols, those with the most changes are drawn.
-_LOOKS = [
-    (colour, dash) for dash in ("solid", "dot", "dash") for colour in ("main", "third", "second")
-]
+# Neighbours differ in colour and in dash.
+_COLOURS, _DASHES = ("main", "third", "second"), ("solid", "dot", "dash")
+_LOOKS = [(_COLOURS[n % 3], _DASHES[(n + n // 3) % 3]) for n in range(9)]
 _VALUE = "%{y:,.15~r}"
 
 
@@ -52,6 +52,8 @@ class ResultChart(TimeChart):
         Role("equity", ("equity",), is_needed=False),
         Role("positions", ("positions",), is_needed=False),
     )
+
+    shown_thing = ("record", "records")
 
     def __init__(self, view: View, sketch: Sketch) -> None:
         super().__init__(view, sketch)
@@ -146,7 +148,7 @@ class ResultChart(TimeChart):
             parts.update(steady(name, [arrays[trace, "y"]]))
         held = [arrays[trace, "y"] for trace in range(_POSITIONS, _POSITIONS + len(self._held))]
         parts.update(steady("yaxis4", held))
-        return self._drawing(arrays, **parts)._replace(traces=texts)
+        return self._drawing(arrays, texts, **parts)
 
     def _to_the_end(self, series: Extremes) -> tuple[Times, Floats]:
         """Return the points of a line, and its last value at the end of the run."""
@@ -155,9 +157,9 @@ class ResultChart(TimeChart):
             return series.times, series.values
         return np.append(series.times, span[1]), np.append(series.values, series.values[-1])
 
-    def waiting(self) -> list[Spec]:
-        """Describe the note that stands where no record was played."""
-        return [{**each, "text": "no record was played"} for each in super().waiting()]
+    def waiting(self) -> str:
+        """Return the sentence that stands where no record was played."""
+        return "no record was played" if self.is_empty else super().waiting()
 
 
 def _held(symbol: str, look: tuple[str, str]) -> Spec:
@@ -208,7 +210,7 @@ def result_figure(
     height = count(height, "height", "pixels", least=_LOWEST, most=_HIGHEST)
     held = _most_held(frames["positions"], symbol)
     options = {"span": span, "currency": currency, "held": held}
-    sketch = Sketch(symbol, zone, height, options)
+    sketch = Sketch(symbol, zone, height, options, is_complete=True)
     rows = {**frames, "notes": _priced(frames)}
     marks = [GapMark("gap", begin, end, "gap") for begin, end in gaps]
     chart = ResultChart(View(_STATIC_PX), sketch)

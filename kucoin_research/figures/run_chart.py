@@ -94,6 +94,6 @@ class RunChart(TimeChart):
             times, values = np.append(times, self._newest), np.append(values, values[-1])
         return times, values
 
-    def waiting(self) -> list[Spec]:
-        """Describe the note that stands where the strategy has played no record yet."""
-        return [{**each, "text": "the strategy waits for records"} for each in super().waiting()]
+    def waiting(self) -> str:
+        """Return the sentence that stands where the strategy has played no record yet."""
+        return "the strategy waits for records" if self.is_empty else super().waiting()

@@ -13,11 +13,14 @@ from typing import Any
 from kucoin_research.errors import InvalidInput, shown
 
 __all__ = [
+    "CLEAR",
     "NUMBER",
     "PALETTES",
     "Spec",
     "axis",
     "compacted",
+    "filled",
+    "hollow",
     "layout",
     "literal",
     "price_axis",
@@ -154,6 +157,20 @@ def price_axis(title: str = "", **options: Any) -> Spec:
 def size_axis(title: str = "", **options: Any) -> Spec:
     """Describe an axis of sizes or volumes: ``12k`` for many, and 0.4 of a coin as it is."""
     return axis(title, separatethousands=True, exponentformat="SI", hoverformat=NUMBER, **options)
+
+
+#: No colour: the part of a hollow shape within its outline.
+CLEAR = "rgba(0,0,0,0)"
+
+
+def hollow(colour: str) -> Spec:
+    """Describe the bars of buyers and of rising prices: an outline."""
+    return {"color": CLEAR, "line": {"width": 1.2, "color": colour}}
+
+
+def filled(colour: str) -> Spec:
+    """Describe the bars of sellers and of falling prices: differs without colour, too."""
+    return {"color": colour, "line": {"width": 0}}
 
 
 def layout(title: str, *, height: int, **options: Any) -> Spec:

@@ -15,6 +15,8 @@ __all__ = ["Floats", "Times", "Zone"]
 Times = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 class Zone:
     """A time zone for an axis.
@@ -59,8 +61,14 @@ class Zone:
         guess = round(axis_ms * 1e6)
         return guess - round(self._offset_ms(guess - round(self._offset_ms(guess) * 1e6)) * 1e6)
 
+    def written(self, time_ns: int, *, has_date: bool = False, has_ms: bool = False) -> str:
+        """Write a time as the clocks of the zone show it, such as ``12:03:17``."""
+        shown = _EPOCH + timedelta(milliseconds=float(self.to_axis(np.array([time_ns]))[0]))
+        date = f"{shown:%Y-%m-%d} " if has_date else ""
+        return f"{date}{shown:%H:%M:%S}" + (f".{shown.microsecond // 1_000:03}" if has_ms else "")
+
     def _offset_ms(self, time_ns: int) -> float:
-        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=time_ns // 1_000_000_000)
+        moment = _EPOCH + timedelta(seconds=time_ns // 1_000_000_000)
         offset = moment.astimezone(self._zone).utcoffset()
         assert offset is not None, "an aware time has an offset"
         return offset.total_seconds() * 1e3

@@ -21,6 +21,7 @@ import traitlets
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.figures.browser_link import KERNEL_JS, BrowserLink, Pages, Totals
 from kucoin_research.figures.chart import Chart, Sketch, View
+from kucoin_research.figures.empty_axes import hidden
 from kucoin_research.figures.notebook_cells import replace_in_cell
 from kucoin_research.figures.open_figures import open_figures
 from kucoin_research.figures.picture import Picture
@@ -147,7 +148,7 @@ class LiveFigure(anywidget.AnyWidget):
         return Tail(source, self._sketch.symbol, self._channels, self._books)
 
     def _spec(self) -> Spec:
-        spec = self._kind(View(window_ns=self._window_ns), self._sketch).spec()
+        spec = hidden(self._kind(View(window_ns=self._window_ns), self._sketch).spec())
         return compacted(spec) if self._sketch.is_compact else spec
 
     # -- for users -------------------------------------------------------------------------------

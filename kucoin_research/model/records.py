@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from enum import Enum, unique
+from functools import cache
 from operator import itemgetter
 from typing import Annotated, NamedTuple, TypeAlias, get_args, get_origin, get_type_hints
 
@@ -563,12 +564,18 @@ def file_mode(channel: str) -> int:
 
 def columns_of(record: type[tuple[object, ...]]) -> dict[str, Column]:
     """Return a record type's columns, in order, with the kind of each."""
+    return dict(_columns(record))
+
+
+# Each stream asks for those of all its channels, and to evaluate the hints takes milliseconds.
+@cache
+def _columns(record: type[tuple[object, ...]]) -> tuple[tuple[str, Column], ...]:
     hints = get_type_hints(record, include_extras=True)
-    return {
-        name: next(arg for arg in get_args(hint) if isinstance(arg, Column))
+    return tuple(
+        (name, next(arg for arg in get_args(hint) if isinstance(arg, Column)))
         for name, hint in hints.items()
         if get_origin(hint) is Annotated
-    }
+    )
 
 
 def schema_of(record: type[tuple[object, ...]]) -> pl.Schema:

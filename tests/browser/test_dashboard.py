@@ -46,6 +46,23 @@ AXIS = (
 )
 LINE = ".kr-status .kr-line"
 COST = "+document.querySelector('.kr-price').textContent.replace(/[^0-9.]/g, '')"
+# All candles lie within the axis, whose edges are those of the price, but for a candle. The charts
+# are drawn one after the other, so it may take a few frames until both are of the same moment.
+CANDLES_ARE_WHOLE = """() => {
+  const [price, chart] = ['main', 'lower'].map(
+    (place) => document.querySelector(`.kr-${place} .js-plotly-plot`));
+  const edges = ({_fullLayout: {xaxis}}) => xaxis.range.map((each) => xaxis.r2l(each));
+  const [begin, end] = edges(chart), [first, last] = edges(price), slot = chart.data[0].xperiod;
+  const opens = [...chart.data[0].x, ...chart.data[4].x];
+  return opens.length > 2 && Math.min(...opens) >= begin && Math.max(...opens) + slot <= end
+    && Math.abs(begin - first) <= slot && Math.abs(end - last) <= slot;
+}"""
+CANDLE_IS_WIDE = """() => {
+  const chart = document.querySelector('.kr-lower .js-plotly-plot'), {xaxis} = chart._fullLayout;
+  const bodies = [...chart.querySelectorAll('.boxlayer path.box')];
+  const widths = bodies.map((each) => each.getBoundingClientRect().width / xaxis._length);
+  return chart.data[0].xperiod === 3600000 && widths.some((each) => each > 0.05 && each < 0.1);
+}"""
 
 
 def press(page, name):
@@ -98,6 +115,9 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     book = notebook("board.ipynb", MAKE)
     book.run_all()
     wait_for_text(page, BADGE, "idle")
+    for figure, what in ((MAIN, "quote or trade"), (LOWER, "candle")):
+        wait_for_text(page, f"{figure} .annotation", f"waiting for the first {what} of XBTUSDTM")
+    assert page.locator(f"{MAIN} .xtick, {LOWER} .xtick, {LOWER} .ytick").count() == 0
 
     press(page, "start")
     wait_for_text(page, BADGE, "live")
@@ -105,6 +125,10 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     for figure in (MAIN, LOWER, ".kr-book .kr-figure"):
         wait_for_frames(page, figure, 3)
     page.wait_for_selector(".kr-prints .kr-print >> nth=5")
+    page.wait_for_function(CANDLES_ARE_WHOLE)
+    page.locator(".kr-interval select").select_option("1hour")
+    page.wait_for_function(CANDLE_IS_WIDE)
+    page.locator(".kr-interval select").select_option("auto")
     press(page, "record")
     wait_for_text(page, ".kr-facts", "recorded")
 

@@ -128,9 +128,7 @@ def _eras(rig) -> list[Era]:
 
 
 def _deltas(rig, payloads) -> Iterator[BookDelta]:
-    decoder = rig.decoder()
-    for payload in payloads:
-        item = decoder.decode(payload, 0)
+    for item in map(rig.decode, payloads):
         if isinstance(item, BookDelta):
             yield item
 
@@ -312,10 +310,9 @@ def _audit_trades(rig, channel) -> Iterator[str]:
 
 def _reasons(rig) -> dict[int, set[str]]:
     """Tell for each trade that reached nobody by which faults that was."""
-    decoder = rig.decoder()
     reasons: defaultdict[int, set[str]] = defaultdict(set)
     for one in rig._missed("trade"):
-        reasons[decoder.decode(one.payload, 0).sequence].add(one.reason)
+        reasons[rig.decode(one.payload).sequence].add(one.reason)
     return reasons
 
 

@@ -6,6 +6,7 @@ with the decoder that the stream uses, so that messages are compared as rows, to
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -89,6 +90,9 @@ class Rig:
         except BaseException:
             self.x.close()
             raise
+        decoder = spec_of(self.feed).decoder(self.market)
+        # The journal is read again and again; a decoder keeps nothing of a message.
+        self.decode = functools.cache(lambda payload: decoder.decode(payload, 0))
 
     def __enter__(self):
         return self
@@ -151,19 +155,25 @@ class Rig:
         return all(self._has_last(channel) for channel in self.channels)
 
     def _has_last(self, channel):
+        last = self._last(channel)
+        if last is None:
+            return True
         if channel == "level2":
-            withheld = set(self._sequences(self._withheld(channel)))
-            wanted = [s for s in self._sequences(self._published(channel)) if s not in withheld]
-            return not wanted or self.s.book().sequence >= wanted[-1]
-        published = self._rows(self._published(channel), channel)
-        withheld = self._rows(self._withheld(channel), channel)
-        wanted = [row for row in published if row not in withheld]
-        return not wanted or wanted[-1] in self._received(channel)
+            return self.s.book().sequence >= last
+        return last in self._received(channel)
+
+    def _last(self, channel):
+        """Return the last row, or the last sequence of the book, that was not withheld."""
+        read = (
+            self._sequences
+            if channel == "level2"
+            else functools.partial(self._rows, channel=channel)
+        )
+        withheld = set(read(self._withheld(channel)))
+        published = reversed(read(self._published(channel)))
+        return next((each for each in published if each not in withheld), None)
 
     # -- the account -----------------------------------------------------------------------------
-
-    def decoder(self):
-        return spec_of(self.feed).decoder(self.market)
 
     def _topics(self, channel):
         topics = topics_for(parse_channel(channel), self.symbol, self.market, self.feed)
@@ -183,9 +193,8 @@ class Rig:
 
     def _rows(self, payloads, channel):
         """Read messages as rows without their arrival; of level 2, the sequences of its rows."""
-        decoder, found = self.decoder(), []
-        for payload in payloads:
-            item = decoder.decode(payload, 0)
+        found = []
+        for item in map(self.decode, payloads):
             if isinstance(item, BookDelta):
                 found.extend(change.sequence for change in item.changes)
             elif type(item) is CHANNELS[channel]:
@@ -194,10 +203,8 @@ class Rig:
 
     def _sequences(self, payloads):
         """List the sequences that book messages cover, fillers included."""
-        decoder = self.decoder()
-        items = [decoder.decode(payload, 0) for payload in payloads]
         return [
-            s for i in items if isinstance(i, BookDelta)
+            s for i in map(self.decode, payloads) if isinstance(i, BookDelta)
             for s in range(i.first_sequence, i.last_sequence + 1)
         ]  # fmt: skip
 

@@ -1,5 +1,6 @@
 """Figures of frames: what is drawn, where lines break, and what wrong input is told."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
@@ -52,6 +53,10 @@ def trade(second, price=100.0, size=1.0, side="buy", symbol="XBTUSDTM"):
 
 def status(event, begin, end, channel=None, symbol=None):
     return (at(begin), at(end), symbol, event, channel, "why", None, None)
+
+
+def axes(figure):
+    return [*figure.select_xaxes(), *figure.select_yaxes()]
 
 
 def ms(second):
@@ -376,10 +381,12 @@ def test_a_stream_is_asked_for_lags_unless_its_clock_is_virtual():
     [("price", Ticker), ("candles", Trade), ("heatmap", Depth50), ("spread", Ticker),
      ("mark", MarkPrice), ("flow", Trade), ("lag", Ticker), ("depth", Depth50), ("ladder", Level2)],
 )  # fmt: skip
-def test_an_empty_frame_gives_a_figure_that_waits(name, record):
+def test_an_empty_frame_gives_a_figure_without_axes_that_says_so(name, record):
     figure = getattr(figures, name)(frame(record, []))
 
-    assert "waiting for" in figure.layout.annotations[0].text
+    (note,) = figure.layout.annotations
+    assert re.fullmatch(r"no [a-z ]+ to show", note.text)
+    assert not any(axis.visible for axis in axes(figure))
 
 
 # -- rows that lack something --------------------------------------------------------------------
@@ -475,6 +482,61 @@ def test_a_heat_map_of_books_that_are_empty_waits():
     figure = figures.heatmap(frame(Depth50, [empty]))
 
     assert len(figure.data[0].x) == 0
+    assert not figure.data[0].showscale
+    assert figure.layout.annotations[0].text == "no books of XBTUSDTM to show"
+
+
+def test_the_only_book_of_a_heat_map_stands_to_the_end_of_the_axis():
+    figure = figures.heatmap(frame(Depth50, [depth50(1, 100.0)]))
+
+    begin, end = figure.data[0].x
+    assert begin == pytest.approx(ms(1), abs=10)
+    assert end == pytest.approx(figure.layout.xaxis.range[1])
+
+
+@pytest.mark.parametrize("name", ["price", "spread", "mark", "flow", "lag"])
+def test_an_axis_of_a_single_row_spans_a_second_and_shows_it(name):
+    rows = rows_of(name)[:1]
+
+    figure = getattr(figures, name)(rows)
+
+    low, high = figure.layout.xaxis.range
+    assert 1_000 <= high - low < 1_100
+    assert low < rows["timestamp"][0].timestamp() * 1_000 < high
+    lines = [each for each in figure.data if each.type == "scatter" and each.fill is None]
+    shown = [each.mode for each in lines if each.y is not None and len(each.y)]
+    assert shown
+    assert all("markers" in mode for mode in shown)
+
+
+def test_flow_shows_its_first_and_last_bar_whole_and_as_wide_as_their_time():
+    figure = figures.flow(frame(Trade, [trade(second) for second in (0.3, 7.0, 61.7)]))
+
+    low, high = figure.layout.xaxis.range
+    bars = trace(figure, "bought by takers")
+    assert len(set(bars.width)) == 1
+    assert bars.width[0] < 2_000  # and not as wide as the bars are apart
+    assert low <= bars.x[0] - bars.width[0] / 2
+    assert bars.x[-1] + bars.width[0] / 2 <= high
+
+
+def test_both_sides_differ_also_without_colour():
+    price = figures.price(frame(Ticker, [ticker(0)]), trades=frame(Trade, [trade(0)]))
+    ladder = figures.ladder(frame(Depth50, [depth50(0, 100.0)]))
+    depth = figures.depth(frame(Depth50, [depth50(0, 100.0)]))
+    flow = figures.flow(frame(Trade, [trade(0)]))
+
+    def look(figure, name):
+        part = trace(figure, name)
+        if part.type == "scatter":
+            return part.line.dash, part.marker.symbol
+        return part.marker.color == "rgba(0,0,0,0)"
+
+    assert look(price, "buy trades") != look(price, "sell trades")
+    assert look(price, "best bid") != look(price, "best ask")
+    assert look(ladder, "bids") != look(ladder, "asks")
+    assert look(flow, "bought by takers") != look(flow, "sold by takers")
+    assert look(depth, "bids, cumulative") != look(depth, "asks, cumulative")
 
 
 @pytest.mark.parametrize("name", EVERY)
@@ -619,6 +681,7 @@ def test_no_lag_is_told_of_a_venue_whose_clock_is_virtual():
 
     assert len(figure.data[0].y) == len(figure.data[1].y) == 0
     assert "24 h away" in figure.layout.annotations[-1].text
+    assert not any(axis.visible for axis in axes(figure))
 
 
 def test_a_figure_is_written_to_a_file_that_needs_no_network(tmp_path):

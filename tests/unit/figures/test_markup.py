@@ -185,7 +185,7 @@ def test_a_live_figure_and_what_it_waits_for_show_a_symbol_as_it_is(symbol):
         chart = kind(View(), Sketch(symbol))
 
         assert symbol in shown(chart.spec()["layout"]["title"]["text"])
-        (note,) = chart.waiting()
+        (note,) = chart.draw().layout["annotations"]
         assert shown(note["text"]).endswith(f" of {symbol}")
         assert "<" not in note["text"]
 

@@ -223,8 +223,11 @@ def test_an_empty_run_says_so_and_one_without_fills_is_drawn():
     empty = drawn(span=None, symbol="")
 
     assert empty.layout.annotations[0].text == "no record was played"
-    assert drawn().layout.annotations == ()
-    assert [len(each.x) for each in drawn().data] == [0] * 6
+    assert not any(axis.visible for axis in empty.select_xaxes())
+    without = drawn(equity=equity_rows([100.0, 101.0]))
+    assert without.layout.annotations == ()
+    assert [len(each.x) for each in without.data][:4] == [0] * 4
+    assert (without.layout.yaxis2.visible, without.layout.yaxis.visible) == (True, False)
 
 
 def test_positions_of_many_symbols_are_drawn_up_to_a_bound_that_symbol_first():

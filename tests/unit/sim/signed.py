@@ -73,6 +73,15 @@ def life(exchange, client, seconds):
     drain(client)
 
 
+def less_busy(symbol, one_of):
+    """The ``facts`` of a listing on which others act less: one of so many times.
+
+    Prices move as before, so a test that waits for them has less to wait for in between.
+    """
+    flow = LISTINGS[symbol].flow
+    return {"flow": replace(flow, actions_per_second=flow.actions_per_second / one_of)}
+
+
 class MarketFloor:
     """An exchange without sockets and threads, whose time the test moves; frames are kept.
 

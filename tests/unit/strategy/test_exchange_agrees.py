@@ -41,10 +41,13 @@ import pytest
 
 from kucoin_research.sim.accounts.ledger import MARGIN_RULES
 from kucoin_research.strategy.orders import OrderStatus
+from tests.unit.sim.signed import less_busy
 from tests.unit.strategy.exchange_floor import Trader
 
 # The price falls by 0.7 % in the two minutes from this settlement on.
 CRASH = {"seed": 0, "start": "2026-01-18T07:59:15Z"}
+# By symbol: one of how many actions of others on the market is left, for fewer rows to play.
+ONE_OF = {"XBTUSDTM": 6, "XBTUSDM": 1}
 # By symbol: the unit of its orders, its cash, and the decimals of amounts and of average prices.
 CONTRACTS = {"XBTUSDTM": (50, 3_000, 8, 8), "XBTUSDM": (5_000, 0.05, 10, 3)}
 # By symbol: sizes that the cash does not cover, in a tier of less leverage, and above all tiers.
@@ -57,10 +60,14 @@ FUNDING_NS = 1_768_723_200 * 10**9
 SLICE_NS = 10_000_000
 
 
+def calm_trader(symbol, **options):
+    return Trader(symbol, facts=less_busy(symbol, ONE_OF[symbol]), **options, **CRASH)
+
+
 def trade_contract(symbol, rules):
     """Trade in all ways, hold a long position through a funding, and lose it in the fall."""
     unit, cash, _, _ = CONTRACTS[symbol]
-    trader = Trader(symbol, cash=cash, leverage=100, margin_rules=rules, **CRASH)
+    trader = calm_trader(symbol, cash=cash, leverage=100, margin_rules=rules)
     trader.run(2)
     most = trader.through("sell", 0) * 2 // 3
     trader.buy(most)
@@ -293,8 +300,8 @@ CROSSED = {"XBTUSDTM": (1_000, 1_050, 40, 8), "XBTUSDM": (60_000, 0.0081, 2_400,
 )
 def test_cross_margin_is_the_exchanges_to_its_end(symbol, rules):
     size, cash, unit, digits = CROSSED[symbol]
-    options = {"margin_mode": "cross", "margin_rules": rules, **CRASH}
-    trader = Trader(symbol, cash=cash, leverage=125, **options)
+    options = {"margin_mode": "cross", "margin_rules": rules}
+    trader = calm_trader(symbol, cash=cash, leverage=125, **options)
     trader.run(2)
     trader.buy(size)
     trader.run(10)

@@ -127,25 +127,37 @@ EXECUTORS = {
 # -- the same numbers everywhere -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", EXECUTORS)
-def test_every_executor_makes_the_same_numbers(days, kind):
+FEW = {"every": [40], "size": [1, 3]}
+
+
+def alternating():
     scale = 1
 
     def make(every, size):  # a closure, which pickle alone could not send
         return Alternating(every, scale * size)
 
-    here = sweep(make, GRID, **days)
-    recorded = sweep(make, {"every": [40], "size": [1, 3]}, SAMPLE, leverage=2)
+    return make
+
+
+@pytest.fixture(scope="module")
+def here(days):
+    """Sweep in this process: trials of frames, and those of a recording."""
+    return sweep(alternating(), GRID, **days), sweep(alternating(), FEW, SAMPLE, leverage=2)
+
+
+@pytest.mark.parametrize("kind", EXECUTORS)
+def test_every_executor_makes_the_same_numbers(days, here, kind):
+    of_frames, of_recording = here
 
     with EXECUTORS[kind]() as executor:
-        there = sweep(make, GRID, **days, executor=executor)
-        again = sweep(make, {"every": [40], "size": [1, 3]}, SAMPLE, leverage=2, executor=executor)
+        there = sweep(alternating(), GRID, **days, executor=executor)
+        again = sweep(alternating(), FEW, SAMPLE, leverage=2, executor=executor)
 
-    assert here.frame.equals(there.frame)
-    assert recorded.frame.equals(again.frame)
-    assert here.deflated_sharpe == there.deflated_sharpe is not None
-    assert here.frame["fingerprint"].n_unique() == 6
-    assert recorded.frame["trades"].min() > 0
+    assert of_frames.frame.equals(there.frame)
+    assert of_recording.frame.equals(again.frame)
+    assert of_frames.deflated_sharpe == there.deflated_sharpe is not None
+    assert of_frames.frame["fingerprint"].n_unique() == 6
+    assert of_recording.frame["trades"].min() > 0
     assert not multiprocessing.active_children()
 
 

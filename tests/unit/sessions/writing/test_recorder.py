@@ -369,25 +369,36 @@ def test_options_that_mean_nothing_are_refused_before_a_folder_is_made(tmp_path,
     assert not (tmp_path / "root").exists()
 
 
-# A recorder that counts up, in held time, and says at each of its ticks which row was a second old.
-# It needs a line of input for each, so that it does not run far ahead of whoever kills it.
-VICTIM = """
-import sys
+# For each "n" on stdin, a child that records: it counts up, in held time, and says at each of its
+# ticks which row was a second old. It needs a byte of input for each, so that it does not run far
+# ahead of whoever kills it. A fork costs a hundredth of an interpreter that begins anew.
+VICTIMS = """
+import os, sys
 from kucoin_research.sessions.writing.recorder import Recorder
 from tests.held_time import HeldTime
 from tests.unit.rows import ticker
-with HeldTime() as time:
-    made = Recorder(sys.argv[1], symbols=["XBTUSDTM"], channels=["ticker"],
-                    compression=sys.argv[2] or None, start_ns=1)
-    number, marks = 0, []
-    while True:
-        made.take([ticker(number + each) for each in range(7)])
-        number += 7
-        marks.append((time.monotonic(), number))
-        while marks[0][0] < time.monotonic() - 1.0:
-            print(marks.pop(0)[1], flush=True)
-            sys.stdin.readline()
-        time.pass_by(0.005)
+
+def record():
+    with HeldTime() as time:
+        made = Recorder(sys.argv[1], symbols=["XBTUSDTM"], channels=["ticker"],
+                        compression=sys.argv[2] or None, start_ns=1)
+        number, marks = 0, []
+        while True:
+            made.take([ticker(number + each) for each in range(7)])
+            number += 7
+            marks.append((time.monotonic(), number))
+            while marks[0][0] < time.monotonic() - 1.0:
+                print(marks.pop(0)[1], flush=True)
+                os.read(0, 1)
+            time.pass_by(0.005)
+
+while order := os.read(0, 1):
+    if order == b"n":
+        if not (child := os.fork()):
+            print(os.getpid(), flush=True)
+            record()
+        _, how = os.waitpid(child, 0)
+        print(f"\\nended by {os.WTERMSIG(how)}", flush=True)
 """
 AHEAD = 100
 
@@ -397,19 +408,21 @@ AHEAD = 100
 @pytest.mark.timeout(900)
 def test_a_killed_recorder_leaves_all_but_the_last_second(tmp_path, compression):
     kills = 200 if os.environ.get("SOAK") == "1" else 12
-    for round_ in range(kills // 2):
-        words = ["-c", VICTIM, tmp_path, compression]
-        with Process(sys.executable, *words, cwd=Path(__file__).parents[4]) as victim:
+    words = ["-c", VICTIMS, tmp_path, compression]
+    with Process(sys.executable, *words, cwd=Path(__file__).parents[4]) as victims:
+        for round_ in range(kills // 2):
             ticks = 1 + 13 * round_ % 29
-            victim.tell("\n" * (ticks + AHEAD))
-            for _ in range(ticks):
-                victim.line()
-            victim.kill()
-            victim.wait()
-        sure = int(victim.stdout.split("\n")[-2])  # the last may be torn
-        folders = sorted(tmp_path.iterdir(), key=lambda path: path.stat().st_ctime_ns)
-        assert len(folders) == round_ + 1  # a restart makes its own
-        check_killed(folders[-1], sure)
+            victims.tell("n" + "." * (ticks + AHEAD))
+            pid = int(victims.line())
+            told = [victims.line() for _ in range(ticks)]
+            os.kill(pid, signal.SIGKILL)
+            while (line := victims.line()) is not None and not line.startswith("ended"):
+                told.append(line)
+            assert line == f"ended by {signal.SIGKILL}\n", victims.stderr
+            sure = int(told[-2])  # the last may be torn, or nothing at all
+            folders = sorted(tmp_path.iterdir(), key=lambda path: path.stat().st_ctime_ns)
+            assert len(folders) == round_ + 1  # a restart makes its own
+            check_killed(folders[-1], sure)
 
 
 def check_killed(folder, sure):

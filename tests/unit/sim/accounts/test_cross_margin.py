@@ -10,11 +10,11 @@ from kucoin_research.sim.accounts.cross_margin import (
 )
 from kucoin_research.sim.accounts.ledger import Position, cross_maintenance
 from kucoin_research.sim.engine.catalog import LISTINGS
-from tests.unit.sim.signed import MarketFloor
+from tests.unit.sim.signed import MarketFloor, less_busy
 
 XBT, ETH, INVERSE = (LISTINGS[symbol] for symbol in ("XBTUSDTM", "ETHUSDTM", "XBTUSDM"))
 #: Its price falls from 88,950 to below 88,300.
-CRASH = {"seed": 0, "start": "2026-01-18T07:59:15Z"}
+CRASH = {"seed": 0, "start": "2026-01-18T07:59:15Z", "facts": less_busy("XBTUSDTM", 6)}
 
 
 class FlatRate:

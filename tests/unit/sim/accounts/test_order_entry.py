@@ -278,7 +278,7 @@ def test_private_frames_do_not_depend_on_what_else_is_listened_to():
             "/contractMarket/tradeOrders",
         )
         floor.listen("futures", *private, *public)
-        floor.run(90)
+        floor.run(30)
         runs.append([frame for frame in floor.frames if "userId" in frame])
 
     assert len(runs[0]) > 1_000

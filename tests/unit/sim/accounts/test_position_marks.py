@@ -7,7 +7,7 @@ from kucoin_research.sim import Account
 from kucoin_research.sim.accounts.ledger import Position
 from kucoin_research.sim.engine.catalog import LISTINGS
 from kucoin_research.sim.messages.instrument_rows import contract_row
-from tests.unit.sim.signed import MarketFloor
+from tests.unit.sim.signed import MarketFloor, less_busy
 
 
 def test_funding_moves_the_wallet_and_is_told():
@@ -233,7 +233,8 @@ def test_maintenance_moves_with_the_mark_price():
 
 @pytest.mark.parametrize("rules", ["2025-05", "legacy"])
 def test_a_position_is_liquidated_at_its_price_and_taken_over_at_its_bankruptcy(rules):
-    floor = MarketFloor("XBTUSDTM", seed=0, start="2026-01-18T07:59:15Z", margin_rules=rules)
+    crash = {"seed": 0, "start": "2026-01-18T07:59:15Z", "facts": less_busy("XBTUSDTM", 6)}
+    floor = MarketFloor("XBTUSDTM", margin_rules=rules, **crash)
     me = floor.account()
     me.set_leverage("XBTUSDTM", 125)
     me.place("XBTUSDTM", "buy", 50)

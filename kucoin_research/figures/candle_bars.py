@@ -1,0 +1,221 @@
+"""Candles as arrays: made of trades or taken as they come, and joined to longer ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from kucoin_research.errors import InvalidInput
+from kucoin_research.figures.columns import numbers
+from kucoin_research.figures.time_axis import Floats, Times
+from kucoin_research.model.intervals import parse_interval
+
+__all__ = ["COLUMNS", "CandleBars", "Candles", "fitting"]
+
+_SECOND = 1_000_000_000
+# Each divides the next, so that candles can be joined.
+_LADDER = tuple(n * _SECOND for n in (1, 5, 15, 60, 300, 900, 3_600, 14_400, 86_400))
+_UNKNOWN = 60 * _SECOND  # the interval of a single bar that does not say it
+_MOST = 100_000  # candles held
+
+COLUMNS = ("open", "high", "low", "close", "volume", "notional")
+Columns = dict[str, Floats]
+
+
+class Candles(NamedTuple):
+    """Candles to draw.
+
+    Attributes
+    ----------
+    opens, width
+        Open times in order, and the interval, ns.
+    columns
+        Those of ``COLUMNS``.
+    vwap
+        At the end of each.
+    """
+
+    opens: Times
+    width: int
+    columns: Columns
+    vwap: Floats
+
+
+def fitting(length: int, most: int) -> int:
+    """Choose the shortest usual interval, ns, that needs at most ``most`` candles for a length."""
+    usual = next((each for each in _LADDER if length <= each * most), _LADDER[-1])
+    while length > usual * most:
+        usual *= 2
+    return usual
+
+
+class CandleBars:
+    """Holds candles of one interval, ordered by their open time.
+
+    Parameters
+    ----------
+    width
+        Interval of candles that are made of trades, ns.
+    is_free
+        Whether this interval may grow, so that all trades have room. Otherwise the oldest candles
+        are forgotten.
+
+    Attributes
+    ----------
+    opens, columns
+        Open times, ns, and the columns of ``COLUMNS``.
+    is_of_trades, is_of_mids
+        Whether they are made of trades; whether they are bars of the mid, which have no volume.
+    """
+
+    def __init__(self, width: int, *, is_free: bool) -> None:
+        self.opens: Times = np.empty(0, np.int64)
+        self.columns: Columns = {name: np.empty(0) for name in COLUMNS}
+        self.is_of_trades = False
+        self.is_of_mids = False
+        self._width = width
+        self._stated = 0  # the interval that the rows state, ns
+        self._is_free = is_free
+        self._passed = np.zeros(2)  # notional and volume of the candles that were forgotten
+
+    @property
+    def width(self) -> int:
+        """The interval of the candles, ns."""
+        if self.is_of_trades:
+            return self._width
+        if self._stated or self.opens.size < 2:
+            return self._stated or _UNKNOWN
+        return int(np.diff(self.opens).min())
+
+    @property
+    def is_regular(self) -> bool:
+        """Whether they open at multiples of their interval, as bars of a volume do not."""
+        if self.is_of_trades or self._stated or self.opens.size < 2:
+            return True
+        return not (np.diff(self.opens) % self.width).any()
+
+    def take(self, rows: pl.DataFrame, times: Times) -> None:
+        """Add trades or candles with their times, ns."""
+        self.is_of_trades = "open" not in rows.columns
+        self.is_of_mids = not self.is_of_trades and "volume" not in rows.columns
+        if self.is_of_trades:
+            self._add(*_of_trades(rows, times, self._width))
+        else:
+            self._stated = _stated(rows)
+            self._replace(*_of_candles(rows, times))
+        self._bound()
+
+    def _add(self, opens: Times, columns: Columns) -> None:
+        self.opens, self.columns = _joined(
+            np.concatenate((self.opens, opens)),
+            {name: np.concatenate((self.columns[name], columns[name])) for name in COLUMNS},
+        )
+
+    def _replace(self, opens: Times, columns: Columns) -> None:
+        # Each push of a candle holds the whole candle, so the newest push replaces the others.
+        if self.opens.size and opens[0] <= self.opens[-1]:
+            kept = ~np.isin(self.opens, opens)
+            self.opens = self.opens[kept]
+            self.columns = {name: values[kept] for name, values in self.columns.items()}
+        self._add(opens, columns)
+
+    def _bound(self) -> None:
+        while self.opens.size > _MOST and self.is_of_trades and self._is_free:
+            self._width = next((w for w in _LADDER if w > self._width), 2 * self._width)
+            self.opens, self.columns = _joined(
+                self.opens // self._width * self._width, self.columns
+            )
+        extra = self.opens.size - _MOST
+        if extra > 0:
+            for place, name in enumerate(("notional", "volume")):
+                self._passed[place] += self.columns[name][:extra].sum()
+            self.opens = self.opens[extra:]
+            self.columns = {name: values[extra:] for name, values in self.columns.items()}
+
+    def within(self, span: tuple[int, int], width: int) -> Candles:
+        """Return the candles that have a part in a span of time, ns.
+
+        They are joined to an interval, ns, which is a multiple of their own.
+        """
+        notional = np.cumsum(self.columns["notional"]) + self._passed[0]
+        volume = np.cumsum(self.columns["volume"]) + self._passed[1]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            vwap = notional / volume
+        is_joined = width != self.width
+        opens = self.opens // width * width if is_joined else self.opens
+        low = int(np.searchsorted(opens, span[0] - width, "right"))
+        part = slice(low, int(np.searchsorted(opens, span[1], "right")))
+        opens, vwap = opens[part], vwap[part]
+        columns = {name: values[part] for name, values in self.columns.items()}
+        if not is_joined:
+            return Candles(opens, width, columns, vwap)
+        last = np.append(opens[1:] != opens[:-1], np.ones(min(opens.size, 1), bool))
+        opens, columns = _joined(opens, columns)
+        return Candles(opens, width, columns, vwap[last])
+
+    def count(self, span: tuple[int, int], width: int) -> int:
+        """Count the candles of an interval that have a part in a span of time, ns."""
+        low = np.searchsorted(self.opens, span[0] - self.width, "right")
+        high = np.searchsorted(self.opens, span[1], "right")
+        opens = self.opens[low:high] // width
+        return int((opens[1:] != opens[:-1]).sum()) + min(opens.size, 1)
+
+
+def _stated(rows: pl.DataFrame) -> int:
+    """Return the interval that the newest candle states, ns; 0 where that is no fixed length."""
+    if "interval" not in rows.columns:
+        return 0
+    stated = rows["interval"][-1]
+    try:
+        return parse_interval(stated, "interval").ns or 0
+    except InvalidInput:  # bars by volume, or a column of somebody's own: their times count
+        return 0
+
+
+def _of_trades(rows: pl.DataFrame, times: Times, width: int) -> tuple[Times, Columns]:
+    price, size = numbers(rows, "price"), numbers(rows, "size")
+    present = np.isfinite(price) & np.isfinite(size)
+    price, size, opens = price[present], size[present], times[present] // width * width
+    prices = dict.fromkeys(("open", "high", "low", "close"), price)
+    return _joined(opens, {**prices, "volume": size, "notional": price * size})
+
+
+def _of_candles(rows: pl.DataFrame, times: Times) -> tuple[Times, Columns]:
+    order = np.argsort(times, kind="stable")
+    last = order[np.append(times[order][1:] != times[order][:-1], True)]
+    there = [name for name in COLUMNS[:5] if name in rows.columns]
+    # Bars of the mid have no volume, hence no VWAP.
+    columns = {"volume": np.zeros(last.size)} | {name: numbers(rows, name)[last] for name in there}
+    columns["notional"] = _notional(rows, last, columns)
+    return times[last], columns
+
+
+def _notional(rows: pl.DataFrame, chosen: Sequence[int] | Times, columns: Columns) -> Floats:
+    # Futures candles have no turnover: volume at the typical price stands in.
+    typical = (columns["high"] + columns["low"] + columns["close"]) / 3 * columns["volume"]
+    if "turnover" not in rows.columns:
+        return np.nan_to_num(typical)
+    turnover = numbers(rows, "turnover")[chosen]
+    return np.nan_to_num(np.where(np.isfinite(turnover), turnover, typical))
+
+
+def _joined(opens: Times, columns: Columns) -> tuple[Times, Columns]:
+    """Join the candles, or trades, of each open time into one candle."""
+    if not opens.size:
+        return opens, columns
+    if (opens[1:] < opens[:-1]).any():
+        order = np.argsort(opens, kind="stable")
+        opens, columns = opens[order], {name: values[order] for name, values in columns.items()}
+    starts = np.flatnonzero(np.append(True, opens[1:] != opens[:-1]))
+    ends = np.append(starts[1:], opens.size) - 1
+    return opens[starts], {
+        "open": columns["open"][starts],
+        "high": np.maximum.reduceat(columns["high"], starts),
+        "low": np.minimum.reduceat(columns["low"], starts),
+        "close": columns["close"][ends],
+        "volume": np.add.reduceat(columns["volume"], starts),
+        "notional": np.add.reduceat(columns["notional"], starts),
+    }
