@@ -371,6 +371,24 @@ def test_a_rollover_under_way_follows_the_change(exchange):
         assert report.channel("level2").verdict is kr.Verdict.COMPLETE
 
 
+def test_a_successor_that_lacks_a_topic_does_not_take_over(exchange, held_time):
+    short = kr.Healing(overlap=0.5, connects_per_minute=600, most_backoff=1.0)
+    with kr.stream("XBTUSDTM", ["bbo"], venue=exchange.venue, healing=short) as s:
+        s.wait("bbo", rows=20)
+        rollover = s._supervisors[0]._rollover
+        align, rollover._align = rollover._align, lambda *_: None  # it is slow to follow
+        rollover.replace_at = 0.0
+        wait_until(lambda: rollover.successor is not None)
+        s.subscribe(channels="trade")
+        held_time.pass_by(3.0)
+        assert events(s, "rollover").is_empty()
+
+        rollover._align = align
+        wait_until(lambda: events(s, "rollover").height == 1)
+        s.wait("trade", rows=s.total("trade") + 5)
+        assert s.report().gaps == 0
+
+
 def test_a_topic_that_the_successor_lacks_is_no_silent_gap(exchange):
     slow = kr.Healing(overlap=30.0, connects_per_minute=600, most_backoff=1.0)
     with kr.stream("XBTUSDTM", ["bbo"], venue=exchange.venue, healing=slow) as s:
