@@ -110,6 +110,28 @@ def test_more_topics_than_a_connection_may_carry_get_another(exchange):
         assert s.state is kr.State.LIVE
 
 
+def test_a_channel_of_ones_own_account_comes_over_a_connection_of_its_own():
+    with (
+        kr.simulate(seed=5, speed=5.0) as x,
+        kr.stream("XBTUSDTM", "ticker", venue=x.venue, credentials=x.credentials) as s,
+    ):
+        s.wait("ticker")
+        s.subscribe(channels=["order", "fill"])
+        x.demo_account.place("XBTUSDTM", "buy", 3)
+        s.wait("fill")
+        s.unsubscribe(channels="fill")  # orders come by the same topic
+        fills, orders = s.total("fill"), s.total("order")
+        x.demo_account.place("XBTUSDTM", "sell", 3)
+        s.wait("order", rows=orders + 1)
+
+        assert len(s._supervisors) == 2
+        assert s.total("fill") == fills
+        s.subscribe(channels="fill")
+        assert causes(s, "fill") == ["unsubscribed"]
+        assert causes(s, "order") == []
+        assert s.state is kr.State.LIVE
+
+
 def test_a_topic_that_another_channel_needs_goes_on(exchange):
     channels = ["mark_price", "funding_rate"]  # both come by one topic
     with kr.stream("XBTUSDTM", channels, venue=exchange.venue) as s:
