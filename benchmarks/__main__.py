@@ -15,6 +15,7 @@ SCRIPTS = (
     "replay",
     "memory_of_files",
     "live_figure",
+    "screener",
 )
 
 for script in SCRIPTS:

@@ -109,6 +109,7 @@ from kucoin_research.streaming.stream import Stream
 
 if _TYPE_CHECKING:  # for the type checker and the editor; see __getattr__
     from kucoin_research import figures as figures
+    from kucoin_research.api.screening import Screener
     from kucoin_research.api.serve import ServedSession, serve
     from kucoin_research.api.simulated import SimulatedExchange, simulate
     from kucoin_research.api.strategies import (
@@ -130,6 +131,7 @@ if _TYPE_CHECKING:  # for the type checker and the editor; see __getattr__
     from kucoin_research.bridges.hft_data import to_hftbacktest
     from kucoin_research.bridges.pandas_frames import to_pandas
     from kucoin_research.dashboards import dashboard as dashboard
+    from kucoin_research.dashboards.screener_front import screener
 
 __version__ = _version("kucoin-research")
 
@@ -153,6 +155,8 @@ _LAZY = {
     "paper": ("kucoin_research.api.strategies", "paper"),
     "parity": ("kucoin_research.api.strategies", "parity"),
     "sim": ("kucoin_research.sim", None),
+    "Screener": ("kucoin_research.api.screening", "Screener"),
+    "screener": ("kucoin_research.dashboards.screener_front", "screener"),
     "serve": ("kucoin_research.api.serve", "serve"),
     "simulate": ("kucoin_research.api.simulated", "simulate"),
     "sweep": ("kucoin_research.api.strategies", "sweep"),
@@ -162,6 +166,9 @@ _LAZY = {
     "to_vectorbt": ("kucoin_research.bridges.candle_frames", "to_vectorbt"),
 }
 
+# What to use instead where the libraries of widgets are missing.
+_PLAIN = {"screener": ("kucoin_research.api.screening", "plain_screener")}
+
 
 def __getattr__(name: str) -> _Any:
     if name not in _LAZY:
@@ -170,6 +177,9 @@ def __getattr__(name: str) -> _Any:
     try:
         found = _import_late(module)
     except ModuleNotFoundError as error:
+        if name in _PLAIN:
+            module, attribute = _PLAIN[name]
+            return getattr(_import_late(module), attribute)
         raise ModuleNotFoundError(
             f"{name} needs {error.name}: pip install {error.name}", name=error.name
         ) from error
@@ -226,6 +236,7 @@ __all__ = [
     "Report",
     "Result",
     "RiskTier",
+    "Screener",
     "ServedSession",
     "ServiceBusy",
     "Session",
@@ -287,6 +298,7 @@ __all__ = [
     "repair",
     "replay",
     "running",
+    "screener",
     "serve",
     "server_time",
     "simulate",

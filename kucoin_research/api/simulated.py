@@ -50,7 +50,8 @@ def simulate(*, seed: int = 7, speed: float = 1.0, **options: Any) -> SimulatedE
         then ``resume()``.
     **options
         Passed on to ``kucoin_research.sim.Exchange``: ``start``,
-        ``symbols``, ``margin_rules``, ``ping_interval_ms`` …
+        ``contracts`` (``contracts=700`` offers as many as KuCoin), ``symbols``, ``margin_rules``,
+        ``ping_interval_ms`` …
 
     Returns
     -------

@@ -135,7 +135,11 @@ class ChartSlot:
         self._words.add_class("kr-words")
         self._place = widgets.Box([self._words])
         self._place.add_class("kr-slot")
-        self.switch = widgets.ToggleButtons(options=list(kinds))
+        self.switch = widgets.ToggleButtons(
+            options=list(kinds),
+            tooltips=[f"show the chart {name}" for name in kinds],
+            tooltip="charts",
+        )
         self.switch.add_class("kr-tabs")
         self._head = widgets.Box([self.switch])
         self._head.add_class("kr-switch")

@@ -8,6 +8,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from kucoin_research.dashboards.symbol_search import find_symbol
 from kucoin_research.errors import InvalidInput
 from kucoin_research.model.channels import CANDLE_INTERVALS, Market
 
@@ -55,25 +56,52 @@ class Controls:
         # The symbols offered and the values when a press was last accepted.
         self._accepted: tuple[tuple[str, ...], dict[widgets.Widget, Any]] | None = None
         self.market = widgets.ToggleButtons(
-            options=[("Futures", "futures"), ("Spot", "spot")], value=market
+            options=[("Futures", "futures"), ("Spot", "spot")],
+            value=market,
+            tooltips=["perpetual and dated contracts", "pairs of coins"],
+            tooltip="market",
         )
         self.symbol = widgets.Combobox(
-            value=symbol, ensure_option=False, continuous_update=False, placeholder="symbol"
+            value=symbol,
+            ensure_option=False,
+            continuous_update=False,
+            placeholder="symbol",
+            tooltip="symbol; a coin's name such as SOL is enough, then Enter",
         )
         names = dict(CHANNELS)
         for channel in channels:
             names.setdefault(channel, channel)
         self.channels = {
-            name: widgets.ToggleButton(value=name in channels, description=label)
+            name: widgets.ToggleButton(
+                value=name in channels,
+                description=label,
+                tooltip=f"stream the channel {name}",
+            )
             for name, label in names.items()
         }
         self.interval = widgets.Dropdown(
-            options=list(INTERVALS), value=interval, description="candles"
+            options=list(INTERVALS),
+            value=interval,
+            description="candles",
+            tooltip="interval of candles; auto suits the time shown",
         )
-        self.window = widgets.Dropdown(options=list(WINDOWS), value=window, description="window")
-        self.start = widgets.Button(description="Start", icon="play")
-        self.stop = widgets.Button(description="Stop", icon="stop")
-        self.record = widgets.ToggleButton(description="Record", icon="circle")
+        self.window = widgets.Dropdown(
+            options=list(WINDOWS),
+            value=window,
+            description="window",
+            tooltip="time that charts show of the newest data",
+        )
+        self.start = widgets.Button(
+            description="Start", icon="play", tooltip="stream the symbol and the channels chosen"
+        )
+        self.stop = widgets.Button(
+            description="Stop", icon="stop", tooltip="stop the stream; its charts stay"
+        )
+        self.record = widgets.ToggleButton(
+            description="Record",
+            icon="circle",
+            tooltip="record everything that is streamed, until it is pressed again",
+        )
         self.folder = widgets.Text(
             value=folder, continuous_update=False, tooltip="folder that recordings go to"
         )
@@ -184,6 +212,36 @@ class Controls:
         self.start.disabled = not starting
         self.stop.disabled = not stopping
         self.record.disabled = self.folder.disabled = not recording
+
+    def symbol_meant(self, listed: Callable[[], Sequence[str]]) -> str:
+        """Return the symbol that the text in the symbol control means, and put it there.
+
+        Parameters
+        ----------
+        listed
+            Returns the symbols to choose from.
+
+        Returns
+        -------
+        str
+            The text itself where no symbol fits.
+
+        Raises
+        ------
+        InvalidInput
+            If several fit; they become the first ones that the control offers.
+        """
+        typed = str(self.symbol.value).strip()
+        found = find_symbol(typed, listed(), Market(self.market.value))
+        if found.near:
+            others = (each for each in self.symbol.options if each not in found.near)
+            self.symbol.options = (*found.near, *others)
+            self.mark_wrong(is_wrong=True)
+            raise InvalidInput(found.sentence(typed))
+        if found.symbol is not None:
+            with self.quietly():
+                self.symbol.value = found.symbol
+        return found.symbol or typed
 
     def mark_wrong(self, *, is_wrong: bool) -> None:
         """Mark the text in the symbol control as unknown, or as good."""

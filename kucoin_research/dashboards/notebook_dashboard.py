@@ -437,7 +437,11 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self._say(f"the list of symbols could not be read: {error}", "wrong")
 
     def _choose_symbol(self) -> None:
-        symbol = self.controls.symbol.value.strip()
+        symbol = self.controls.symbol_meant(
+            partial(self._starter.listed, self.controls.market.value)
+            if self._is_own
+            else lambda: self.source.symbols
+        )
         if symbol == self.symbol:
             self.controls.mark_wrong(is_wrong=False)
         elif not self._is_own:

@@ -12,7 +12,11 @@ const ICONS = {
   next: 'M2 2.5v11l6-5.5zM8 2.5v11l6-5.5z', older: 'M11 2.5v11L4 8z', newer: 'M5 2.5v11l7-5.5z',
   step: 'M3 2.5v11l7-5.5zM11 2.5h2v11h-2z', rewind: 'M13 2.5v11L6 8zM3 2.5h2v11H3z',
 };
-const ARROWS = {up: '▲', down: '▼'};
+const STRIDES = [[1, 'trades', 'next trade'], [1, 'rows', '1 row'], [10, 'rows', '10 rows'], [100, 'rows', '100 rows'],
+  [1, 'seconds', '1 s'], [10, 'seconds', '10 s'], [60, 'seconds', '1 min']];
+// The arrow keys move the slider by the first of these lengths that is a hundredth of the whole; ms.
+const MOVES = [1, 10, 100, 500, 1e3, 2e3, 5e3, 10e3, 15e3, 30e3, 60e3, 300e3, 600e3, 900e3, 1800e3, 3600e3, 14400e3, 86400e3];
+const SEEK_AFTER = 250;  // ms after the last key
 
 function make(tag, name, ...inside) {
   const made = document.createElement(tag);
@@ -37,16 +41,21 @@ function head(send) {
   const symbol = make('span', 'kr-symbol-name'), place = make('span', 'kr-place');
   const led = make('span', 'kr-led'), word = make('b', 'kr-word'), reason = make('span', 'kr-reason');
   const facts = make('span', 'kr-facts');
-  const badge = make('button', 'kr-badge', led, word, reason, make('span', 'kr-more', '▾'));
+  const more = make('span', 'kr-more', '▾'), said = make('span', 'kr-said');
+  const badge = make('button', 'kr-badge', led, word, reason, more);
   badge.type = 'button';
+  for (const each of [led, more]) each.setAttribute('aria-hidden', 'true');
+  said.setAttribute('role', 'status');
   const opens = 'press for the latency histogram and events';
   badge.title = opens;
   badge.setAttribute('aria-expanded', 'false');
-  const node = make('header', 'kr-head', make('div', 'kr-name', symbol, place),
-    make('div', 'kr-health', facts, badge));
+  const node = make('div', 'kr-head', make('div', 'kr-name', symbol, place),
+    make('div', 'kr-health', facts, badge, said));
   return {node, badge, tell: {
     name: ([name, where]) => { put(symbol, name); put(place, where); },
     badge: ([colour, its, why, all = why]) => {
+      // Read out once as the colour changes, not with each new second of a reason.
+      if (badge.dataset.colour && badge.dataset.colour !== colour) put(said, `data ${its}${why ? `: ${why}` : ''}`);
       badge.dataset.colour = colour;
       badge.title = all ? `${all}\n${opens}` : opens;
       put(word, its);
@@ -57,8 +66,17 @@ function head(send) {
   }};
 }
 
+// A part that scrolls can be reached by Tab, so that the arrow keys scroll it.
+function scrolling(node, name) {
+  node.tabIndex = 0;
+  node.setAttribute('role', 'region');
+  node.setAttribute('aria-label', name);
+  return node;
+}
+
 function drawer() {
-  const bars = make('div', 'kr-hist'), list = make('div', 'kr-events'), traces = make('div', 'kr-traces');
+  const bars = make('div', 'kr-hist'), traces = make('div', 'kr-traces');
+  const list = scrolling(make('div', 'kr-events'), 'events, the newest first');
   const node = make('section', 'kr-drawer',
     make('div', 'kr-half', make('h4', '', 'latency: share of the newest rows by ms'), bars),
     make('div', 'kr-half', make('h4', '', 'events, the newest first'), list), traces);
@@ -74,7 +92,7 @@ function drawer() {
       }) : [make('p', 'kr-none', 'no latency is known: nothing streams, or its clock is not the wall’s')]));
     },
     traces: (all) => traces.replaceChildren(...all.map(([at, name, trace]) => make('div', 'kr-half',
-      make('h4', '', `${name} raised at ${at}, and is called no more`), make('pre', 'kr-trace', trace)))),
+      make('h4', '', `${name} raised at ${at}, and is called no more`), scrolling(make('pre', 'kr-trace', trace), `error of ${name}`)))),
     events: (all) => list.replaceChildren(...(all.length ? all.map(([at, event, of, detail]) => {
       const row = make('div', 'kr-row', make('time', '', at), make('b', '', event), make('span', '', of),
         make('span', 'kr-detail', detail));
@@ -125,32 +143,73 @@ function bar(send) {
   const button = (name, title) => {
     const made = make('button', `kr-${name}`, icon(name));
     made.type = 'button';
-    made.title = title;
+    nameIt(made, title);
     made.addEventListener('click', () => send({kind: name}));
     return made;
   };
-  const back = button('rewind', 'to the beginning'), play = button('play', 'play');
-  const pause = button('pause', 'pause'), step = button('step', 'one record on');
-  const speed = make('select', 'kr-speed', ...SPEEDS.map(([value, label]) => {
-    const option = make('option', '', label);
-    option.value = value;
-    return option;
-  }));
-  speed.title = 'speed';
+  const choice = (name, title, all) => {
+    const made = make('select', `kr-${name}`, ...all.map(([value, label]) => {
+      const option = make('option', '', label);
+      option.value = value;
+      return option;
+    }));
+    nameIt(made, title);
+    return made;
+  };
+  const back = button('rewind', 'to the beginning'), play = button('play', 'play'), pause = button('pause', 'pause');
+  const step = make('button', 'kr-step', icon('step'));
+  step.type = 'button';
+  const stride = choice('stride', 'length of a step', STRIDES.map(([,, label], which) => [which, label]));
+  stride.value = 1;
+  const nameStep = () => nameIt(step, `pause, and one step on: ${STRIDES[stride.value][2]}`);
+  nameStep();
+  stride.addEventListener('change', nameStep);
+  step.addEventListener('click', () => {
+    const [count, unit] = STRIDES[stride.value];
+    send({kind: 'step', count, unit});
+  });
+  const speed = choice('speed', 'speed', SPEEDS);
   speed.addEventListener('change', () => send({kind: 'speed', speed: speed.value}));
   const slider = make('input', 'kr-seek');
-  Object.assign(slider, {type: 'range', min: 0, max: 10000, step: 1, value: 0, title: 'position'});
+  Object.assign(slider, {type: 'range', min: 0, max: 10000, step: 1, value: 0});
   slider.setAttribute('aria-label', 'position');
-  const marks = make('div', 'kr-marks'), done = make('i', 'kr-done');
+  const marks = make('div', 'kr-marks'), done = make('i', 'kr-done'), thumb = make('output', 'kr-thumb');
   const first = make('time', 'kr-first'), here = make('time', 'kr-here'), last = make('time', 'kr-last');
-  let isHeld = false;
-  const seek = () => send({kind: 'seek', at: slider.value / 10000});
+  thumb.hidden = true;
+  thumb.setAttribute('aria-hidden', 'true');  // the slider's own text says it
+  let isHeld = false, times = [0, 0, 'UTC', 0], label = () => '', waiting = 0, at = 0;
+  const show = (share) => {  // where the thumb is going
+    at = share;
+    slider.value = Math.round(10000 * share);
+    done.style.width = `${100 * share}%`;
+    thumb.hidden = false;
+    thumb.style.left = `${100 * share}%`;
+    put(thumb, label(times[0] + share * (times[1] - times[0])));
+    slider.setAttribute('aria-valuetext', thumb.textContent);
+  };
+  const release = () => { isHeld = false; thumb.hidden = true; };
+  const seek = () => {
+    clearTimeout(waiting);
+    waiting = 0;
+    release();
+    send({kind: 'seek', at});
+  };
   slider.addEventListener('pointerdown', () => { isHeld = true; });
-  slider.addEventListener('pointerup', () => { isHeld = false; });
-  slider.addEventListener('change', () => { isHeld = false; seek(); });
-  slider.addEventListener('input', () => { done.style.width = `${slider.value / 100}%`; });
-  const node = make('section', 'kr-bar', make('div', 'kr-keys', back, play, pause, step, speed),
-    make('div', 'kr-line-of-time', make('div', 'kr-track', done, marks, slider),
+  for (const name of ['pointerup', 'pointercancel']) slider.addEventListener(name, release);
+  slider.addEventListener('input', () => show(slider.value / 10000));
+  slider.addEventListener('change', seek);
+  slider.addEventListener('keydown', (event) => {
+    const share = isForJupyter(event) ? null : moved(event.key, isHeld ? at : slider.value / 10000, times);
+    if (share === null) return;
+    event.preventDefault();
+    isHeld = true;
+    show(share);
+    clearTimeout(waiting);
+    waiting = setTimeout(seek, SEEK_AFTER);  // once for all keys of a run
+  });
+  slider.addEventListener('blur', () => { if (waiting) seek(); });
+  const node = make('section', 'kr-bar', make('div', 'kr-keys', back, play, pause, step, stride, speed),
+    make('div', 'kr-line-of-time', make('div', 'kr-track', done, marks, slider, thumb),
       make('div', 'kr-times', first, here, last)));
   node.hidden = true;
   return {node, tell: {
@@ -158,8 +217,10 @@ function bar(send) {
       node.hidden = !state;
       if (!state) return;
       node.dataset.state = state.state;
+      const hasFocus = [play, pause].includes(document.activeElement);
       play.hidden = state.state === 'playing';
       pause.hidden = !play.hidden;
+      if (hasFocus) (play.hidden ? pause : play).focus();  // one stands in the other's place
       put(here, state.here);
       if (speed.value !== state.speed) {
         if (![...speed.options].some((each) => each.value === state.speed)) {
@@ -173,8 +234,11 @@ function bar(send) {
         slider.value = Math.round(10000 * state.at);
         done.style.width = `${100 * state.at}%`;
       }
-      slider.setAttribute('aria-valuetext', state.here);
+      // While it plays, a slider that has the focus would be read out all the time.
+      const isRead = document.activeElement === slider && state.state === 'playing';
+      if (!isHeld && !isRead) slider.setAttribute('aria-valuetext', state.here);
     },
+    times: (all) => { times = all; label = labelOf(all); },
     span: ([from, to]) => { put(first, from); put(last, to); },
     gaps: (all) => marks.replaceChildren(...all.map(([from, to, what]) => {
       const mark = make('i', 'kr-gap');
@@ -186,13 +250,45 @@ function bar(send) {
   }};
 }
 
+function nameIt(node, name) {
+  node.title = name;
+  node.setAttribute('aria-label', name);
+}
+
+// The share of the whole that a key moves the slider to; null for other keys.
+function moved(key, share, [from, to]) {
+  const whole = to - from, now = from + share * whole;
+  const small = MOVES.find((each) => 100 * each >= whole) ?? whole / 100, large = 10 * small;
+  const next = (length) => (Math.floor(now / length + 1e-6) + 1) * length;
+  const before = (length) => (Math.ceil(now / length - 1e-6) - 1) * length;
+  const wanted = {
+    ArrowRight: () => next(small), ArrowUp: () => next(small), ArrowLeft: () => before(small), ArrowDown: () => before(small),
+    PageUp: () => next(large), PageDown: () => before(large), Home: () => from, End: () => to,
+  }[key];
+  return wanted ? Math.min(Math.max((wanted() - from) / (whole || 1), 0), 1) : null;
+}
+
+// Returns the function that writes a time, ms UTC, in the time zone of the labels.
+function labelOf([from, to, zone, offset]) {
+  const hasDays = to - from > 72e6, hasParts = to - from < 120e3;
+  const how = {hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23',
+    ...(hasDays && {day: 'numeric', month: 'short'}), ...(hasParts && {fractionalSecondDigits: 1})};
+  // The kernel's own zone has no name here: its offset at the start stands for it.
+  const isNamed = zone !== 'local' && isZone(zone);
+  const format = new Intl.DateTimeFormat('en-GB', {...how, timeZone: isNamed ? zone : 'UTC'});
+  return (ms) => format.format(isNamed ? ms : ms + offset);
+}
+
+function isZone(name) {
+  try { return Boolean(new Intl.DateTimeFormat('en-GB', {timeZone: name})); } catch { return false; }  // not known to this browser
+}
+
 // A strategy: its account, what it has done, and the moment of one fill or note.
 function run(send) {
   const button = (name, title, act) => {
     const made = make('button', `kr-${name}`, icon(name));
     made.type = 'button';
-    made.title = title;
-    made.setAttribute('aria-label', title);
+    nameIt(made, title);
     made.addEventListener('click', act);
     return made;
   };
@@ -200,9 +296,18 @@ function run(send) {
   const next = button('next', 'play to the next fill or note', () => send({kind: 'next'}));
   next.hidden = true;  // until there is a replay
   const list = make('div', 'kr-decisions'), none = make('p', 'kr-none', 'no fill and no note yet');
+  list.setAttribute('role', 'group');
   list.setAttribute('aria-label', 'fills and notes, the newest first');
-  const detail = make('div', 'kr-moment');
-  detail.setAttribute('aria-live', 'polite');
+  list.addEventListener('keydown', (event) => {  // Tab stops once in the list, arrow keys move within
+    const rows = [...list.children], from = rows.indexOf(document.activeElement);
+    const to = {ArrowDown: from + 1, ArrowUp: from - 1, Home: 0, End: rows.length - 1}[event.key];
+    if (to === undefined || from < 0 || isForJupyter(event)) return;
+    event.preventDefault();
+    rows[Math.min(Math.max(to, 0), rows.length - 1)].focus();
+  });
+  list.addEventListener('focusin', (event) => stopAt(event.target));
+  const stopAt = (row) => { for (const each of list.children) each.tabIndex = each === row ? 0 : -1; };
+  const detail = scrolling(make('div', 'kr-moment'), 'the moment chosen');
   let number = 0;
   const choose = (which) => send({kind: 'moment', number: which});
   const older = button('older', 'the one before', () => choose(number - 1));
@@ -241,9 +346,14 @@ function run(send) {
       return fact;
     })),
     decisions: ({all, add}) => {
+      const focused = list.contains(document.activeElement) ? document.activeElement.dataset.number : null;
+      const stop = [...list.children].find((each) => each.tabIndex === 0)?.dataset.number;
       if (all) list.replaceChildren();
       list.prepend(...(all || add).map(row).reverse());
       while (list.childElementCount > DECISION_ROWS) list.lastElementChild.remove();
+      const rowOf = (which) => [...list.children].find((each) => each.dataset.number === which);
+      stopAt(rowOf(stop) || list.firstElementChild);
+      if (focused !== null) (rowOf(focused) || list.firstElementChild)?.focus();
       none.hidden = list.childElementCount > 0;
     },
     moment: (moment) => {
@@ -269,7 +379,7 @@ function run(send) {
 function foot() {
   const line = make('span', 'kr-line'), numbers = make('span', 'kr-numbers');
   line.setAttribute('role', 'status');
-  return {node: make('footer', 'kr-status', line, numbers), tell: {
+  return {node: make('div', 'kr-status', line, numbers), tell: {
     line: ([text, tone]) => { put(line, text); line.dataset.tone = tone; },
     numbers: (text) => put(numbers, text),
   }};
@@ -325,7 +435,7 @@ async function picture(root) {
   const home = root.getBoundingClientRect(), walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
   for (let node; (node = walker.nextNode());) {
     const parent = node.parentElement, text = node.data.trim();
-    if (!text || parent.closest('[hidden], svg, select, style, script, pre, .modebar, .kr-note')) continue;
+    if (!text || parent.closest('[hidden], svg, select, style, script, pre, .modebar, .kr-note, .kr-said')) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
     const spot = range.getBoundingClientRect(), around = parent.getBoundingClientRect();
@@ -369,7 +479,7 @@ function render({model, el}) {
   el.replaceChildren(...parts.map((part) => part.node));
   const tellers = parts.map((part) => part.tell);
   const tell = (name, value) => { for (const each of tellers) each[name]?.(value); };
-  const [{badge}, {node: drawerNode}, {node: row}] = parts;
+  const [{badge}, {node: drawerNode}, tilesPart, tapePart, barPart, runPart, footPart] = parts;
   badge.addEventListener('click', () => {
     drawerNode.hidden = !drawerNode.hidden;
     badge.setAttribute('aria-expanded', String(!drawerNode.hidden));
@@ -426,7 +536,16 @@ function render({model, el}) {
     isInView = entries.some((entry) => entry.isIntersecting) || root()?.matches(':hover') || false;
     tellView();
   });
-  const watchRoot = () => { if (root()) sight.observe(root()); else setTimeout(watchRoot, 50); };
+  let endAccess = () => {};
+  const watchRoot = () => {  // once ipywidgets has made all parts of the dashboard
+    if (isGone) return;
+    if (!root() || !placesIn(root()).every(Boolean)) { setTimeout(watchRoot, 50); return; }
+    sight.observe(root());
+    placeInOrder(root(), {
+      above: [tilesPart.node, barPart.node], below: [tapePart.node, runPart.node, footPart.node],
+    });
+    endAccess = makeAccessible(root());
+  };
   const stills = setInterval(() => keepStill(wanted).catch((error) => send({kind: 'error', text: String(error)})), 1000);
   const beats = setInterval(() => { judge(); here.renew(); }, 1000);
   el.addEventListener('kr-still', () => { wanted = true; });
@@ -443,6 +562,8 @@ function render({model, el}) {
     tellView();
     if (!views.size) page.delete(uid);
     clearInterval(stills); clearInterval(beats);
+    endAccess();
+    for (const each of parts) each.node.remove();  // wherever it has been placed
     sight.disconnect();
     document.removeEventListener('visibilitychange', tellView);
     removeEventListener('pagehide', here.leave);

@@ -60,7 +60,9 @@ class Panel(anywidget.AnyWidget):
     ``tell`` is for one thread, the refresher's.
     """
 
-    _esm = KERNEL_JS + (_HERE / "panel.js").read_text(encoding="utf-8")
+    _esm = KERNEL_JS + "".join(
+        (_HERE / name).read_text(encoding="utf-8") for name in ("access.js", "panel.js")
+    )
     _css = (_HERE / "panel.css").read_text(encoding="utf-8")
 
     uid = traitlets.Unicode().tag(sync=True)

@@ -57,7 +57,9 @@ class Readers(NamedTuple):
     def of(cls, scene: Scene, kernel: KernelBusy) -> Readers:
         """Make them for a scene."""
         window_ns = None if scene.window_s is None else round(scene.window_s * 1e9)
-        transport = ReplayBar(scene.source, scene.zone) if is_replay(scene.source) else None
+        transport = None
+        if is_replay(scene.source):
+            transport = ReplayBar(scene.source, scene.zone, scene.symbol)
         return cls(
             VitalsMonitor(scene.source, scene.symbol, kernel),
             Tiles(scene.source, scene.symbol, window_ns, scene.zone),
@@ -208,6 +210,7 @@ class PanelRefresh:
         if transport is not None:
             texts["bar"] = transport.bar()
             texts["span"] = transport.span()
+            texts["times"] = transport.times()
             texts["gaps"] = marks
         if self._panel.is_open:
             zone = self._scene.zone

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from kucoin_research.dashboards.formatting import duration, moment
 from kucoin_research.errors import InvalidInput, UnknownChannel, shown
 from kucoin_research.figures.gaps import gaps_of
 from kucoin_research.figures.time_axis import Zone
+from kucoin_research.foundation import arguments
 from kucoin_research.model.source import ReplaySource, Source
 
-__all__ = ["ReplayBar"]
+__all__ = ["STEPS", "ReplayBar"]
+
+#: The units of ``ReplayBar.step``.
+STEPS = ("rows", "trades", "seconds")
 
 
 class ReplayBar:
@@ -23,6 +30,8 @@ class ReplayBar:
         The replay.
     zone
         Time zone of the labels.
+    symbol
+        The symbol whose trades a step may go to; left out: those of all symbols.
 
     Attributes
     ----------
@@ -30,9 +39,10 @@ class ReplayBar:
         The replay.
     """
 
-    def __init__(self, replay: ReplaySource, zone: Zone) -> None:
+    def __init__(self, replay: ReplaySource, zone: Zone, symbol: str = "") -> None:
         self.replay = replay
         self._zone = zone
+        self._symbol = symbol
         # A session without rows has neither begin nor end.
         self._start, self._end = replay.start_ns or 0, replay.end_ns or 0
 
@@ -71,6 +81,18 @@ class ReplayBar:
         first, last = (moment(each, self._zone)[:19] for each in (self._start, self._end))
         return [f"{first} {self._zone.name}", last[11:] if first[:10] == last[:10] else last]
 
+    def times(self) -> list[Any]:
+        """Return the times of both ends, for the labels that the page makes of those between.
+
+        Returns
+        -------
+        list[Any]
+            Both ends in ms UTC, the time zone's name, and its offset at the start in ms.
+        """
+        start, end = self._start / 1e6, self._end / 1e6
+        offset = float(self._zone.to_axis(np.array([self._start], np.int64))[0]) - start
+        return [start, end, self._zone.name, offset]
+
     def gaps(self) -> list[list[Any]]:
         """Return the marks on the slider: begin and end as shares of the whole, and a text."""
         session = self.replay.session
@@ -98,7 +120,7 @@ class ReplayBar:
         actions: dict[str, Callable[[], None]] = {
             "play": self.play,
             "pause": self.replay.pause,
-            "step": lambda: self.step(int(message.get("count", 1))),
+            "step": lambda: self.step(message.get("count", 1), message.get("unit", "rows")),
             "rewind": lambda: self.seek(0.0),
             "seek": lambda: self.seek(float(message["at"])),
             "speed": lambda: self.set_speed(str(message["speed"])),
@@ -111,10 +133,53 @@ class ReplayBar:
             self.seek(0.0)
         self.replay.resume()
 
-    def step(self, count: int = 1) -> None:
-        """Pause, and go on by ``count`` records."""
+    def step(self, count: int = 1, unit: str = "rows") -> None:
+        """Pause, and go on by a number of rows, trades or seconds.
+
+        Attached functions are called with every row on the way. Where fewer are left, the replay
+        goes to its end.
+
+        Parameters
+        ----------
+        count
+            How many.
+        unit
+            ``"rows"`` of all channels; ``"trades"``: to the next trade of the symbol that is shown,
+            or the one ``count`` trades from here; ``"seconds"`` of the recording.
+
+        Raises
+        ------
+        InvalidInput
+            If the unit is none of these, or ``count`` not a number of them.
+        UnknownChannel
+            If trades are not replayed.
+        """
+        if unit not in STEPS:
+            raise InvalidInput(f"a step goes by {', '.join(STEPS)}, not by {shown(unit)}")
         self.replay.pause()
-        self.replay.step(count)
+        if unit == "seconds":
+            self.replay.step(seconds=count)
+        elif unit == "trades":
+            self._step_to_trade(arguments.count(count, "step", "trades"))
+        else:
+            self.replay.step(count)
+
+    def _step_to_trade(self, count: int) -> None:
+        left = count
+
+        def look(trade: Any) -> None:
+            nonlocal left
+            if self._symbol in ("", trade.symbol):
+                left -= 1
+            if left <= 0:
+                self.replay.pause()  # right behind this trade; it ends the step below
+
+        detach = self.replay.attach(look, "trade")
+        try:
+            self.replay.step(sys.maxsize)
+        finally:
+            self.replay.pause()  # also when the step is interrupted
+            detach()
 
     def seek(self, share: float) -> None:
         """Go to a place between start (0) and end (1)."""

@@ -17,8 +17,10 @@ from kucoin_research.figures.hearing import Hearing
 
 __all__ = ["FORGOTTEN_AFTER", "KERNEL_JS", "BrowserLink", "Linked", "Pages", "Totals"]
 
-#: The browser's side of the conversation; it goes before a widget's own code.
-KERNEL_JS = (Path(__file__).parent / "kernel.js").read_text(encoding="utf-8")
+#: The browser's side of the conversation, and the keys; it goes before a widget's own code.
+KERNEL_JS = "".join(
+    (Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("kernel.js", "keys.js")
+)
 
 #: Seconds after which a silent page is taken for closed. A page that is looked at sends something
 #: every five seconds; any other page is taken in again when it is next looked at.

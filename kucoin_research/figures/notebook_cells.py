@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from typing import Protocol
+from hashlib import sha256
+from typing import Any, Protocol
 
 from IPython.core.getipython import get_ipython
 
@@ -38,14 +39,22 @@ def replace_in_cell(made: Closable) -> None:
 
 
 def cell_of() -> tuple[str, str] | None:
-    """Return the ids of the running cell and of this run; ``None`` if the front end sends none."""
-    # JupyterLab sends the cell's id with each run; other front ends may not. A shell outside
-    # ipykernel has no kernel.
+    """Return the ids of the running cell and of this run; ``None`` outside a notebook.
+
+    JupyterLab and Notebook 7 send the cell's id with each run. The classic notebook does not: there
+    a cell is known by its text, so that running it again unchanged is recognised.
+    """
+    # A shell outside ipykernel has no kernel.
     shell = get_ipython()
     kernel = getattr(shell, "kernel", None)
     if kernel is None:
         return None
     parent = kernel.get_parent()
-    name = parent.get("metadata", {}).get("cellId")
+    name = parent.get("metadata", {}).get("cellId") or _name_by_text(parent)
     run = parent.get("header", {}).get("msg_id")
     return (name, run) if name and run else None
+
+
+def _name_by_text(parent: dict[str, Any]) -> str | None:
+    code = parent.get("content", {}).get("code")
+    return sha256(code.encode()).hexdigest() if code else None

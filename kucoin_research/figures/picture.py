@@ -11,11 +11,13 @@ import polars as pl
 from kucoin_research.figures.browser_link import BrowserLink
 from kucoin_research.figures.chart import Chart, Drawing, Sketch, View
 from kucoin_research.figures.delta import Array, ArrayChange, difference
+from kucoin_research.figures.summary import summary_of
 from kucoin_research.figures.tail import Rewound, Rows
 
 __all__ = ["Frame", "Picture"]
 
 _MANY = 10_000  # rows; of fewer, it is not worth finding those in the window
+_SUMMARY_EVERY = 12.0  # s; who hears the page is not to be interrupted more often
 
 
 class Frame(NamedTuple):
@@ -62,6 +64,9 @@ class Picture:
         self._kind, self._sketch, self._feed = kind, sketch, feed
         self._sent: dict[tuple[int, str], Array] = {}
         self._sent_layout: dict[str, Any] = {}
+        self._drawing: Drawing | None = None  # the one sent last, until its summary is made
+        self._summary = ""
+        self._summary_due = 0.0  # monotonic seconds
         self._must_restart = True  # the chart is to be made anew from all rows
         self._must_resend = True  # the page has nothing
 
@@ -80,6 +85,7 @@ class Picture:
     def resend(self) -> None:
         """Send everything with the next frame, since the page has nothing."""
         self._must_resend = True
+        self._summary, self._summary_due = "", 0.0
         self.due = 0.0
 
     def show(self, sketch: Sketch, feed: Rows) -> None:
@@ -162,6 +168,7 @@ class Picture:
         size = sum(len(buffer) for buffer in buffers)
         number = self.link.on_send(now, size, time.perf_counter() - began)
         self._remember(drawing, parts)
+        self._drawing = drawing
         self._sent_layout.update(layout)
         content = {
             "kind": "frame",
@@ -173,6 +180,20 @@ class Picture:
             "empty": self.chart.is_empty,
         }
         return Frame(content, buffers)
+
+    def summary(self, now: float) -> str | None:
+        """Describe the frame sent last; ``None`` if that is not due, or as it was."""
+        drawing = self._drawing
+        if drawing is None or now < self._summary_due:
+            return None
+        self._drawing = None
+        text = summary_of(self.chart, drawing)
+        # The first values come soon after the note that there are none.
+        self._summary_due = now + (0.0 if self.chart.is_empty else _SUMMARY_EVERY)
+        if text == self._summary:
+            return None
+        self._summary = text
+        return text
 
     def _remember(self, drawing: Drawing, parts: list[ArrayChange]) -> None:
         for part in parts:

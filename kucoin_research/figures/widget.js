@@ -2,6 +2,7 @@
 // figure, in several cells, draw from it.
 const TYPES = {f8: Float64Array, f4: Float32Array, i4: Int32Array, u1: Uint8Array};
 const STILL_FIRST = 2000, STILL_EVERY = 60000, FAILED = -1;
+const PANS = {ArrowLeft: -0.1, ArrowRight: 0.1}, ZOOMS = {'+': 0.5, '=': 0.5, '-': 2};  // shares of the time shown
 const page = (globalThis.__kucoinResearch ??= {stores: new Map(), plotly: null, isThere: false, asked: 0, asker: null});
 
 function values(buffer, type) {
@@ -57,7 +58,7 @@ function askForPlotly(store) {
 
 function openStore(model) {
   const store = {arrays: new Map(), layout: {}, traces: {}, seq: 0, window: null, empty: true,
-    views: new Set(), follow: true, heard: 0, trouble: '', isDrawing: false, isWanted: false};
+    views: new Set(), follow: true, heard: 0, trouble: '', summary: '', isDrawing: false, isWanted: false};
   const judgeAll = () => { for (const view of store.views) view.judge(); };
   store.line = lineTo(model, judgeAll);
   store.send = store.line.send;
@@ -67,7 +68,8 @@ function openStore(model) {
     store.heard = Date.now();
     if (!isForUs(message)) return;
     if (message.kind === 'lib') { page.arrived?.(buffers[0]); return; }
-    store.trouble = message.trouble || '';
+    if (message.kind === 'summary') store.summary = message.text;
+    else store.trouble = message.trouble || '';
     judgeAll();
     if (message.kind !== 'frame') return;
     if (message.base === null) { store.arrays.clear(); store.layout = {}; store.traces = {}; }
@@ -199,10 +201,17 @@ function render({model, el}) {
   const plot = document.createElement('div');
   plot.className = 'kr-plot';
   plot.style.height = `${model.get('spec').layout.height}px`;
-  const note = document.createElement('div');
+  const note = document.createElement('button');
+  note.type = 'button';
   note.className = 'kr-note';
   note.textContent = 'zoomed · double click to follow';
+  note.title = 'follow the newest data; the key Home does it, too';
   el.replaceChildren(plot, note);
+  // Read out as its summary. Nothing is announced by itself: the values change too often.
+  el.tabIndex = 0;
+  el.setAttribute('role', 'figure');
+  el.setAttribute('aria-keyshortcuts', 'ArrowLeft ArrowRight + - Home');
+  const letKeysGo = keepKeys(el);
 
   let Plotly = null, isInView = false, isBusy = null, isDirty = false, isGone = false;
   let lastStill = 0, firstDrawn = 0;
@@ -270,12 +279,28 @@ function render({model, el}) {
       modeBarButtons: [['toImage', 'zoom2d', 'pan2d', 'zoomIn2d', 'zoomOut2d']], showTips: false,
       toImageButtonOptions: {filename: 'kucoin', scale: 2},
     });
+    for (const drawn of plot.querySelectorAll('.main-svg')) drawn.setAttribute('aria-hidden', 'true');
   }
 
-  function range() {
-    if (store.follow || !isTime()) return null;
-    const bounds = plot._fullLayout[axis].range;
-    return bounds.map((each) => (typeof each === 'number' ? each : Date.parse(`${each.replace(' ', 'T')}Z`)));
+  function bounds() {
+    return plot._fullLayout[axis].range.map((each) => (
+      typeof each === 'number' ? each : Date.parse(`${each.replace(' ', 'T')}Z`)));
+  }
+
+  const range = () => (store.follow || !isTime() ? null : bounds());
+
+  function onKey(event) {
+    const {key} = event;
+    if (event.target !== el || !Plotly || isForJupyter(event)) return;
+    if (key === 'Home') follow();
+    else if (isTime() && (key in PANS || key in ZOOMS)) {
+      const [from, to] = bounds(), width = to - from;
+      const shift = (PANS[key] || 0) * width;
+      // While the newest data are followed, they stay in sight.
+      const [before, after] = store.follow ? [1, 0] : [0.5, 0.5], grown = ((ZOOMS[key] || 1) - 1) * width;
+      Plotly.relayout(plot, {[`${axis}.range`]: [from + shift - before * grown, to + shift + after * grown]});
+    } else return;
+    event.preventDefault();
   }
 
   function tellView() {
@@ -327,6 +352,8 @@ function render({model, el}) {
     else if (store.trouble) el.dataset.doubt = `not up to date: ${store.trouble}`;
     else if (unheard) el.dataset.doubt = `not live: ${unheard}`;
     else delete el.dataset.doubt;
+    const doubt = el.dataset.doubt?.split(':')[0], name = [doubt, store.summary || 'chart'].filter(Boolean).join('; ');
+    if (el.getAttribute('aria-label') !== name) el.setAttribute('aria-label', name);
   }
 
   const onTheme = () => { if (Plotly) (isBusy || Promise.resolve()).then(plotAnew); };
@@ -344,6 +371,7 @@ function render({model, el}) {
   const stills = setInterval(() => keepStill().catch((error) => console.warn(error)), 1000);
   const beats = setInterval(() => { judge(); store.presence.renew(); }, 1000);
   const view = {draw, isVisible, judge};
+  judge();
 
   page.plotly.then(async (loaded) => {
     if (isGone) return;
@@ -352,7 +380,8 @@ function render({model, el}) {
     plot.on('plotly_relayout', onRelayout);
     plot.on('plotly_click', onClick);
     plot.on('plotly_doubleclick', () => { follow(); return false; });
-    note.addEventListener('click', follow);
+    note.addEventListener('click', () => { follow(); el.focus({preventScroll: true}); });
+    el.addEventListener('keydown', onKey);
     store.views.add(view);
     sizes.observe(el);
     sight.observe(el);
@@ -374,6 +403,8 @@ function render({model, el}) {
     document.removeEventListener('visibilitychange', onShown);
     removeEventListener('pagehide', store.presence.leave);
     model.off('change:spec', onSpec);
+    el.removeEventListener('keydown', onKey);
+    letKeysGo();
     if (Plotly) Plotly.purge(plot);
   };
 }

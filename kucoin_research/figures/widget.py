@@ -277,6 +277,7 @@ class LiveFigure(anywidget.AnyWidget):
         return min(picture.due for _, picture in looking) - now
 
     def _refresh(self, name: str, picture: Picture, now: float, pages: int) -> float:
+        self._summarise(name, picture, now)
         link = picture.link
         if picture.is_quiet(is_frozen=self.is_frozen):
             link.on_quiet(now)
@@ -293,6 +294,12 @@ class LiveFigure(anywidget.AnyWidget):
         if frame is None or not frame.size:
             self._beat(name, picture, now)
         return link.interval(self._kind.fastest, open_figures.draw_ms_beside(self, name), pages)
+
+    def _summarise(self, name: str, picture: Picture, now: float) -> None:
+        with self._lock:
+            text = picture.summary(now)
+        if text is not None:
+            self.send({"kind": "summary", "text": text, "to": name})
 
     def _beat(self, name: str, picture: Picture, now: float, trouble: str = "") -> None:
         if picture.link.owes_beat(now):

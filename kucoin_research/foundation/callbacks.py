@@ -6,12 +6,14 @@ import inspect
 import logging
 import traceback
 from collections.abc import Callable, Sequence
+from threading import Event
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
-from typing import Generic, NamedTuple, Self, TypeVar
+from typing import Generic, NamedTuple, Protocol, Self, TypeVar
 
 from kucoin_research.errors import InvalidInput
 
 __all__ = [
+    "Attachment",
     "BatchSink",
     "Failure",
     "NeverRun",
@@ -121,6 +123,56 @@ class Failure(NamedTuple):
         if isinstance(self.error, NeverRun):  # raised by our check, and its text names the function
             return str(self.error)
         return f"{self.name} raised {describe(self.error)}"
+
+
+class _Caller(Protocol):
+    """A stream or a replay, which calls functions."""
+
+    name: str
+
+    @property
+    def failures(self) -> tuple[Failure, ...]: ...
+    @property
+    def stopping(self) -> Event: ...
+
+
+class Attachment:
+    """An attached function; call it to detach that function.
+
+    It says in a notebook's output which function is called with what, or why no more.
+
+    Parameters
+    ----------
+    name
+        The function's name.
+    rows
+        What it is called with, such as ``"each record of trade"``.
+    caller
+        The stream or replay that calls it.
+    detach
+        Detaches it; may be called twice.
+    """
+
+    def __init__(self, name: str, rows: str, caller: _Caller, detach: Callable[[], object]) -> None:
+        self._name, self._rows = name, rows
+        self._caller, self._detach = caller, detach
+        self._is_detached = False
+
+    def __call__(self) -> None:
+        """Detach the function; a second call does nothing."""
+        self._detach()
+        self._is_detached = True
+
+    def __repr__(self) -> str:
+        name, caller = self._name, self._caller.name
+        if self._is_detached:
+            return f"<{name} is detached from {caller!r}>"
+        for failure in self._caller.failures:
+            if failure.name == name:
+                return f"<{failure}; {caller!r} calls it no more>"
+        if self._caller.stopping.is_set():
+            return f"<{caller!r} was stopped; {name} is called no more>"
+        return f"<{name} is called with {self._rows} of {caller!r}; call this object to detach it>"
 
 
 def without(failures: Sequence[Failure], name: str) -> tuple[Failure, ...]:

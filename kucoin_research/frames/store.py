@@ -22,7 +22,7 @@ from kucoin_research.model.records import (
     interval_of,
 )
 
-__all__ = ["FrameStore", "by_kind", "wanting"]
+__all__ = ["FrameStore", "by_kind", "records_in_words", "wanting"]
 
 _STATUS_CAPACITY = 100_000
 # The newest rows of one symbol are searched in this many rows at first; each further search goes
@@ -232,6 +232,11 @@ def wanting(channels: Sequence[Channel]) -> Callable[[Record], bool]:
         return not isinstance(row, Candle) or row.interval in intervals
 
     return wants
+
+
+def records_in_words(channels: Sequence[Channel] | None) -> str:
+    """Name the records of these channels, or of all: ``"each trade record"``."""
+    return "each record" if channels is None else f"each {_join(channels)} record"
 
 
 def _is_earlier(row: Record, other: Record) -> bool:

@@ -10,9 +10,9 @@ front door, which may be anything. Behind the door, annotate with a protocol and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from inspect import getattr_static
-from typing import Protocol, TypeGuard
+from typing import Any, Protocol, TypeGuard
 
 import polars as pl
 
@@ -149,8 +149,13 @@ class ReplaySource(LiveSource, Protocol):
     def resume(self) -> None:
         """Go on."""
 
-    def step(self, n: int = 1) -> None:
-        """Go on by ``n`` records while paused."""
+    def step(self, n: int = 1, *, seconds: float | None = None) -> None:
+        """Go on by ``n`` records, or by seconds of the recording, and pause."""
+
+    def attach(
+        self, sink: Callable[[Any], object], channel: str | Iterable[str] | None = None
+    ) -> Callable[[], None]:
+        """Call a function with each record from now on; returns the function that detaches it."""
 
     def seek(self, when: int) -> None:
         """Go to a place, ns UTC."""

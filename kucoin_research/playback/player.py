@@ -253,6 +253,19 @@ class Player:
         with self._changed:
             self._playhead.step(rows)
             self._changed.notify_all()
+        self._wait_for_steps()
+
+    def step_by(self, length_ns: int) -> None:
+        """Deliver the rows of this length of time at once, and pause at its end."""
+        self.pause()
+        with self._changed:
+            here_ns = self._playhead.position(*self._times())
+            if here_ns is not None:
+                self._playhead.step_to(here_ns + length_ns)
+                self._changed.notify_all()
+        self._wait_for_steps()
+
+    def _wait_for_steps(self) -> None:
         self.wait_until(
             lambda: (not self._playhead.is_stepping and not self.is_busy) or self.is_over
         )

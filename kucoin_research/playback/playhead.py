@@ -48,6 +48,7 @@ class Playhead:
         self.at_ns = start_ns
         self._paused_ns = start_ns  # may be later than at_ns: time goes on between two rows
         self._steps = 0
+        self._step_end_ns: int | None = None  # rows up to this time are due at once
         self._speed = ReplaySpeed(speed)
 
     @property
@@ -57,8 +58,8 @@ class Playhead:
 
     @property
     def is_stepping(self) -> bool:
-        """Whether rows of ``step`` are still to be given."""
-        return self._steps > 0
+        """Whether rows of ``step`` or ``step_to`` are still to be given."""
+        return self._steps > 0 or self._step_end_ns is not None
 
     def position(self, now_ns: int, next_ns: int | None) -> int | None:
         """Return the position, ns UTC: between two rows it goes on as time does."""
@@ -75,6 +76,10 @@ class Playhead:
         """Decide whether rows are due now (up to ``most``), or how long to wait for the next."""
         if self._steps:
             return Play(None, min(self._steps, most))
+        if self._step_end_ns is not None:
+            if next_ns <= self._step_end_ns:
+                return Play(self._step_end_ns, most)
+            self._paused_ns, self._step_end_ns = self._step_end_ns, None
         if self.is_paused:
             return Wait(None)
         due_ns = self._speed.due_ns(now_ns, next_ns)
@@ -93,7 +98,8 @@ class Playhead:
         """Stand still at the present position."""
         if not self.is_paused:
             self._paused_ns = self.position(now_ns, next_ns)
-        self.is_paused, self._steps = True, 0
+        self.is_paused = True
+        self.drop_steps()
 
     def resume(self, now_ns: int, next_ns: int | None) -> None:
         """Go on from the present position."""
@@ -107,9 +113,13 @@ class Playhead:
         self._steps = rows
         self._paused_ns = self.at_ns
 
+    def step_to(self, to_ns: int) -> None:
+        """Make the rows up to a time due at once, and stand still there; it must be paused."""
+        self._step_end_ns = to_ns
+
     def drop_steps(self) -> None:
-        """Forget the rows left of ``step``."""
-        self._steps = 0
+        """Forget the rows left of ``step`` and ``step_to``."""
+        self._steps, self._step_end_ns = 0, None
 
     def pass_rows(self, local_ns: int, rows: int) -> None:
         """Move to a row's arrival; ``rows`` of the session were given on the way."""

@@ -28,9 +28,9 @@ from kucoin_research.errors import (
     shown,
 )
 from kucoin_research.foundation import arguments, clocks
-from kucoin_research.foundation.callbacks import Failure
+from kucoin_research.foundation.callbacks import Attachment, Failure, name_of_function
 from kucoin_research.frames.analytics import TradeBars
-from kucoin_research.frames.store import FrameStore, wanting
+from kucoin_research.frames.store import FrameStore, records_in_words, wanting
 from kucoin_research.model.channels import Subscription, market_of, parse_channel
 from kucoin_research.model.damage import Damage, Loss
 from kucoin_research.model.instruments import Instrument
@@ -431,22 +431,28 @@ class Replay(TradeBars):
         """
         self._player.resume()
 
-    def step(self, n: int = 1) -> None:
+    def step(self, n: int = 1, *, seconds: float | None = None) -> None:
         """Give the next rows at once, without waiting until they are due, and pause behind them.
 
         Parameters
         ----------
         n
             Number of rows, over all channels.
+        seconds
+            Give the rows of this many seconds of the recording instead, and pause at their end;
+            attached functions are called with each of these rows.
 
         Raises
         ------
         InvalidInput
-            If ``n`` is not a number of rows.
+            If ``n`` is not a number of rows, or ``seconds`` not a number above 0.
         StreamStopped
             If the replay was stopped.
         """
-        self._player.step(_checked_steps(n))
+        if seconds is None:
+            self._player.step(_checked_steps(n))
+        else:
+            self._player.step_by(round(arguments.positive(seconds, "seconds", "a number") * 1e9))
 
     def seek(self, when: When) -> None:
         """Go to a time; the next row given is the first that arrived then or later.
@@ -497,7 +503,7 @@ class Replay(TradeBars):
         channel: str | Iterable[str] | None = None,
         *,
         on_rewind: Callable[[int], object] | None = None,
-    ) -> Callable[[], None]:
+    ) -> Attachment:
         """Call ``sink(record)`` once for each record from now on, in order, on the replay's thread.
 
         Parameters
@@ -516,10 +522,11 @@ class Replay(TradeBars):
 
         Returns
         -------
-        Callable[[], None]
-            Detaches the sink; may be called twice. Once it has returned, the sink is not called any
-            more. Two exceptions: a call under way that takes longer than 5 s goes on, and so does
-            the call that detaches its own sink.
+        Attachment
+            Call it to detach the sink; it may be called twice. Once that has returned, the sink is
+            not called any more. Two exceptions: a call under way that takes longer than 5 s goes
+            on, and so does the call that detaches its own sink. As a cell's output it says what is
+            attached.
 
         Raises
         ------
@@ -534,9 +541,11 @@ class Replay(TradeBars):
         self._player.refuse_if_stopped()
         chosen = self._store.chosen(channel)
         wants = None if channel is None else wanting(chosen)
-        return self._player.attach(AttachedSink(sink, wants, on_rewind))
+        attached = AttachedSink(sink, wants, on_rewind)
+        rows = records_in_words(None if channel is None else chosen)
+        return Attachment(attached.name, rows, self, self._player.attach(attached))
 
-    def attach_batches(self, take: Take) -> Callable[[], None]:
+    def attach_batches(self, take: Take) -> Attachment:
         """Call ``take(rows)`` with each batch of rows as it is stored, all channels in order.
 
         The replay waits for it. This is much faster than ``attach`` where many rows can be handled
@@ -545,8 +554,8 @@ class Replay(TradeBars):
 
         Returns
         -------
-        Callable[[], None]
-            Detaches it; may be called twice.
+        Attachment
+            Call it to detach the function; it may be called twice.
 
         Raises
         ------
@@ -557,7 +566,8 @@ class Replay(TradeBars):
         """
         arguments.plain_function(take, "attach_batches", "rows")
         self._player.refuse_if_stopped()
-        return self._player.functions.add_batches(take)
+        detach = self._player.functions.add_batches(take)
+        return Attachment(name_of_function(take), "each batch of records", self, detach)
 
     def record(self, root: str | os.PathLike[str] = "data/sessions", **options: Any) -> Recorder:
         """Record everything from now on into a session's folder below ``root``.

@@ -26,9 +26,9 @@ from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.exchange.topics import Feed
 from kucoin_research.exchange.websocket.decode_classic import ControlMessage, Decodes
 from kucoin_research.foundation import arguments, clocks, interrupts
-from kucoin_research.foundation.callbacks import Failure, name_of_function
+from kucoin_research.foundation.callbacks import Attachment, Failure, name_of_function
 from kucoin_research.frames.analytics import TradeBars
-from kucoin_research.frames.store import FrameStore, wanting
+from kucoin_research.frames.store import FrameStore, records_in_words, wanting
 from kucoin_research.model.channels import Subscription
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.integrity import Verdict
@@ -624,7 +624,7 @@ class Stream(TradeBars):
         """Functions that have raised and are called no more, until one of that name is attached."""
         return self._delivery.sinks.failures
 
-    def attach(self, sink: Sink, channel: str | Iterable[str] | None = None) -> Callable[[], None]:
+    def attach(self, sink: Sink, channel: str | Iterable[str] | None = None) -> Attachment:
         """Call ``sink(record)`` once for each record from now on, on a feed thread of its own.
 
         Parameters
@@ -641,9 +641,10 @@ class Stream(TradeBars):
 
         Returns
         -------
-        Callable[[], None]
-            Detaches the sink; may be called twice. Once it returns, the sink is not called any more
-            (except that a call under way may take longer than 5 s, or may itself be detaching).
+        Attachment
+            Call it to detach the sink; it may be called twice. Once that returns, the sink is not
+            called any more (except that a call under way may take longer than 5 s, or may itself be
+            detaching). As a cell's output it says what is attached.
 
         Raises
         ------
@@ -655,14 +656,16 @@ class Stream(TradeBars):
         arguments.plain_function(sink, "attach", "record")
         self._refuse_if_stopped("nothing will come")
         # All channels are also those that are subscribed to later.
-        wants = _everything if channel is None else wanting(self._store.chosen(channel))
+        channels = None if channel is None else self._store.chosen(channel)
+        wants = _everything if channels is None else wanting(channels)
         sinks = self._delivery.sinks
         worker = sinks.worker(sink, wants, name_of_function(sink))
         sinks.attach(worker)
         self._engine.threads.keep(worker.thread)
-        return lambda: sinks.detach(worker)
+        rows = records_in_words(channels)
+        return Attachment(worker.name, rows, self, lambda: sinks.detach(worker))
 
-    def attach_batches(self, take: Callable[[Sequence[Record]], object]) -> Callable[[], None]:
+    def attach_batches(self, take: Callable[[Sequence[Record]], object]) -> Attachment:
         """Call ``take(rows)`` with each batch of rows as it is stored, all channels in order.
 
         It runs on a feed thread, under the delivery lock: it must hand the rows on, and not wait.
@@ -671,8 +674,8 @@ class Stream(TradeBars):
 
         Returns
         -------
-        Callable[[], None]
-            Detaches it; may be called twice.
+        Attachment
+            Call it to detach the function; it may be called twice.
 
         Raises
         ------
@@ -683,7 +686,8 @@ class Stream(TradeBars):
         """
         arguments.plain_function(take, "attach_batches", "rows")
         self._refuse_if_stopped("nothing will come")
-        return self._delivery.sinks.attach_batches(take)
+        detach = self._delivery.sinks.attach_batches(take)
+        return Attachment(name_of_function(take), "each batch of records", self, detach)
 
     def _refuse_if_stopped(self, consequence: str) -> None:
         if self.stopping.is_set():

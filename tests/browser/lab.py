@@ -93,6 +93,7 @@ def start_lab(root: Path) -> Iterator[Lab]:
         f"--LabApp.user_settings_dir={root / 'settings'}",
         f"--LabApp.workspaces_dir={root / 'workspaces'}", "--LabApp.news_url=",
         "--LabApp.expose_app_in_browser=True",  # for the commands
+        "--JupyterNotebookApp.expose_app_in_browser=True",
     ]  # fmt: skip
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")

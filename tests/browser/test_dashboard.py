@@ -147,7 +147,7 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
         assert_nothing_sticks_out(page)
         page.screenshot(path=shots / f"dashboard-{theme.lower()}-{width}.png")
 
-    choose_symbol(page, "BTCUSDTM")  # KuCoin says XBT
+    choose_symbol(page, "XBTUSDTX")
     page.wait_for_selector(f"{LINE}[data-tone=wrong]")
     wait_for_text(page, LINE, "XBTUSDTM")
     wait_for_count(page, ".kr-symbol.kr-wrong", 1)

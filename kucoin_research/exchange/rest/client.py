@@ -29,16 +29,23 @@ from kucoin_research.exchange.rest.caller import ClockOffset, RestCaller
 from kucoin_research.exchange.rest.calls import (
     MOST_OF_A_LIST,
     Call,
+    CallReply,
     market_of_symbol,
     path_part,
 )
 from kucoin_research.exchange.rest.failures import FailureReader
 from kucoin_research.exchange.rest.history import History, PremiumIndex
 from kucoin_research.exchange.rest.instrument_rows import contract_of, pair_of
+from kucoin_research.exchange.rest.market_facts import (
+    MarketFacts,
+    facts_of_contracts,
+    facts_of_pairs,
+)
 from kucoin_research.exchange.rest.paging import OnProgress, OnWait
 from kucoin_research.exchange.rest.replies import ReplyReader, as_it_is, instants_of
 from kucoin_research.exchange.rest.schemas import (
     BookData,
+    ContractFacts,
     ContractRow,
     ContractStats,
     FuturesTicker,
@@ -654,13 +661,7 @@ class Rest:
         ]
 
     def _spot_tickers(self) -> list[Ticker]:
-        call = Call(
-            Market.SPOT, "/api/v1/market/allTickers", "all spot tickers", is_read_by_field=True
-        )
-        reply = self._caller.fetch(call)
-        data = self._reader.row(call, reply, SpotTickers, as_it_is)
-        rows = self._reader.rows(call, bytes(data.ticker), SpotTicker, as_it_is)
-        (when,) = instants_of(call, [data.time])
+        reply, rows, when = self._all_pairs("all spot tickers")
         return [
             Ticker(
                 when,
@@ -677,6 +678,16 @@ class Rest:
             )
             for stamp, row in zip(self._reader.stamps(reply, len(rows)), rows, strict=True)
         ]
+
+    def _all_pairs(self, what: str) -> tuple[CallReply, list[SpotTicker], int | None]:
+        # Returns the reply, its rows, and the one time that they have.
+        path = "/api/v1/market/allTickers"
+        call = Call(Market.SPOT, path, what, is_read_by_field=True)
+        reply = self._caller.fetch(call)
+        data = self._reader.row(call, reply, SpotTickers, as_it_is)
+        rows = self._reader.rows(call, bytes(data.ticker), SpotTicker, as_it_is)
+        (when,) = instants_of(call, [data.time])
+        return reply, rows, when
 
     def stats(
         self, symbol: str | None = None, *, market: Market | str | None = None
@@ -748,6 +759,27 @@ class Rest:
             )
             for stamp, row in zip(self._reader.stamps(reply, len(rows)), rows, strict=True)
         ]
+
+    def market_facts(self, market: Market | str = Market.FUTURES) -> list[MarketFacts]:
+        """Fetch what the exchange lists of all symbols of a market, by one call.
+
+        A malformed field is None and logged, a row without a symbol is left out and logged.
+        """
+        market = market_of("", market)
+        if market is Market.SPOT:
+            reply, pairs, _ = self._all_pairs("the statistics of all pairs")
+            return facts_of_pairs(pairs, self._reader.stamps(reply, len(pairs)))
+        call = Call(
+            market,
+            "/api/v1/contracts/active",
+            "the figures of all contracts",
+            most=MOST_OF_A_LIST,
+            is_read_by_field=True,
+        )
+        reply = self._caller.fetch(call)
+        rows = self._reader.rows(call, reply.data.reveal(), ContractFacts, as_it_is)
+        settled = instants_of(call, [row.next_funding_rate_date_time for row in rows])
+        return facts_of_contracts(rows, settled, self._reader.stamps(reply, len(rows)))
 
     def _get(self, call: Call, kind: type[T]) -> T:
         return cast("T", self._reader.decode(call, self._caller.fetch(call), kind))

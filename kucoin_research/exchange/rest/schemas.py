@@ -20,6 +20,7 @@ from kucoin_research.exchange.json_numbers import (
 
 __all__ = [
     "BookData",
+    "ContractFacts",
     "ContractRow",
     "ContractStats",
     "Envelope",
@@ -225,6 +226,24 @@ class ContractStats(Struct, rename="camel"):
     turnover: Number | None = msgspec.field(name="turnoverOf24h", default=None)
     price_chg: Number | None = None
     price_chg_pct: Number | None = None
+
+
+class ContractFacts(Struct, rename="camel"):
+    """The figures of a contract in the list of all; see ``market_facts.MarketFacts``."""
+
+    symbol: str
+    last_trade_price: Number | None = None
+    price_chg_pct: Number | None = None
+    volume: Number | None = msgspec.field(name="volumeOf24h", default=None)
+    turnover: Number | None = msgspec.field(name="turnoverOf24h", default=None)
+    mark_price: Number | None = None
+    index_price: Number | None = None
+    funding_fee_rate: Number | None = None
+    next_funding_rate_date_time: Integer | None = None
+    next_funding_rate_time: Integer | None = None  # ms until then
+    open_interest: Number | None = None
+    multiplier: Number | None = None
+    tick_size: Number | None = None
 
 
 class SpotTicker(Struct, rename="camel"):

@@ -65,7 +65,7 @@ class Listing:
     decimal text: how far the price of an order may lie beyond the mark price on futures, beyond the
     best price on spot. ``risk_limit`` is the highest value of a position in the first risk tier, in
     the settlement currency. ``is_quiet`` marks the synthetic contracts, which share their noises
-    and their tables.
+    and their tables; the price of one wanders by about ``swing`` over days, a fraction.
     """
 
     symbol: str
@@ -94,6 +94,7 @@ class Listing:
     zone: str = "USDS"
     risk_limit: int = 100_000
     is_quiet: bool = False
+    swing: float = 0.0
 
     @property
     def risk_tiers(self) -> tuple[RiskTier, ...]:

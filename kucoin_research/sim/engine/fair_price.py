@@ -58,7 +58,7 @@ class FairPrice:
     def __init__(self, listing: Listing, seed: int) -> None:
         self._listing = listing
         self._value: FundamentalValue | QuietValue = (
-            QuietValue(seed, listing.base, listing.start_price)
+            QuietValue(seed, listing.base, listing.start_price, listing.swing)
             if listing.is_quiet
             else FundamentalValue(seed, listing.base)
         )

@@ -303,7 +303,7 @@ def _drawn_tables(flow: Flow, state: tuple[Any, ...]) -> tuple[Tables, tuple[Any
     return tables, rng.getstate()
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=8)
 def shared_tables(flow: Flow) -> Tables:
     """Return the tables of a flow that many markets share; made once."""
     return _make_tables(flow, Random("shared tables"))

@@ -14,6 +14,8 @@ __all__ = ["QuietValue", "quiet_listings"]
 _FLOW = Flow(0.8, 0.12, 24, 2.5, 4, 3.0, 100, 15, 100)
 # Period in seconds, and amplitude in the logarithm of the price.
 _WAVES = ((10_800.0, 0.01), (1_020.0, 0.002), (97.0, 0.0003))
+# The slow waves of a contract with a swing: period in seconds, and share of the swing.
+_SLOW_WAVES = ((700_000.0, 0.7), (211_000.0, 0.6), (53_000.0, 0.4))
 _STEP = 30  # minutes between the points of a day's line
 
 
@@ -30,14 +32,19 @@ class QuietValue:
         The coin.
     start_price
         Middle of the waves.
+    swing
+        Size of the slow waves, in the logarithm of the price; with 0 there are none.
     """
 
     minute_volatility = 0.0005
 
-    def __init__(self, seed: int, base: str, start_price: float) -> None:
+    def __init__(self, seed: int, base: str, start_price: float, swing: float = 0.0) -> None:
         rng = Random(f"{seed}:{base}:waves")
         self._start_price = start_price
-        self._waves = [(tau / period, size, rng.uniform(0, tau)) for period, size in _WAVES]
+        slow = [(period, share * swing) for period, share in _SLOW_WAVES] if swing else []
+        self._waves = [
+            (tau / period, size, rng.uniform(0, tau)) for period, size in (*_WAVES, *slow)
+        ]
 
     def at(self, time_ns: int) -> float:
         """Return the price at a time, ns since 1970, unrounded."""

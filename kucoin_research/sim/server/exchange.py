@@ -49,7 +49,7 @@ class Exchange(Doors):
     speed
         Virtual seconds per second.
     symbols
-        Symbols on offer; None for the whole catalog.
+        Symbols on offer; None for the whole catalog, with as many more as ``contracts`` asks for.
     start
         First virtual instant: ISO text, a date, a datetime, one of numpy, integer ns, or ``"now"``;
         None for 2026-01-05T00:00:00Z. Rounded down to 10 ms.
@@ -109,7 +109,7 @@ class Exchange(Doors):
             chaos = Chaos(seed=chaos)
         self._schedule = [] if chaos is None else chaos.schedule()
         made = make_settings(settings)
-        listings = listings_for(symbols, made.quiet_contracts)
+        listings = listings_for(symbols, made.quiet_contracts, made.contracts)
         self._core: MarketCore = MarketCore(
             seed, VirtualClock(start_ns, speed, machine=machine), listings, made
         )

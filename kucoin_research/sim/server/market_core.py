@@ -14,6 +14,7 @@ from kucoin_research.sim.accounts.order_entry import OrderEntry
 from kucoin_research.sim.engine.catalog import LISTINGS, Listing
 from kucoin_research.sim.engine.clock import SLICE_NS, VirtualClock, named
 from kucoin_research.sim.engine.market import Event, Market, Submission
+from kucoin_research.sim.engine.more_contracts import contract_listings
 from kucoin_research.sim.engine.quiet_contracts import quiet_listings
 from kucoin_research.sim.faults.delivery import Subscriber
 from kucoin_research.sim.faults.kinds import Fault, Message
@@ -376,21 +377,25 @@ class MarketCore(ExchangeCore[_Channel]):
         self.order(symbol, lambda engine: engine.uncross())
 
 
-def listings_for(symbols: Iterable[str] | str | None, quiet: int = 0) -> dict[str, Listing]:
+def listings_for(
+    symbols: Iterable[str] | str | None, quiet: int = 0, contracts: int | None = None
+) -> dict[str, Listing]:
     """Select listings from the catalog, and add `quiet` synthetic contracts.
+
+    With `contracts`, the catalog goes on until it has this many contracts.
 
     Raises
     ------
     UnknownSymbol
         If a symbol is not in the catalog.
     """
-    added = quiet_listings(quiet)
+    catalog, added = LISTINGS | contract_listings(contracts or 0), quiet_listings(quiet)
     if symbols is None:
-        return LISTINGS | added
+        return catalog | added
     wanted = named(symbols)
     for symbol in wanted:
-        if symbol not in LISTINGS and symbol not in added:
+        if symbol not in catalog and symbol not in added:
             raise UnknownSymbol(f"no symbol {shown(symbol)}; symbols: {', '.join(LISTINGS)}")
     if not wanted:
         raise InvalidInput("no symbols: leave `symbols` out to offer the whole catalog")
-    return {symbol: LISTINGS[symbol] for symbol in wanted if symbol in LISTINGS} | added
+    return {symbol: catalog[symbol] for symbol in wanted if symbol in catalog} | added

@@ -10,6 +10,8 @@ from typing import Any, Literal
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.sim.accounts.keys import DEMO_ACCOUNT, Account
 from kucoin_research.sim.accounts.ledger import MARGIN_RULES, MarginRules
+from kucoin_research.sim.engine.catalog import LISTINGS
+from kucoin_research.sim.engine.more_contracts import MOST_CONTRACTS
 
 __all__ = ["Settings", "make_settings"]
 
@@ -91,6 +93,10 @@ class Settings:
     dead_servers
         Number of servers that refuse every connection; the token reply names them ahead of the one
         that works.
+    contracts
+        Number of contracts on offer: those of the catalog, then perpetuals of other coins up to
+        this number (KuCoin lists about 700), a few of them busy and most of them slow. None for
+        the catalog alone.
     quiet_contracts
         Number of synthetic contracts on offer beside the catalog: ``SIM001USDTM`` and so on. They
         are USDT-margined perpetuals with little activity, so that hundreds can be streamed.
@@ -128,6 +134,7 @@ class Settings:
     margin_rules: MarginRules = "2025-05"
     journal: bool = False
     dead_servers: int = 0
+    contracts: int | None = None
     quiet_contracts: int = 0
 
     def __post_init__(self) -> None:
@@ -145,6 +152,12 @@ class Settings:
         for name, most in (("dead_servers", 20), ("quiet_contracts", 999)):
             if not 0 <= getattr(self, name) <= most:
                 raise InvalidInput(f"{name} must be from 0 to {most}, not {getattr(self, name)}")
+        fewest = sum(listing.market == "futures" for listing in LISTINGS.values())
+        if self.contracts is not None and not fewest <= self.contracts <= MOST_CONTRACTS:
+            raise InvalidInput(
+                f"contracts must be from {fewest} to {MOST_CONTRACTS}, or left out for the catalog "
+                f"alone, not {self.contracts}"
+            )
 
 
 def _check(name: str, kind: str, value: object) -> None:

@@ -253,7 +253,7 @@ def test_a_wrong_symbol_is_one_clear_sentence_and_what_runs_goes_on(make):
     board = make(start=True)
     running = board.source
 
-    board.controls.symbol.value = "BTCUSDTM"
+    board.controls.symbol.value = "XBTUSDTX"
 
     assert "XBTUSDTM" in board.line
     assert "\n" not in board.line
@@ -274,6 +274,43 @@ def test_a_wrong_symbol_is_told_before_start_as_well(make):
     assert "kr-wrong" in board.controls.symbol._dom_classes
     board.controls.start.click()
     assert not kr.running()
+
+
+def test_a_coin_in_the_symbol_box_means_its_usual_contract(make):
+    board = make()
+
+    board.controls.symbol.value = " sol"
+
+    assert board.symbol == board.controls.symbol.value == "SOLUSDTM"
+    assert board.line == "press Start to stream SOLUSDTM"
+    board.start()
+    board.controls.symbol.value = "btc"
+    assert board.symbol == board.controls.symbol.value == "XBTUSDTM"
+    assert {symbol for _, symbol in streamed(board)} == {"SOLUSDTM", "XBTUSDTM"}
+
+
+def test_of_several_symbols_that_fit_the_user_chooses(make):
+    board = make()
+
+    board.controls.symbol.value = "s"
+
+    assert board.symbol == "XBTUSDTM"
+    assert board.line == "2 symbols fit 's': SOLUSDTM, SHIBUSDTM; type one of them"
+    assert board.controls.symbol.options[:2] == ("SOLUSDTM", "SHIBUSDTM")
+    assert "kr-wrong" in board.controls.symbol._dom_classes
+    board.controls.symbol.value = "sh"
+    assert board.symbol == "SHIBUSDTM"
+    assert "kr-wrong" not in board.controls.symbol._dom_classes
+
+
+def test_a_few_letters_choose_among_the_symbols_of_a_source(make, exchange):
+    with kr.stream(["XBTUSDTM", "ETHUSDTM"], "ticker", venue=exchange.venue) as running:
+        board = make(running)
+
+        board.controls.symbol.value = "eth"
+        assert board.symbol == "ETHUSDTM"
+        board.controls.symbol.value = "SOL"
+        assert "symbol 'SOL' is not streamed here" in board.line
 
 
 def test_start_from_a_cell_raises(make):

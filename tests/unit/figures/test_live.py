@@ -155,6 +155,44 @@ def beats(figure):
     return [content["trouble"] for content, _ in figure.sent if content["kind"] == "beat"]
 
 
+def summaries(figure):
+    return [content["text"] for content, _ in figure.sent if content["kind"] == "summary"]
+
+
+def test_a_summary_follows_the_values_at_a_pace_that_can_be_heard(live, stream):
+    figure = live()
+    show(figure)
+    figure.refresh(1.0)
+    figure.refresh(1.1)
+    assert len(summaries(figure)) == 1
+    assert "waiting for the first mark price" in summaries(figure)[0]
+
+    for step in range(40):
+        stream.put_at(100.0 + step)
+        tell(figure, kind="drawn", seq=len(frames(figure)), ms=1)
+        figure.refresh(2.0 + step / 4)
+    assert ["mark price 100," in each for each in summaries(figure)] == [False, True]
+
+    figure.refresh(14.5)  # no more rows come, and the last ones are read all the same
+    figure.refresh(40.0)
+    assert ["mark price 139," in each for each in summaries(figure)] == [False, False, True]
+
+
+def test_a_page_that_opens_is_sent_the_summary_of_what_it_shows(live, stream):
+    figure = live()
+    stream.put(10)
+    show(figure)
+    for now in (1.0, 1.1):
+        figure.refresh(now)
+
+    tell(figure, kind="hello")
+    for now in (2.0, 2.1):
+        figure.refresh(now)
+
+    first, again = summaries(figure)
+    assert first == again
+
+
 def test_two_frames_are_in_flight_at_most_and_the_skipped_ones_are_counted(live, stream):
     figure = live()
     show(figure)

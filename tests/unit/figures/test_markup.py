@@ -312,7 +312,8 @@ def test_the_panel_takes_texts_for_texts():
         path.read_text(encoding="utf-8")
         for path in (
             _PACKAGE / "dashboards/panel.js", _PACKAGE / "figures/widget.js",
-            _PACKAGE / "figures/kernel.js",
+            _PACKAGE / "figures/kernel.js", _PACKAGE / "figures/keys.js",
+            _PACKAGE / "dashboards/access.js",
         )
     )  # fmt: skip
 

@@ -42,6 +42,22 @@ def test_nothing_is_due_while_it_is_paused_but_the_steps_left():
     assert head.next_move(0, START + SECOND, 64) == Wait(None)
 
 
+def test_a_step_in_time_makes_its_rows_due_and_stands_at_its_end():
+    head = playhead(is_paused=True)
+    head.step_to(START + 5 * SECOND)
+
+    assert head.is_stepping
+    assert head.next_move(0, START + 5 * SECOND, 2) == Play(START + 5 * SECOND, 2)
+    head.pass_rows(START + 5 * SECOND, 1)
+    assert head.next_move(0, START + 6 * SECOND, 2) == Wait(None)
+    assert not head.is_stepping
+    assert head.position(0, START + 6 * SECOND) == START + 5 * SECOND
+
+    head.step_to(START + 9 * SECOND)
+    head.pause(0, START + 6 * SECOND)
+    assert head.next_move(0, START + 6 * SECOND, 2) == Wait(None)
+
+
 def test_the_position_goes_on_up_to_the_next_row_and_stands_while_paused():
     head = playhead()
     head.go_to(0, START)

@@ -517,6 +517,27 @@ def test_steps_are_rows_and_the_replay_stays_paused(tmp_path, play):
             replay.step(wrong)
 
 
+def test_steps_may_be_seconds_of_the_recording(tmp_path, play):
+    rows = every(50, gap=SECOND)
+    replay = play(session_of(tmp_path, rows), paused=True)
+    got = []
+    replay.attach(got.append)
+    start = replay.position_ns
+
+    replay.step(seconds=2.5)
+    assert got == [row for row in rows if row.local_timestamp <= start + 2.5 * SECOND]
+    assert (replay.position_ns, replay.is_paused) == (start + 2_500_000_000, True)
+    replay.step(seconds=0.25)  # between two rows
+    assert replay.position_ns == start + 2_750_000_000
+    assert len(got) == 3
+    replay.step(seconds=1e6)
+    assert got == rows
+    assert replay.is_done
+    for wrong in (0, -1.0, "1", float("nan")):
+        with pytest.raises(InvalidInput, match="seconds"):
+            replay.step(seconds=wrong)
+
+
 @pytest.mark.parametrize("speed", [1.0, None])
 def test_a_sought_time_is_as_if_played_to_there(tmp_path, play, speed):
     rows = outage() + [
@@ -888,10 +909,15 @@ def test_a_function_whose_work_nobody_does_is_reported_and_detached(tmp_path, pl
 def test_a_function_of_batches_that_is_attached_twice_is_detached_once_at_a_time(tmp_path, play):
     rows = every(20)
     replay = play(session_of(tmp_path, rows), None, paused=True)
-    got = []
+    got, calls = [], []
     detach, _ = replay.attach_batches(got.extend), replay.attach_batches(got.extend)
+    assert f"extend is called with each batch of records of {replay.name!r}" in repr(detach)
+    assert f"append is called with each ticker record of {replay.name!r}" in repr(
+        replay.attach(calls.append, "ticker")
+    )
     detach()
     detach()
+    assert repr(detach) == f"<extend is detached from {replay.name!r}>"
     replay.resume()
 
     assert replay.wait_until_done(60)

@@ -150,6 +150,29 @@ def test_attached_function_sees_every_record_once_in_order(exchange):
     assert set(bbo) <= set(rows)
 
 
+def test_what_attach_returns_says_what_is_attached_and_why_it_is_no_more(exchange):
+    def note(_):
+        """Stand for a user's function."""
+
+    def broken(_):
+        raise RuntimeError("no disk")
+
+    with kr.stream("XBTUSDTM", ["bbo", "trade"], venue=exchange.venue, name="mine") as s:
+        trades, everything = s.attach(note, "trade"), s.attach(note)
+        batches = s.attach_batches(note)
+        failed = s.attach(broken, "bbo")
+        wait_until(lambda: s.failures)
+
+        call = "call this object to detach it"
+        assert repr(trades) == f"<note is called with each trade record of 'mine'; {call}>"
+        assert repr(everything) == f"<note is called with each record of 'mine'; {call}>"
+        assert repr(batches) == f"<note is called with each batch of records of 'mine'; {call}>"
+        assert repr(failed) == "<broken raised RuntimeError: no disk; 'mine' calls it no more>"
+        batches()
+        assert repr(batches) == "<note is detached from 'mine'>"
+    assert repr(trades) == "<'mine' was stopped; note is called no more>"
+
+
 def test_a_sink_that_raises_is_detached_and_told_while_the_feed_lives(exchange):
     calls = []
 

@@ -1,0 +1,61 @@
+"""The dashboard in Notebook 7 and in the classic notebook; the other tests look at JupyterLab."""
+
+import pytest
+
+from tests.browser.lab import TOKEN, write_notebook
+from tests.browser.waits import MILLISECONDS, wait_for_frames, wait_for_text
+from tests.processes import PATIENCE
+
+MAKE = """
+import kucoin_research as kr
+exchange = kr.simulate(seed=7, speed=5)
+board = kr.dashboard("XBTUSDTM", venue=exchange.venue, start=True)
+board
+"""
+COUNT = """
+runs = globals().get("runs", 0) + 1
+print("RUN", runs, "LEFT", len(kr.running()), len(kr.figures.refresher()))
+"""
+SEVEN = """() => {
+  const context = window.jupyterapp?.shell.currentWidget?.sessionContext;
+  if (context?.session?.kernel?.status !== 'idle') return false;
+  window.jupyterapp.commands.execute('notebook:run-all-cells');
+  return true;
+}"""
+CLASSIC = """() => {
+  // Its extensions may load later than the kernel answers, and it shows no widget before.
+  const names = ['nbextensions/jupyter-js-widgets/extension', 'nbextensions/anywidget/extension'];
+  if (!window.requirejs || !names.every((name) => window.requirejs.defined(name))) return false;
+  const kernel = window.Jupyter?.notebook?.kernel;
+  if (!kernel?.widget_manager || kernel.info_reply?.status !== 'ok') return false;
+  window.Jupyter.notebook.execute_all_cells();
+  return true;
+}"""
+
+
+@pytest.mark.parametrize(
+    ("path", "run"),
+    [("notebooks", SEVEN), ("nbclassic/notebooks", CLASSIC)],
+    ids=["notebook 7", "classic"],
+)
+def test_a_dashboard_lives_runs_again_and_stops_in_other_notebooks(chromium, lab, path, run):
+    name = f"elsewhere-{path[:4]}.ipynb"
+    write_notebook(lab.folder / name, MAKE, COUNT)
+    with chromium.new_context(viewport={"width": 1400, "height": 1000}) as context:
+        context.set_default_timeout(PATIENCE * MILLISECONDS)
+        page = context.new_page()
+        page.goto(f"{lab.url}/{path}/{name}?token={TOKEN}")
+        page.wait_for_function(run)
+
+        wait_for_text(page, ".kr-word", "live")
+        for place in (".kr-main", ".kr-lower", ".kr-book"):
+            wait_for_frames(page, f"{place} .kr-figure", 3)
+        page.wait_for_selector(".kr-prints .kr-print >> nth=5")
+
+        page.evaluate(run)  # the dashboard of before ends
+        page.wait_for_selector("pre:has-text('RUN 2 LEFT 1 4')")
+        wait_for_text(page, ".kr-word", "live")
+        wait_for_frames(page, ".kr-main .kr-figure", 3)
+        page.locator(".kr-stop").click()
+        wait_for_text(page, ".kr-word", "stopped")
+    lab.end_kernels()

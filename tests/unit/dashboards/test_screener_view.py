@@ -1,0 +1,77 @@
+"""A screener in a notebook: a press on a row opens its dashboard, or calls a function."""
+
+import pytest
+
+import kucoin_research as kr
+
+
+@pytest.fixture
+def exchange():
+    with kr.simulate(contracts=12) as running:
+        yield running
+
+
+def press(screener, symbol):
+    screener.view.table._on_message(None, {"kind": "press", "symbol": symbol, "page": "p"}, [])
+
+
+def test_a_press_opens_the_dashboard_of_its_contract_and_the_next_one_replaces_it(exchange):
+    with kr.screener(exchange.venue) as s:
+        press(s, "XBTUSDTM")
+        first = s.view.board
+        assert (first.symbol, first.is_running) == ("XBTUSDTM", True)
+        press(s, "XRPUSDTM")
+        assert s.view.board.symbol == "XRPUSDTM"
+        assert s.view._box.children == (s.view.table, s.view.board)
+        assert not first.is_running
+        last = s.view.board
+
+    assert not last.is_running
+    assert kr.running() == []
+
+
+def test_a_press_that_cannot_be_answered_says_so_in_the_status_line(exchange):
+    said = []
+    with kr.screener(exchange.venue) as s:
+        s.view.table.say = said.append
+        press(s, "NOTHINGM")
+
+    assert said[0] == ""
+    assert said[1].startswith("NOTHINGM: ")
+
+
+def test_on_press_is_called_instead(exchange):
+    pressed = []
+    with kr.screener(exchange.venue, on_press=pressed.append) as s:
+        press(s, "XBTUSDTM")
+        assert s.view.board is None
+
+    assert pressed == ["XBTUSDTM"]
+
+
+def test_what_on_press_raises_is_said_and_logged(exchange, caplog):
+    said = []
+
+    def fail(symbol):
+        raise ZeroDivisionError("no")
+
+    with kr.screener(exchange.venue, on_press=fail) as s:
+        s.view.table.say = said.append
+        press(s, "XBTUSDTM")
+
+    assert said == ["", "XBTUSDTM: unexpected ZeroDivisionError: no"]
+    assert "unexpected error" in caplog.text
+
+
+def test_a_screener_starts_when_it_is_shown_and_is_a_text_once_closed(exchange, monkeypatch):
+    shown = []
+    with kr.screener(exchange.venue) as s:
+        monkeypatch.setattr("kucoin_research.dashboards.screener_view.show_widget", shown.append)
+        assert not s.is_running
+        s._ipython_display_()
+        assert s.is_running
+        assert shown == [s.view._box]
+
+    with pytest.raises(NotImplementedError):
+        s._ipython_display_()
+    assert "closed" in repr(s)
