@@ -102,6 +102,9 @@ def open_stream(
             feed=its_feed,
             healing=healing,
             instruments=instruments,
+            plan=lambda more, its_channels, its_market: plan(
+                more, its_channels, its_market, rest, its_feed, credentials
+            ),
         )
     except BaseException:
         rest.close()

@@ -31,7 +31,7 @@ __all__ = ["Stretch", "book_events", "cleared", "stretches"]
 
 Ints = npt.NDArray[np.int64]
 
-_EVENTS = ("disconnected", "gap", "resync", "book_ready")
+_EVENTS = ("disconnected", "gap", "resync", "unsubscribed", "book_ready")
 _UNNUMBERED = -1
 
 
@@ -172,7 +172,8 @@ def stretches(rows: pl.DataFrame, statuses: list[Status]) -> list[Stretch]:
     rows
         In order of arrival.
     statuses
-        The rows ``disconnected``, ``gap``, ``resync`` and ``book_ready`` about the book, in order.
+        The rows ``disconnected``, ``gap``, ``resync``, ``unsubscribed`` and ``book_ready`` about
+        the book, in order.
     """
     sequence = rows["sequence"].fill_null(_UNNUMBERED).to_numpy()
     arrived = rows["local_timestamp"].to_physical().to_numpy()
@@ -233,7 +234,7 @@ class _Watch:
             # The row does not say which symbols were on that connection.
             if self._first is not None and self._doubt is None:
                 self._doubt = place, status.local_timestamp or 0, self._at(place)
-        elif status.event == "resync" or self._lacks(place, status):
+        elif status.event in ("resync", "unsubscribed") or self._lacks(place, status):
             if self._doubt is not None:
                 self._end(*self._doubt[:2])
             self._end(place, status.local_timestamp)

@@ -100,7 +100,7 @@ def _channels(kind: type[Chart], scene: Scene) -> dict[str, str]:
         return {}
     if kind is LagChart and has_virtual_clock(scene.source):
         raise InvalidInput("the exchange's clock is virtual here, so that arrivals have no lag")
-    return channels_for(kind, scene.source, scene.every)
+    return channels_for(kind, scene.source, scene.every, scene.symbol)
 
 
 class ChartSlot:

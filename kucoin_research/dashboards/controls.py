@@ -53,6 +53,8 @@ class Controls:
         folder: str,
     ) -> None:
         self._is_quiet = False  # a control is set by the program, not by the user
+        # The symbols offered and the values when a press was last accepted.
+        self._accepted: tuple[tuple[str, ...], dict[widgets.Widget, Any]] | None = None
         self.market = widgets.ToggleButtons(
             options=[("Futures", "futures"), ("Spot", "spot")],
             value=market,
@@ -148,6 +150,29 @@ class Controls:
             yield
         finally:
             self._is_quiet = before
+
+    def accept(self, symbol: str) -> None:
+        """Note that what the controls say is streamed, and that symbol shown."""
+        self.mark_wrong(is_wrong=self.symbol.value.strip() != symbol)
+        chips = {chip: chip.value for chip in self.channels.values()}
+        values = {self.market: self.market.value, self.interval: self.interval.value}
+        self._accepted = self.symbol.options, {**values, self.symbol: symbol, **chips}
+
+    def set_back(self, *, wrong: str | None = None) -> None:
+        """Set the controls as they were before a press that was refused.
+
+        A symbol that is wrong stays to be mended, and is marked.
+        """
+        if self._accepted is None:
+            return
+        options, values = self._accepted
+        with self.quietly():
+            self.symbol.options = options
+            for widget, value in values.items():
+                widget.value = value
+            if wrong is not None:
+                self.symbol.value = wrong
+        self.mark_wrong(is_wrong=wrong is not None)
 
     @property
     def chosen(self) -> list[str]:

@@ -23,7 +23,14 @@ from kucoin_research.dashboards.replay_bar import ReplayBar
 from kucoin_research.dashboards.run_texts import RunTexts
 from kucoin_research.dashboards.strategy_desk import StrategyDesk
 from kucoin_research.dashboards.stream_starter import StreamStarter
-from kucoin_research.errors import InvalidInput, KucoinResearchError, shown
+from kucoin_research.dashboards.watchlist import Watchlist
+from kucoin_research.errors import (
+    InvalidInput,
+    KucoinResearchError,
+    SymbolNotTrading,
+    UnknownSymbol,
+    shown,
+)
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.figures.closing import close_whole, ids_of
 from kucoin_research.figures.notebook_cells import replace_in_cell
@@ -92,6 +99,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         self._acting = threading.RLock()  # held by what buttons and callers do
         self._given = source  # the user stops this one, ...
         self._own: Stream | Replay | None = own  # ... and the dashboard this one
+        self._watched: Watchlist | None = None  # what the own stream carries
         self._starter = StreamStarter(
             venue, capacity=capacity, feed=feed, name=name, warn=self._say
         )
@@ -152,6 +160,9 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self.add_class("kr-of-replay")
 
     def _listen(self) -> None:
+        def show_again(slot: ChartSlot, _: object) -> None:
+            slot.show(self._scene)
+
         controls = self.controls
         controls.start.on_click(lambda _: self._press(self.start))
         controls.stop.on_click(lambda _: self._press(self.stop))
@@ -164,10 +175,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         for chip in controls.channels.values():
             self._on(chip, lambda _: self._choose_channels())
         for slot in self._slots:
-            self._on(slot.switch, partial(self._choose_chart, slot))
-
-    def _choose_chart(self, slot: ChartSlot, _: object) -> None:
-        slot.show(self._scene)
+            self._on(slot.switch, partial(show_again, slot))
 
     def _on(self, widget: widgets.Widget, act: Callable[[Any], object]) -> None:
         self.controls.on_change(widget, lambda value: self._press(partial(act, value)))
@@ -238,6 +246,9 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
     def start(self) -> Stream:
         """Start a stream as set in the controls; the stream started before is replaced.
 
+        While it runs, another symbol or channel is subscribed to on that very stream: its rows and
+        a recording go on.
+
         Raises
         ------
         InvalidInput
@@ -251,21 +262,23 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             symbol, market = self.controls.symbol.value.strip(), self.controls.market.value
             was_recording = self._recording.is_on  # it ends with the stream that is replaced
             try:
-                made = self._starter.start(symbol, self.controls.channels_to_stream(), market)
+                channels = self._starter.offered(self.controls.channels_to_stream(), market)
+                made = self._starter.start(symbol, channels, market)
             except KucoinResearchError:
                 listed = self._starter.listed(market)
                 self.controls.mark_wrong(is_wrong=symbol not in listed)
                 raise
-            self.controls.mark_wrong(is_wrong=False)
+            self.controls.accept(symbol)
             self._recording.end()
             self._own = made
+            self._watched = Watchlist(made, symbol, self.controls.channels_to_stream())
             failed = None  # the stream runs, and is shown, even if no strategy can run on it
             try:
                 self._begin_strategy(made)
             except (KucoinResearchError, OSError) as error:
                 failed = error
             self._show(replace(self._scene, source=made, symbol=symbol, run=self.run))
-            self._say(f"streaming {symbol}: {', '.join(self.controls.channels_to_stream())}")
+            self._say(self._watched.summary())
             if was_recording:
                 self.record()
             self._allow()
@@ -459,10 +472,31 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self.controls.mark_wrong(is_wrong=False)
         elif not self._is_own:
             self._look_at(symbol)
+        elif self.is_running and self.run is not None:
+            self.start()  # a strategy begins anew on another symbol
         elif self.is_running:
-            self.start()
+            self._watch(symbol)
         else:
             self._prepare(symbol)
+
+    def _watch(self, symbol: str) -> None:
+        """Stream what the controls say on the running stream, and show it."""
+        watched, controls = self._watched, self.controls
+        assert watched is not None  # a stream of its own runs
+        try:
+            given_up = watched.watch(
+                symbol,
+                controls.market.value,
+                controls.channels_to_stream(),
+                keeps_all=self._recording.is_on,
+            )
+        except KucoinResearchError as error:
+            is_unknown = isinstance(error, UnknownSymbol | SymbolNotTrading)
+            controls.set_back(wrong=symbol if is_unknown else None)
+            raise
+        controls.accept(symbol)
+        self._show(replace(self._scene, symbol=symbol, every=controls.every))
+        self._say(watched.summary(given_up))
 
     def _look_at(self, symbol: str) -> None:
         there = self.source.symbols
@@ -482,24 +516,30 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     def _choose_market(self) -> None:
         market = self.controls.market.value
-        listed = self._starter.listed(market)
+        try:
+            listed = self._starter.listed(market)
+        except KucoinResearchError:
+            self.controls.set_back()
+            raise
         wanted = DEFAULT_SYMBOLS[Market(market)]
         symbol = wanted if wanted in listed or not listed else listed[0]
         with self.controls.quietly():
             self.controls.symbol.options = tuple(listed)
             self.controls.symbol.value = symbol
-            if market == Market.SPOT:
-                self.controls.channels["funding_rate"].value = False
         self._choose_symbol()
 
     def _choose_channels(self) -> None:
         if self.is_running:
-            self.start()
+            self._watch(self.symbol)
         else:
             self._say(f"channels: {', '.join(self.controls.channels_to_stream())}")
 
     def _change_view(self) -> None:
         controls = self.controls
+        if self.is_running and controls.channels["candle"].value and self._watched is not None:
+            has_others = controls.channels_to_stream() != self._watched.channels
+            if has_others:  # the candles are to be of another interval
+                self._watch(self.symbol)
         self._show(replace(self._scene, window_s=controls.window_s, every=controls.every))
 
     def _show(self, scene: Scene) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 
 from kucoin_research.api import market as market_data
 from kucoin_research.api import streams
+from kucoin_research.dashboards.watchlist import offered
+from kucoin_research.exchange.topics import feed_of
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.figures.notebook_cells import cell_of
 from kucoin_research.playback.replay import Replay
@@ -64,6 +66,10 @@ class StreamStarter:
         )
         made.is_replaceable = True  # by the dashboard's next one, which resumes the recording
         return made
+
+    def offered(self, channels: Sequence[str], market: str) -> list[str]:
+        """Return the channels that the market has; all of them if it has none."""
+        return offered(channels, market, feed_of(self._feed)) or list(channels)
 
     def check(self, symbol: str, market: str) -> None:
         """Look a symbol up; the error of one that is unknown names the near ones."""

@@ -55,7 +55,7 @@ class Tiles:
     """
 
     def __init__(self, source: LiveSource, symbol: str, window_ns: int | None, zone: Zone) -> None:
-        found = {role.name: pick_channel(source, role) for role in _ROLES}
+        found = {role.name: pick_channel(source, role, symbol=symbol) for role in _ROLES}
         channels = {role: channel for role, channel in found.items() if channel is not None}
         if channels.get("lasts") == channels.get("quotes"):
             channels.pop("lasts", None)  # they would be the same rows

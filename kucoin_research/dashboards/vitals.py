@@ -13,7 +13,7 @@ from kucoin_research.dashboards.health import Vitals
 from kucoin_research.dashboards.kernel_busy import KernelBusy
 from kucoin_research.errors import BookNotReady, UnknownChannel
 from kucoin_research.figures.columns import nanoseconds
-from kucoin_research.figures.gaps import GapMark, gaps_of
+from kucoin_research.figures.gaps import UNWANTED, GapMark, gaps_of
 from kucoin_research.figures.time_axis import Floats, Zone
 from kucoin_research.foundation import clocks
 from kucoin_research.model.source import LiveSource, is_replay, is_stream
@@ -85,7 +85,7 @@ class VitalsMonitor:
             messages_per_second=float(status.messages_per_second),
             lag_p50_ms=status.lag_p50_ms,
             lag_p95_ms=status.lag_p95_ms,
-            age=self._age() if state == "live" else None,
+            age=self._age() if state == "live" and self._streams() else None,
             usual=self._usual(status.rows),
             gaps=status.gaps,
             recent_gaps=len(self._recent_of("gap")),
@@ -104,6 +104,15 @@ class VitalsMonitor:
             was_busy=was_busy,
             book=self._book(),
             failed=tuple(_line(str(each)) for each in self.source.failures),
+        )
+
+    def _streams(self, channel: str | None = None) -> bool:
+        """Whether anything is streamed now, or that channel of the symbol."""
+        if self._stream is None:
+            return True
+        return any(
+            channel is None or (each.channel.name == channel and each.symbol == self._symbol)
+            for each in self._stream.subscriptions
         )
 
     def _rows_kept(self, rows: dict[str, int]) -> int:
@@ -145,7 +154,10 @@ class VitalsMonitor:
             self._gaps = gaps_of(rows, self._channels, self._symbol)
         since = self._now_ns() - int(_RECENT * 1e9)
         return [
-            gap.what for gap in self._gaps if gap.kind == kind and (gap.end or gap.begin) >= since
+            gap.what
+            for gap in self._gaps
+            # What nobody wanted is missing on the charts, but it is no fault.
+            if gap.kind == kind and (gap.end or gap.begin) >= since and UNWANTED not in gap.what
         ]
 
     def _arrival_ns(self) -> int:
@@ -164,7 +176,8 @@ class VitalsMonitor:
             return 0
 
     def _book(self) -> str | None:
-        if not any(channel.startswith("level2") for channel in self._channels):
+        is_kept = any(channel.startswith("level2") for channel in self._channels)
+        if not is_kept or not self._streams("level2"):
             return None
         try:
             self.source.book(self._symbol or None)

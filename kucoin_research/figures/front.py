@@ -494,7 +494,7 @@ def _make(
     if is_live(source):
         symbol = pick_symbol(source, symbol, what)
         sketch = Sketch(symbol, zone, height, options)
-        channels = channels_for(kind, source, options.get("every"))
+        channels = channels_for(kind, source, options.get("every"), symbol or "")
         return _live(kind, source, sketch, channels, window)
     frames, status = frames_of(kind, what, source, symbol=symbol, extra=extra or {}, status=status)
     chosen = {}

@@ -17,11 +17,14 @@ from kucoin_research.model.records import STAMPED_AS_READ, Status
 from kucoin_research.sessions.files.csv_codec import records_of
 from kucoin_research.sessions.session_report import reported_gaps
 
-__all__ = ["GapMap", "GapMark", "Mapped", "breaks", "gaps_of", "prompt", "shapes"]
+__all__ = ["UNWANTED", "GapMap", "GapMark", "Mapped", "breaks", "gaps_of", "prompt", "shapes"]
 
 _NEEDED = ("timestamp", "local_timestamp", "symbol", "event", "channel", "detail")
 _OF_A_CHANNEL = frozenset({"gap", "filled", "not_filled"})
 _LASTING = "it is not over"
+#: The kind of a span in which nobody wanted the rows, and the cause of the gap that it left.
+UNWANTED = "unsubscribed"
+_LONG = frozenset({"outage", UNWANTED})  # reported at both ends
 _MOST = 60  # shapes drawn; of more, the shortest are left out
 
 
@@ -74,7 +77,8 @@ def gaps_of(
             f"gaps cannot be read without {', '.join(map(repr, missing))}; status= takes a frame "
             "of the 'status' channel"
         )
-    names = {name.partition(":")[0] for name in channels}
+    wanted = frozenset(channels)
+    names = {name.partition(":")[0] for name in wanted}
     rows = status.filter(_is_outage() | (_is_of(names) & _concerns(symbol)))
     lost: dict[tuple[str | None, str | None], list[Status]] = {}
     found: list[GapMark] = []
@@ -83,7 +87,7 @@ def gaps_of(
         if row.event in _OF_A_CHANNEL:
             lost.setdefault((row.channel, row.symbol), []).append(row)
         else:
-            _take(found, row)
+            _take(found, row, wanted)
     for (channel, _), statuses in lost.items():
         details = {_span(row): row.detail for row in statuses if row.event == "gap"}
         for gap in reported_gaps(channel, statuses):
@@ -132,7 +136,7 @@ def _concerns(symbol: str | None) -> pl.Expr:
 
 def _mended(gap: GapMark, all_gaps: Sequence[GapMark]) -> GapMark:
     # An outage counts as filled if REST has brought all rows of these channels that it cost.
-    if gap.kind != "outage" or gap.end is None:
+    if gap.kind not in _LONG or gap.end is None:
         return gap
     own = {
         each.kind
@@ -149,19 +153,30 @@ def _span(row: Status) -> tuple[int, int]:
     return (end if row.timestamp is None else row.timestamp), end
 
 
-def _take(found: list[GapMark], row: Status) -> None:
+def _take(found: list[GapMark], row: Status, wanted: frozenset[str]) -> None:
     (begin, end), detail = _span(row), row.detail or ""
     if row.event == "disconnected":
         found.append(GapMark("outage", begin, None, detail))
     elif row.event == "connected":
-        _close(found, end)
+        _close(found, end, "outage")
+    elif row.event == UNWANTED and _is_shown(row, wanted):
+        found.append(GapMark(UNWANTED, begin, None, detail))
+    elif row.event == "subscribed" and _is_shown(row, wanted):
+        _close(found, end, UNWANTED)
     elif row.event == "silent_topic":
         found.append(GapMark("silent", begin, end, detail))
 
 
-def _close(found: list[GapMark], end: int) -> None:
+def _is_shown(row: Status, wanted: frozenset[str]) -> bool:
+    # The detail begins with the channel. Of candles the figure may show another interval.
+    channel = (row.detail or "").partition(" ")[0]
+    intervals = {name for name in wanted if name.startswith("candle:")}
+    return row.channel != "candle" or not intervals or channel in intervals
+
+
+def _close(found: list[GapMark], end: int, kind: str) -> None:
     for place, gap in enumerate(found):
-        if gap.kind == "outage" and gap.end is None:
+        if gap.kind == kind and gap.end is None:
             found[place] = gap._replace(end=end)
 
 
@@ -222,7 +237,7 @@ def breaks(gaps: Iterable[Mapped]) -> Times:
     middles = [
         gap.begin + (gap.end - gap.begin) // 2
         for gap in gaps
-        if gap.kind in ("gap", "outage") and gap.end is not None
+        if gap.kind in ("gap", *_LONG) and gap.end is not None
     ]
     return np.array(sorted(middles), np.int64)
 

@@ -46,8 +46,10 @@ _NUMBERS = (
 )
 
 
-def channels_for(kind: type[Chart], source: Source, every: str | None = None) -> dict[str, str]:
-    """Choose the channel of a source for each role of a chart.
+def channels_for(
+    kind: type[Chart], source: Source, every: str | None = None, symbol: str = ""
+) -> dict[str, str]:
+    """Choose the channel of a source for each role of a chart, of a symbol if one is named.
 
     Raises
     ------
@@ -55,7 +57,7 @@ def channels_for(kind: type[Chart], source: Source, every: str | None = None) ->
         If the source has no channel for a role that the chart needs; the message names those that
         would do.
     """
-    found = {role.name: pick_channel(source, role, every) for role in kind.roles}
+    found = {role.name: pick_channel(source, role, every, symbol) for role in kind.roles}
     there = {role: channel for role, channel in found.items() if channel is not None}
     lacking = next((r for r in kind.roles if r.is_needed and r.name not in there), None)
     if lacking is not None or not there:

@@ -13,7 +13,7 @@ from kucoin_research.figures.book_levels import SIDE_BY_SIDE
 from kucoin_research.figures.chart import Role
 from kucoin_research.figures.columns import nanoseconds
 from kucoin_research.figures.gaps import GapMark, gaps_of
-from kucoin_research.model.source import LiveSource, Source, is_live
+from kucoin_research.model.source import LiveSource, Source, is_live, is_stream
 
 __all__ = ["Fixed", "Joined", "Rewound", "Rows", "Tail", "pick_channel", "pick_symbol"]
 
@@ -64,21 +64,33 @@ def pick_symbol(source: LiveSource, symbol: str | None, what: str) -> str:
     return there[0] if there else ""
 
 
-def pick_channel(source: Source, role: Role, every: str | None = None) -> str | None:
-    """Find the best of a source's channels for a role; ``None`` if it has none."""
+def pick_channel(
+    source: Source, role: Role, every: str | None = None, symbol: str = ""
+) -> str | None:
+    """Find the best of a source's channels for a role; ``None`` if it has none.
+
+    One that streams now, of that symbol if it is named, is better than one that did before.
+    """
+    there = list(_usable(source, role, every))
+    if not is_stream(source):
+        return there[0] if there else None
+    now = {str(each.channel) for each in source.subscriptions if symbol in ("", each.symbol)}
+    return next((name for name in there if name in now), there[0] if there else None)
+
+
+def _usable(source: Source, role: Role, every: str | None) -> Iterator[str]:
     intervals = _candle_intervals(source) if is_live(source) else []
     for channel in role.channels:
-        name = channel
+        names = [channel]
         if channel == "candle" and intervals:
-            name = f"candle:{every if every in intervals else intervals[0]}"
-            if every is not None and every not in intervals:
-                continue  # candles are made of trades instead
-        try:
-            source.frame(name, last=1) if is_live(source) else source.frame(name)
-        except (UnknownChannel, KeyError):
-            continue
-        return name
-    return None
+            # Without the interval that is asked for, candles are made of trades instead.
+            names = [f"candle:{each}" for each in intervals if every in (None, each)]
+        for name in names:
+            try:
+                source.frame(name, last=1) if is_live(source) else source.frame(name)
+            except (UnknownChannel, KeyError):
+                continue
+            yield name
 
 
 def _candle_intervals(source: LiveSource) -> list[str]:

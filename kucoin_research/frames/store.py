@@ -51,13 +51,38 @@ class FrameStore:
 
     def __init__(self, subscriptions: Sequence[Subscription], capacity: int, name: str) -> None:
         self._name = name
-        self.channels = list(dict.fromkeys(each.channel for each in subscriptions))
-        self.symbols = list(dict.fromkeys(each.symbol for each in subscriptions))
-        self.rings: dict[type[Record], Ring] = {
-            channel.record: Ring(channel.record, capacity) for channel in self.channels
-        }
-        self.rings[Status] = Ring(Status, _STATUS_CAPACITY)
+        self._capacity = capacity
+        self._kept: dict[Subscription, None] = {}
+        # Replaced as a whole, so that a reader on another thread never sees one change.
+        self.channels: list[Channel] = []
+        self.symbols: list[str] = []
+        self.rings: dict[type[Record], Ring] = {Status: Ring(Status, _STATUS_CAPACITY)}
+        self.add(subscriptions)
         self._candle_rows: Counter[str | None] = Counter()  # by interval
+
+    def add(self, subscriptions: Iterable[Subscription]) -> None:
+        """Keep further channels and symbols."""
+        self._kept |= dict.fromkeys(subscriptions)
+        self._list()
+        made = {
+            each.record: Ring(each.record, self._capacity)
+            for each in self.channels
+            if each.record not in self.rings
+        }
+        status = {Status: self.rings[Status]}  # it comes last
+        self.rings = {k: v for k, v in self.rings.items() if k is not Status} | made | status
+
+    def drop(self, subscriptions: Iterable[Subscription]) -> None:
+        """Forget channels and symbols that never had a row."""
+        for each in subscriptions:
+            self._kept.pop(each, None)
+        self._list()
+        known = {Status, *(each.record for each in self.channels)}
+        self.rings = {kind: ring for kind, ring in self.rings.items() if kind in known}
+
+    def _list(self) -> None:
+        self.channels = list(dict.fromkeys(each.channel for each in self._kept))
+        self.symbols = list(dict.fromkeys(each.symbol for each in self._kept))
 
     def extend(self, rows: Sequence[Record]) -> None:
         """Keep rows of all channels, in order of arrival; late rows are inserted by their time."""
@@ -107,7 +132,7 @@ class FrameStore:
         truth(mark_filled, "mark_filled")
         filters = []
         if symbol is not None:
-            self._check_symbol(symbol)
+            self.check_symbol(symbol)
             filters.append(pl.col("symbol") == symbol)
         if self._is_one_of_several(wanted):
             filters.append(pl.col("interval") == wanted.interval)
@@ -148,7 +173,14 @@ class FrameStore:
         streamed = (each.interval for each in self.channels if each.interval is not None)
         return channel.interval is not None and any(each != channel.interval for each in streamed)
 
-    def _check_symbol(self, symbol: str) -> None:
+    def check_symbol(self, symbol: str) -> None:
+        """Refuse a symbol that is not kept.
+
+        Raises
+        ------
+        UnknownSymbol
+            Naming those that are.
+        """
         name_of(symbol, "symbol")
         if ALL_SYMBOLS in self.symbols:  # a row of any symbol may yet come
             if hint := spelling_hint(symbol):

@@ -12,6 +12,7 @@ from enum import StrEnum, unique
 from typing import Any, NamedTuple
 
 from kucoin_research.model.arrival_stats import ArrivalStats
+from kucoin_research.model.units import datetime_of
 
 __all__ = ["Crossing", "Gap", "Tally", "Verdict"]
 
@@ -34,8 +35,8 @@ class Gap(NamedTuple):
     Attributes
     ----------
     cause
-        ``missing`` (numbers were skipped), ``rebase`` (the exchange renumbered the book), or a word
-        for an outage, such as ``stalled``.
+        ``missing`` (numbers were skipped), ``rebase`` (the exchange renumbered the book),
+        ``unsubscribed`` (nobody wanted them), or a word for an outage, such as ``stalled``.
     first_sequence, last_sequence
         The missing sequence numbers, both ends included; ``None`` if the channel has no numbers.
     began, ended
@@ -126,6 +127,9 @@ class Tally:
     gaps: list[Gap] = field(default_factory=list)
     crossed: list[Crossing] = field(default_factory=list)  # level 2 only
     arrivals: ArrivalStats = field(default_factory=ArrivalStats)
+    absent: dict[str, int] = field(default_factory=dict)  # by channel: unsubscribed since, ns UTC
+    is_resting: bool = False  # nothing of it streams now
+    resumed: int = 0  # stamp from which silence counts, when it was subscribed again
 
     def count(self, local: int | None, sequence: int | None) -> None:
         """Count a row that is kept; ``local`` is its local timestamp, ns UTC."""
@@ -137,6 +141,22 @@ class Tally:
             if self.first_sequence is None:
                 self.first_sequence = sequence
             self.last_sequence = sequence
+
+    def rest(self, since: int) -> None:
+        """Note that nothing is streamed from that stamp on, because nobody wants it."""
+        self.is_resting = True
+        self.resumed = since
+        self.arrivals.pause()  # the time until it goes on is not one of its own intervals
+
+    def resume(self, now: int) -> None:
+        """Note that it is streamed again from that stamp on."""
+        self.is_resting = False
+        self.resumed = now
+
+    @property
+    def heard_at(self) -> int | None:
+        """The stamp from which a silence counts, ns UTC; ``None`` before the first row."""
+        return None if self.last_local is None else max(self.last_local, self.resumed)
 
     @property
     def open_gaps(self) -> list[Gap]:
@@ -194,7 +214,16 @@ class Tally:
 
     @property
     def reason(self) -> str:
-        """The reason of the verdict, in one sentence."""
+        """The reason of the verdict, in one sentence, and since when nothing is streamed."""
+        since = [
+            f"; {'' if channel == self.channel else f'{channel} '}unsubscribed since "
+            f"{datetime_of(began):%Y-%m-%d %H:%M:%S}"
+            for channel, began in self.absent.items()
+        ]
+        return "".join([self._reason, *since])
+
+    @property
+    def _reason(self) -> str:
         faults = self.damage[:_GAPS_SHOWN]
         if len(self.damage) > _GAPS_SHOWN:
             faults.append(_count(len(self.damage) - _GAPS_SHOWN, "further damaged file"))

@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeGuard
 import polars as pl
 
 from kucoin_research.foundation.callbacks import Failure
+from kucoin_research.model.channels import Subscription
 from kucoin_research.model.orderbook import OrderBook
 from kucoin_research.model.status import StreamStatus
 
@@ -100,6 +101,10 @@ class StreamSource(LiveSource, Protocol):
     @property
     def started_ns(self) -> int:
         """When it was started, ns UTC."""
+
+    @property
+    def subscriptions(self) -> Sequence[Subscription]:
+        """What it streams now; its other channels and symbols have only rows of before."""
 
     @property
     def rows_kept(self) -> int:

@@ -42,9 +42,9 @@ class BookRebuild:
 
     A book can be copied once the recording stream reported it in step (``book_ready``). Without
     such a report, it can be copied from the first change behind a snapshot on. After a gap, a
-    resync or a lost connection it is refused until it is in step again. Rows of other programs may
-    have no sequence: then all rows of one arrival time form a snapshot, and the book's sequence
-    is -1.
+    resync, a lost connection or an unsubscription it is refused until it is in step again. Rows of
+    other programs may have no sequence: then all rows of one arrival time form a snapshot, and the
+    book's sequence is -1.
 
     Not thread-safe.
     """
@@ -192,7 +192,9 @@ class RebuiltBook:
             self._is_ready, self._is_doubtful = self._has_snapshot, False
             if status.last_sequence is not None:
                 self._sequence = status.last_sequence  # fillers advance it, and have no rows
-        elif status.event == "resync" or (status.event == "gap" and self._lacks(status)):
+        elif status.event in ("resync", "unsubscribed") or (
+            status.event == "gap" and self._lacks(status)
+        ):
             if self._is_loading:
                 self._loaded()  # the snapshot is whole, and a change behind it is missing
             self._is_ready = self._is_doubtful = False

@@ -23,11 +23,17 @@ _UNNUMBERED = "its rows carry no sequence, so nothing tells whether some are mis
 _FILLS = frozenset({"filled", "not_filled"})
 _DOUBTS = frozenset({"unproven", "resync"})
 _CROSSINGS = frozenset({"crossed", "uncrossed"})
+_PRESENCES = frozenset({"subscribed", "unsubscribed"})
 _COUNTED_EVENTS = frozenset({"connected", "disconnected", "rollover"})
 
 #: The events that change a report.
 CONCERNING = (
-    frozenset({"broken", "gap", "book_ready"}) | _FILLS | _COUNTED_EVENTS | _DOUBTS | _CROSSINGS
+    frozenset({"broken", "gap", "book_ready"})
+    | _FILLS
+    | _COUNTED_EVENTS
+    | _DOUBTS
+    | _CROSSINGS
+    | _PRESENCES
 )
 
 
@@ -234,12 +240,25 @@ def _take(concerned: Sequence[_Account], status: Status, between: Between) -> No
             account.open(_gap(status))
     elif status.event in _DOUBTS or status.event == "book_ready":
         _doubt(concerned, status)
-    elif status.event in _CROSSINGS:
+    elif status.event in _CROSSINGS | _PRESENCES:
         for account in concerned:
-            account.tally.cross(status.local_timestamp or 0, is_over=status.event == "uncrossed")
+            _begin_or_end(account.tally, status)
     elif status.event in _FILLS:
         for account in concerned:
             _fill(account, status, between)
+
+
+def _begin_or_end(tally: Tally, status: Status) -> None:
+    """Note since when a book is crossed or a channel is not streamed, or that this is over."""
+    local = status.local_timestamp or 0
+    if status.event in _CROSSINGS:
+        tally.cross(local, is_over=status.event == "uncrossed")
+        return
+    channel = (status.detail or tally.channel).partition(" ")[0]  # a candle's with its interval
+    if status.event == "subscribed":
+        tally.absent.pop(channel, None)
+    else:
+        tally.absent[channel] = local
 
 
 def _doubt(concerned: Sequence[_Account], status: Status) -> None:

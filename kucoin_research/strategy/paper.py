@@ -121,7 +121,9 @@ class PaperTrading:
 
     def _attached(self) -> Callable[[], None]:
         follows = {"on_rewind": self._rewind} if is_replay(self.source) else {}
-        return self.source.attach(self._take, self.channels, **follows)
+        # Those of the beginning: channels that are subscribed to later are not the strategy's.
+        channels = self.channels or [*self.source.channels, "status"]
+        return self.source.attach(self._take, channels, **follows)
 
     def disown(self) -> None:
         """Renew the lock in a forked child: the parent's thread may have held it."""

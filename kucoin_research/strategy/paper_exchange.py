@@ -213,7 +213,7 @@ class PaperExchange:
         if status.event in ("disconnected", "stopped"):  # another session may follow the latter
             for market in self._markets.values():
                 market.lose_connection(self.now)
-        elif status.event == "gap":
+        elif status.event in ("gap", "unsubscribed"):
             self._on_gap(status)
         if status.channel == "level2":
             symbol = status.symbol
@@ -224,7 +224,7 @@ class PaperExchange:
                 market_of.book.book.take_status(status)
 
     def _on_gap(self, status: Status) -> None:
-        """Take a report of missing rows: older quotes and places in a queue are not trusted."""
+        """Take a report of rows that do not come: older quotes and queue places are not trusted."""
         channel = (status.channel or "").partition(":")[0]
         for market in self._markets.values():
             if status.symbol in (None, market.symbol) and channel in {"", *market.channels}:

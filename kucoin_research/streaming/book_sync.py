@@ -36,9 +36,10 @@ PATIENCE = 2.0
 class BookGap(NamedTuple):
     """Sequences of a book that did not arrive, both ends included.
 
-    ``cause`` is ``"missing"``, ``"disconnected"``, ``"resubscribed"`` (not sent while a snapshot
-    was asked for by subscribing afresh), or ``"rebase"``: the exchange renumbered the book, so it
-    is unknown how much is missing, and ``last_missing`` is one below ``first_missing``.
+    ``cause`` is ``"missing"``, ``"disconnected"``, ``"unsubscribed"`` (nobody wanted them),
+    ``"resubscribed"`` (not sent while a snapshot was asked for by subscribing afresh) or
+    ``"rebase"``: the exchange renumbered the book, so it is unknown how much is missing, and
+    ``last_missing`` is one below ``first_missing``.
     """
 
     symbol: str
@@ -52,6 +53,7 @@ class _State(Enum):
     EMPTY = "waits for the first delta"
     SEEKING = "waits for a snapshot"
     LIVE = "is in step"
+    ABSENT = "was unsubscribed"
 
 
 class BookSync:
@@ -115,6 +117,7 @@ class BookSync:
         self._needed = -1  # an older snapshot cannot be joined with the held deltas
         self._ahead: BookSnapshot | None = None  # waits for the deltas up to it
         self._gap_cause = "missing"
+        self._doubt_left: str | None = None  # when it was unsubscribed
 
     # -- its state ---------------------------------------------------------------------------------
 
@@ -127,6 +130,11 @@ class BookSync:
     def is_settled(self) -> bool:
         """Whether the book is in step and wants nothing."""
         return self._state is _State.LIVE and not self._is_renewing
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether it is unsubscribed."""
+        return self._state is _State.ABSENT
 
     @property
     def is_crossed(self) -> bool:
@@ -147,9 +155,13 @@ class BookSync:
             if self._known <= self._heard:
                 return None
             return f"the exchange has sent changes up to {self._known}, which have not come"
+        if self._state is _State.ABSENT:
+            return self._doubt_left
         if self._is_flawed:
             return "the book is wrong, and a snapshot is asked for"
         if self._state is _State.EMPTY:
+            if self._gap_cause == "unsubscribed":
+                return "nothing has shown yet what the time without a subscription cost"
             return "nothing has shown yet what the lost connection cost"
         if not self._held:
             return "the book has fallen out of step, and no snapshot has come since"
@@ -177,6 +189,10 @@ class BookSync:
             While the book is not in step, has moved beyond the levels of a partial snapshot, or is
             crossed.
         """
+        if self._state is _State.ABSENT:
+            raise BookNotReady(
+                f"the book of {self.symbol} {self._state.value}; subscribe to its 'level2' again"
+            )
         if not self.is_ready:
             what = "is wrong and fetched afresh" if self._is_flawed else self._state.value
             raise BookNotReady(f"the book of {self.symbol} {what}; try again in a moment")
@@ -252,12 +268,38 @@ class BookSync:
 
         The held deltas stay: they arrived, and their rows are released with the next snapshot.
         """
-        self._state = _State.EMPTY
         self._is_renewing = self._is_flawed = False
         self._ahead = None
         self._held.missing = []  # nothing comes late over another connection
-        self._gap_cause = "disconnected"
+        if self._state is not _State.EMPTY or self._gap_cause != "unsubscribed":
+            self._gap_cause = "disconnected"  # else that is the older cause, and goes on
+        self._state = _State.EMPTY
         self._request.disconnected()
+
+    def leave(self, local: int) -> list[Level2]:
+        """Refuse to answer, and take no deltas: nobody wants them any more.
+
+        Returns the rows that were held, stamped from ``local`` on.
+        """
+        is_whole = self.doubt is None
+        self._doubt_left = None if is_whole else "the book was unsubscribed while out of step"
+        rows = self.finish(local)
+        self._state = _State.ABSENT
+        self._is_renewing = self._is_flawed = False
+        self._held.missing = []
+        self._request.disconnected()
+        return rows
+
+    def stay_away(self, local: int) -> list[Level2]:
+        """Rest again as before ``come_back``: the exchange has refused the subscription."""
+        rows = self.finish(local)
+        self._state = _State.ABSENT
+        return rows
+
+    def come_back(self) -> None:
+        """Take deltas again; the next one starts a search, as its subscription is asked for."""
+        self.restart()
+        self._gap_cause = "unsubscribed"
 
     def renew(self, *, is_flawed: bool = False) -> None:
         """Have a book in step want another snapshot: nothing of its history is missing.
@@ -481,7 +523,8 @@ class BookSync:
         self._request.is_pending = False
         # The connection may have been lost while REST was answering. Until the new subscription is
         # in force, deltas behind this snapshot may go missing unseen.
-        if self.is_settled or (self._state is _State.EMPTY and not self._request.is_subscribed):
+        is_ahead_of_time = self._state is _State.EMPTY and not self._request.is_subscribed
+        if self.is_settled or self.is_absent or is_ahead_of_time:
             return [], []
         if self._ahead is not None:
             awaited, self._ahead = self._ahead, None

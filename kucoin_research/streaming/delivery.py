@@ -235,12 +235,45 @@ class Delivery:
         """Take note of subscriptions that the exchange has accepted."""
         self.forget_failures()
         with self.lock:
+            self.commit(self.handler.presences.arrived(topics, self.now_ns()))
             self.handler.subscribed(topics, self.clock.monotonic(), _SEED_PATIENCE)
         self.errand.set()
+
+    def left(self, topics: Sequence[Topic]) -> None:
+        """Take note of topics of which nothing more comes, as nobody wants them."""
+        self.take_in(lambda: self.handler.left(topics, self.now_ns()))
 
     def request_errand(self) -> None:
         """Have the stream look soon for anything to ask of REST."""
         self.errand.set()
+
+    # -- subscriptions of a running stream -----------------------------------------------------
+
+    def come(self, subscriptions: Sequence[Subscription], asked: Sequence[Topic]) -> None:
+        """Prepare frames, accounts and books for subscriptions before they are asked for."""
+        with self.lock:
+            self.store.add(subscriptions)
+            for each in subscriptions:
+                self.time.add(each.symbol, each.market)
+            self.commit(self.handler.come(subscriptions, asked, self.now_ns()))
+
+    def fail(self, subscriptions: Sequence[Subscription]) -> None:
+        """Go back to the time before ``come``, for subscriptions that were not acknowledged."""
+        self.take_in(lambda: self.handler.presences.fail(subscriptions, self.now_ns()))
+
+    def forget_empty(self, subscriptions: Sequence[Subscription]) -> None:
+        """Forget subscriptions that were refused and never had a row."""
+        with self.lock:
+            self.store.drop(self.handler.forget_empty(subscriptions))
+
+    def go(self, subscriptions: Sequence[Subscription], asked: Sequence[Topic]) -> None:
+        """Prepare for the end of subscriptions, before the exchange is asked to end topics."""
+        self.take_in(lambda: self.handler.presences.go(subscriptions, asked, self.now_ns()))
+
+    def stay(self, topics: Sequence[Topic]) -> None:
+        """Take note of topics that go on, although they were to end."""
+        with self.lock:
+            self.handler.presences.stay(topics)
 
     # -- silence -------------------------------------------------------------------------------
 
@@ -252,7 +285,7 @@ class Delivery:
             Silence(
                 tally.channel,
                 tally.symbol,
-                (now_ns - (tally.last_local or now_ns)) / 1e9,
+                (now_ns - (tally.heard_at or now_ns)) / 1e9,
                 (tally.arrivals.p99_ns or 0) / 1e9,
             )
             for tally in silent

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from kucoin_research.exchange.topics import Feed, Topic, topics_for
@@ -17,6 +18,7 @@ from kucoin_research.streaming.limits import Healing, budget_of
 from kucoin_research.streaming.recovery import Recovery
 from kucoin_research.streaming.supervisor import ConnectionSupervisor
 from kucoin_research.streaming.threads import ERRANDS, StreamThreads
+from kucoin_research.streaming.wanted_topics import TopicChange
 
 __all__ = ["Engine"]
 
@@ -48,7 +50,11 @@ class Engine:
     Attributes
     ----------
     supervisors
-        One for each connection.
+        One for each connection; further ones are added at the end.
+    first
+        Those of the beginning.
+    joining
+        Connections for further topics, while their first subscriptions are not answered.
     recovery
         Asks REST.
     threads
@@ -65,32 +71,39 @@ class Engine:
         self.threads = StreamThreads(delivery.clock, delivery.name)
         self._delivery = delivery
         self._clock = delivery.clock
-        budget = budget_of(delivery.rest, healing)
-        spec = spec_of(delivery.feed)
+        self._healing = healing
+        self._budget = budget_of(delivery.rest, healing)
+        self._owner: object = None
+        self._numbers = itertools.count()
+        self.joining: list[ConnectionSupervisor] = []
         self.supervisors = [
-            ConnectionSupervisor(
-                delivery,
-                market,
-                topics,
-                spec,
-                number,
-                healing=healing,
-                budget=budget,
-                start_thread=self.threads.start,
-            )
-            for number, (market, topics) in enumerate(_connections(subscriptions, delivery.feed))
+            self._supervisor(market, topics)
+            for market, topics in _connections(subscriptions, delivery.feed)
         ]
+        self.first = tuple(self.supervisors)
         self.recovery = Recovery(
             delivery,
             delivery.handler,
             delivery.lock,
             delivery.time,
-            markets={each.symbol: each.market for each in subscriptions},
+            markets=delivery.handler.markets,
             supervisors=self.supervisors,
             fill_timeout=healing.fill_timeout,
             start_thread=self.threads.start,
         )
         delivery.forget_failures = self.recovery.forget_failures
+
+    def _supervisor(self, market: Market, topics: Sequence[Topic]) -> ConnectionSupervisor:
+        return ConnectionSupervisor(
+            self._delivery,
+            market,
+            topics,
+            spec_of(self._delivery.feed),
+            next(self._numbers),
+            healing=self._healing,
+            budget=self._budget,
+            start_thread=self.threads.start,
+        )
 
     # -- the beginning -----------------------------------------------------------------------------
 
@@ -100,13 +113,17 @@ class Engine:
         A user may drop the handle of a stream that is to go on.
         """
         hurry(self)
+        self._owner = owner
         traffic = self._delivery.sinks.traffic
         if traffic is not None:
             self.threads.keep(traffic.thread)
         for supervisor in self.supervisors:
-            run = partial(_run_for, owner, supervisor.run)
-            self.threads.start(run, f"pump-{supervisor.number}")
+            self._run(supervisor)
         self.threads.start(partial(_run_for, owner, self._run_errands), ERRANDS)
+
+    def _run(self, supervisor: ConnectionSupervisor) -> None:
+        run = partial(_run_for, self._owner, supervisor.run)
+        self.threads.start(run, f"pump-{supervisor.number}")
 
     def _run_errands(self) -> None:
         """Look for questions to REST, so that no feed thread waits for an answer."""
@@ -146,8 +163,9 @@ class Engine:
         # First, so that an interrupt from here on cannot leave the stream running.
         delivery.stopping.set()
         delivery.errand.set()
-        for supervisor in self.supervisors:
+        for supervisor in (*self.supervisors, *self.joining):
             supervisor.abort()
+        self._owner = None
         delivery.rest.close()
         self.recovery.close()
         slow_down(self)
@@ -191,6 +209,63 @@ class Engine:
                 break
             delivery.stopping.wait(0.02)
 
+    # -- further topics ----------------------------------------------------------------------------
+
+    def subscribe(
+        self, market: Market, topics: Sequence[Topic]
+    ) -> list[tuple[ConnectionSupervisor, TopicChange]]:
+        """Ask for further topics of a market, on connections with room and on new ones.
+
+        A new one joins the others by ``join``, or ends by ``part``.
+        """
+        asked = []
+        left = list(topics)
+        for supervisor in self.supervisors:
+            if supervisor.market is market and left:
+                is_private = any(topic.is_private for topic in left)
+                room = supervisor.room(is_private=is_private)
+                part, left = left[:room], left[room:]
+                if part:
+                    asked.append((supervisor, supervisor.add(part)))
+        most = spec_of(self._delivery.feed).topics_per_connection
+        for start in range(0, len(left), most):
+            part = left[start : start + most]
+            made = self._supervisor(market, part)
+            self.joining.append(made)
+            asked.append((made, made.add(part)))  # before it connects, so that no answer is missed
+            self._run(made)
+        return asked
+
+    def join(self) -> None:
+        """Count connections among those of the stream whose topics were all accepted."""
+        joined, self.joining = self.joining, []
+        self.supervisors += joined
+
+    def part(self) -> None:
+        """End connections that were made for topics which did not come."""
+        parted, self.joining = self.joining, []
+        for supervisor in parted:
+            supervisor.retire()
+
+    def unsubscribe(
+        self, topics: Collection[Topic], market: Market
+    ) -> list[tuple[ConnectionSupervisor, TopicChange]]:
+        """Ask for the end of topics of a market, on the connections that carry them."""
+        asked = []
+        for supervisor in (*self.supervisors, *self.joining):
+            own = [topic for topic in supervisor.topics.all if topic in topics]
+            if supervisor.market is market and own:
+                asked.append((supervisor, supervisor.remove(own)))
+        return asked
+
+    @property
+    def is_called_by_feed(self) -> bool:
+        """Whether the present thread brings the rows, so that it cannot wait for answers."""
+        feed = self.threads.feed(self._sink_threads())
+        return threading.current_thread() in feed
+
+    # -- the end, by whom --------------------------------------------------------------------------
+
     def _is_called_by_own_thread(self) -> bool:
         here = threading.current_thread()
         return here in self.threads.all or here in self._sink_threads()
@@ -207,7 +282,7 @@ class Engine:
     def disown(self) -> None:
         """Forget threads and sockets in a forked child: they are the parent's alone."""
         self._delivery.disown()
-        for supervisor in self.supervisors:
+        for supervisor in (*self.supervisors, *self.joining):
             supervisor.disown()
         self.recovery.disown()
         self._delivery.rest.disown()

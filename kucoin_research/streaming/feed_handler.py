@@ -6,7 +6,7 @@ it under its delivery lock and hands the rows on to frames and sinks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from kucoin_research.exchange.topics import Feed, Topic, subscribed_topic, topics_for
@@ -38,6 +38,7 @@ from kucoin_research.streaming.gap_fill import FILLABLE, STAMP_ROOM, GapFiller, 
 from kucoin_research.streaming.handover import Handover
 from kucoin_research.streaming.ledger import SequenceLedger
 from kucoin_research.streaming.order_books import OrderBooks
+from kucoin_research.streaming.presences import Presences
 from kucoin_research.streaming.staleness import SilenceWatch
 from kucoin_research.streaming.status_rows import FloodControl, gap_row, status_row
 
@@ -95,6 +96,10 @@ class FeedHandler:
         Holds rows back until REST has filled an outage.
     broken
         Messages that did not decode, whatever their topic.
+    markets
+        The market of each symbol.
+    presences
+        Which of the subscriptions are in force.
     not_read
         Spans of stamps (from, and up to but not with) of rows that were not read then, ascending:
         rows from REST, and rows of a book that waited for a snapshot.
@@ -105,6 +110,7 @@ class FeedHandler:
     """
 
     def __init__(self, subscriptions: Iterable[Subscription], feed: Feed = Feed.CLASSIC) -> None:
+        self._feed = feed
         self.ledger = SequenceLedger()
         self.broken = 0
         self.not_read: list[tuple[int, int]] = []
@@ -113,26 +119,30 @@ class FeedHandler:
         self._positions = Positions()
         # A topic may feed two channels: when its message is broken, it is missing in both.
         self._by_topic: dict[str, list[Tally]] = {}
-        markets: dict[str, Market] = {}
-        books: dict[str, Tally] = {}
-        for channel, symbol, market in subscriptions:
-            counted_as = ALL_SYMBOLS if channel.name in ACCOUNT_CHANNELS else symbol
-            markets[symbol] = market
-            tally = self.ledger.open(channel.record, channel.name, counted_as)
-            for topic in topics_for(channel, symbol, market, feed):
-                tallies = self._by_topic.setdefault(str(topic), [])
-                if tally not in tallies:
-                    tallies.append(tally)
-            if channel.name == "level2":
-                books[symbol] = tally
-        self.order_books = OrderBooks(
-            books, self._clock, self.not_read, seeds_itself=feed is Feed.PRO
-        )
+        self.markets: dict[str, Market] = {}
+        self.order_books = OrderBooks(self._clock, self.not_read, seeds_itself=feed is Feed.PRO)
         self.books = self.order_books.books
         self.seeking = self.order_books.seeking
-        self.gap_filler = GapFiller(self.ledger, self._clock, markets, self.not_read)
+        self.gap_filler = GapFiller(self.ledger, self._clock, self.markets, self.not_read)
         self._gates = self.gap_filler.gates
         self._silence_watch = SilenceWatch(self.ledger, self._is_delivering)
+        self.presences = Presences(self.ledger, self.order_books, self.gap_filler, self._clock)
+        for subscription in subscriptions:
+            self._add(subscription)
+
+    def _add(self, subscription: Subscription) -> None:
+        channel, symbol, market = subscription
+        counted_as = ALL_SYMBOLS if channel.name in ACCOUNT_CHANNELS else symbol
+        self.markets[symbol] = market
+        tally = self.ledger.open(channel.record, channel.name, counted_as)
+        topics = topics_for(channel, symbol, market, self._feed)
+        for topic in topics:
+            tallies = self._by_topic.setdefault(str(topic), [])
+            if not any(each is tally for each in tallies):
+                tallies.append(tally)
+        if channel.name == "level2":
+            self.order_books.add(symbol, tally)
+        self.presences.add(subscription, tally, topics)
 
     # -- messages ----------------------------------------------------------------------------------
     def take(
@@ -342,6 +352,35 @@ class FeedHandler:
             return all(read_at > self.ledger.last_local(*kind) for kind in kinds)
         return False
 
+    # -- subscriptions of a running stream ---------------------------------------------------------
+    def come(
+        self, subscriptions: Iterable[Subscription], asked: Collection[Topic], now_ns: int
+    ) -> list[Record]:
+        """Prepare for the rows of subscriptions, of which those topics are about to be asked for.
+
+        Returns the rows that report it.
+        """
+        subscriptions = list(subscriptions)
+        for each in subscriptions:
+            if not self.presences.knows(each):
+                self._add(each)
+        return self.presences.come(subscriptions, asked, now_ns)
+
+    def forget_empty(self, subscriptions: Iterable[Subscription]) -> list[Subscription]:
+        """Forget those subscriptions that never had a row, and return them."""
+        forgotten = self.presences.forget_empty(subscriptions)
+        if forgotten:
+            known = {id(tally) for tally in self.ledger.tallies}
+            for topic, tallies in self._by_topic.items():
+                self._by_topic[topic] = [each for each in tallies if id(each) in known]
+        return forgotten
+
+    def left(self, topics: Collection[Topic], now_ns: int) -> list[Record]:
+        """Note that nothing more comes of these topics; returns the rows that report it."""
+        if any(tally.channel == "position" for tally in self._fed_by(topics)):
+            self._positions.forget()  # they may change while nothing can arrive
+        return in_order(self.presences.left(topics, now_ns))
+
     # -- connections, and outages ------------------------------------------------------------------
     def subscribed(self, topics: Iterable[Topic], now: float, seed_patience: float) -> None:
         """Note that these subscriptions were acknowledged, at that monotonic time.
@@ -402,7 +441,8 @@ class FeedHandler:
         that can be filled. One that is not over will not be.
         """
         rows: list[Record] = []
-        tallies = self._fed_by(topics)
+        # Of what was subscribed to behind its beginning, the time before is reported already.
+        tallies = [tally for tally in self._fed_by(topics) if tally.resumed <= began_ns]
         local = self._clock.begin(now_ns)
         for tally, gap in self.ledger.outage(tallies, began_ns, now_ns, cause, is_over=is_over):
             gap = tally.retell(gap, ended=local)  # as the row says, so that a recording agrees
@@ -415,11 +455,12 @@ class FeedHandler:
         return rows
 
     def _fed_by(self, topics: Iterable[Topic]) -> list[Tally]:
-        """List the accounts of the channels and symbols that these topics bring, each once."""
+        """List the accounts of the channels and symbols that these topics bring now, each once."""
         found = {
             (tally.channel, tally.symbol): tally
             for topic in topics
             for tally in self._by_topic.get(str(topic), ())
+            if not tally.is_resting
         }
         return list(found.values())
 
@@ -440,7 +481,7 @@ class FeedHandler:
         it.
         """
         tally = self.ledger.tally(CHANNELS[channel], symbol)
-        if tally is None:
+        if tally is None or tally.is_resting:
             return
         self._silence_watch.was_wrong(tally, now_ns)
         if channel in FILLABLE:

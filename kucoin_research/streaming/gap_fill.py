@@ -279,6 +279,7 @@ class Gate:
     is_armed: bool = False  # after a silence that may be no outage
     tries: int = 0  # pages whose newest trade had not come over the connection
     number: int = 0  # changes whenever a page that was asked for before may be too old
+    intervals: frozenset[str | None] | None = None  # of the candles that are missing; None: of all
 
     @property
     def can_be_filled(self) -> bool:
@@ -358,11 +359,21 @@ class GapFiller:
 
     # -- outages -----------------------------------------------------------------------------------
 
-    def begin_outage(self, tally: Tally, began_ns: int) -> OutagePart:
-        """Hold rows back from now on; another outage while one is being filled is one more part."""
+    def begin_outage(
+        self, tally: Tally, began_ns: int, intervals: frozenset[str | None] | None = None
+    ) -> OutagePart:
+        """Hold rows back from now on; another outage while one is being filled is one more part.
+
+        Of candles only some ``intervals`` may be missing; left out: all of them.
+        """
         gate = self.gate_of(tally)
         if gate is None:
             gate = self._open_gate(tally, began_ns)
+            gate.intervals = intervals
+        elif gate.intervals is None or intervals is None:
+            gate.intervals = None
+        else:
+            gate.intervals |= intervals
         gate.is_armed = False  # it is an outage now, even if it began as a silence
         gate.number = next(self._numbers)
         return gate.part(began_ns)
@@ -415,13 +426,17 @@ class GapFiller:
         gate = self.gates.get((record, symbol))
         if gate is None or not gate.can_be_filled:
             return None
-        tally = gate.tally
+        tally, wanted = gate.tally, gate.intervals
         return FillableGap(
             record,
             symbol,
             gate.market,
             tally.last_sequence,
-            dict(tally.last_opens),
+            {
+                interval: opened
+                for interval, opened in tally.last_opens.items()
+                if wanted is None or interval in wanted
+            },
             gate.is_armed and not gate.held,
             gate.number,
         )
@@ -569,6 +584,19 @@ class GapFiller:
         report = status_row(local, "not_filled", gap.symbol, gate.tally.channel, reason)
         self._clock.end(local + 1)
         return in_order([report, *self._open(gap.record, gap.symbol, now_ns)])
+
+    def leave(self, tally: Tally, now_ns: int) -> list[Record]:
+        """Let the rows go that were held back: their channel is unsubscribed."""
+        gate = self.gate_of(tally)
+        if gate is None:
+            return []
+        record, rows = CHANNELS[tally.channel], list[Record]()
+        if any(part.gap is not None for part in gate.parts):
+            local = self._clock.begin(now_ns)
+            why = "it was unsubscribed before REST had filled the outage"
+            rows.append(status_row(local, "not_filled", tally.symbol, tally.channel, why))
+            self._clock.end(local + 1)
+        return in_order([*rows, *self._open(record, tally.symbol, now_ns)])
 
     def release_full(self, now_ns: int) -> list[Record]:
         """Let the rows of those gates go behind which too many wait."""

@@ -101,6 +101,10 @@ class Keeper(Protocol):
         """Take note of subscriptions that the exchange has accepted."""
         ...
 
+    def left(self, topics: Sequence[Topic]) -> None:
+        """Take note of topics of which nothing more comes, as nobody wants them."""
+        ...
+
     def silences(self, topics: Sequence[Topic], now_ns: int) -> list[Silence]:
         """List the channels and symbols that have been silent for suspiciously long."""
         ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import polars as pl
 
@@ -20,7 +20,9 @@ _WITHOUT_LAG = frozenset({"candle", "status"})
 _LAG = [pl.col("lag_ms").quantile(part).alias(f"p{part:.0%}") for part in (0.5, 0.95, 0.99)]
 
 
-def lag_of_newest(store: FrameStore, lags: Callable[[pl.DataFrame], pl.Series]) -> Lag | None:
+def lag_of_newest(
+    store: FrameStore, lags: Callable[[pl.DataFrame], pl.Series], streamed: Collection[str]
+) -> Lag | None:
     """Measure the lag of the newest rows, of the first channel that has one.
 
     Parameters
@@ -29,9 +31,11 @@ def lag_of_newest(store: FrameStore, lags: Callable[[pl.DataFrame], pl.Series]) 
         The rows.
     lags
         Returns how late each row arrived, in milliseconds; null if that is not known.
+    streamed
+        The channels that stream now: the rows of others say nothing of the present.
     """
     for name in store.totals:
-        if name not in _WITHOUT_LAG:
+        if name in streamed and name not in _WITHOUT_LAG:
             known = lags(store.rings[CHANNELS[name]].frame(_NEWEST_ROWS)).drop_nulls()
             if not known.is_empty():
                 return Lag(*known.to_frame("lag_ms").select(_LAG).row(0))

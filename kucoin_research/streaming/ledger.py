@@ -45,6 +45,7 @@ class SequenceLedger:
     def __init__(self) -> None:
         self._tallies: dict[tuple[type[Record], str], Tally] = {}
         self._checks: dict[tuple[type[Record], str | None], _Check] = {}
+        self._resting: dict[tuple[type[Record], str], _Check] = {}  # not streamed now
 
     def open(self, record: type[Record], channel: str, symbol: str) -> Tally:
         """Start the account of a channel and symbol; it exists even when nothing ever comes."""
@@ -53,6 +54,25 @@ class SequenceLedger:
             tally = self._tallies[key] = Tally(channel, symbol)
             self._checks[key] = _CHECKS.get(record, _Check)(tally)
         return self._tallies[key]
+
+    def rest(self, record: type[Record], symbol: str, since: int) -> None:
+        """Accept no more rows, from that stamp on: the channel of that symbol is unsubscribed."""
+        check = self._checks.pop((record, symbol), None)
+        if check is not None:
+            self._resting[record, symbol] = check
+            check.tally.rest(since)
+
+    def resume(self, record: type[Record], symbol: str, now: int) -> None:
+        """Accept rows again, from that stamp on."""
+        check = self._resting.pop((record, symbol), None)
+        if check is not None:
+            self._checks[record, symbol] = check
+            check.tally.resume(now)
+
+    def drop(self, record: type[Record], symbol: str) -> None:
+        """Forget an account that has never begun."""
+        for held in (self._tallies, self._checks, self._resting):
+            held.pop((record, symbol), None)
 
     @property
     def tallies(self) -> list[Tally]:
@@ -205,6 +225,8 @@ class _CandleCheck(_Check):
 
     def accepts(self, record: Record) -> bool:
         opened, interval = record[0], interval_of(record)
+        if f"candle:{interval}" in self.tally.absent:
+            return False
         if opened is not None:
             self.tally.last_opens[interval] = opened
         self.tally.count(record[1], None)

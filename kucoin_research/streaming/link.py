@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from kucoin_research.errors import ConnectionLost, NetworkError
 from kucoin_research.exchange.topics import Topic
@@ -15,6 +15,7 @@ from kucoin_research.foundation.bounds import Bound
 from kucoin_research.foundation.hidden import Hidden, masked
 from kucoin_research.model.channels import Market
 from kucoin_research.streaming.keeper import Keeper
+from kucoin_research.streaming.wanted_topics import WantedTopics
 
 __all__ = ["OPEN_TIMEOUT", "Link", "LinkOpener"]
 
@@ -31,6 +32,9 @@ class Link:
         Monotonic seconds.
     settled_ns
         When every subscription had been answered, ns UTC; ``None`` before.
+    asked
+        The topics that the exchange was asked for, less those that were taken back. Replaced as a
+        whole, so any thread may read it.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class Link:
         conversation: Conversation,
         decoder: Decodes,
         *,
+        asked: Iterable[Topic],
         lifetime: float | None,
         opened_at: float,
         secrets: Sequence[Hidden[str]] = (),
@@ -48,6 +53,7 @@ class Link:
         self.decoder = decoder
         self.opened_at = opened_at
         self.settled_ns: int | None = None
+        self.asked = frozenset(asked)
         self._lifetime = lifetime  # from the token reply
         self._secrets = secrets  # of its address: a server may repeat them in its messages
 
@@ -65,6 +71,18 @@ class Link:
             self._mask(error)
             raise
         return self.conversation.overdue(now)
+
+    def align(self, wanted: Iterable[Topic]) -> bool:
+        """Ask for topics that are wanted now, and take others back; return whether there were."""
+        wanted = frozenset(wanted)
+        if wanted == self.asked:
+            return False
+        asked, self.asked = self.asked, wanted
+        if asked - wanted:
+            self.conversation.unsubscribe(sorted(asked - wanted))
+        if wanted - asked:
+            self.conversation.subscribe(sorted(wanted - asked))
+        return True
 
     def listen(self, slice_: float) -> list[bytes]:
         """Wait for messages, at most this many seconds."""
@@ -113,6 +131,8 @@ class LinkOpener:
 
     Attributes
     ----------
+    is_private, most_topics
+        Whether its connections may carry private topics, and how many topics.
     has_opened
         Whether any connection has ever been open.
     simulation
@@ -123,7 +143,13 @@ class LinkOpener:
     """
 
     def __init__(
-        self, keeper: Keeper, market: Market, topics: Sequence[Topic], spec: FeedSpec
+        self,
+        keeper: Keeper,
+        market: Market,
+        topics: WantedTopics,
+        spec: FeedSpec,
+        *,
+        is_private: bool,
     ) -> None:
         self.has_opened = False
         self.simulation: float | None = None
@@ -133,20 +159,22 @@ class LinkOpener:
         self._market = market
         self._topics = topics
         self._spec = spec
+        self.is_private = is_private
+        self.most_topics = spec.topics_per_connection
         self._lock = threading.Lock()  # guards the two below against `abort`
         self._opening: set[Bound] = set()
         self._opened: set[Connection] = set()
 
     def open(self) -> Link:
         """Take a token, connect, and begin to talk."""
-        is_private = any(topic.is_private for topic in self._topics)
-        endpoint = self._spec.endpoint(self._keeper.rest, self._market, is_private, self.tries)
+        endpoint = self._spec.endpoint(self._keeper.rest, self._market, self.is_private, self.tries)
         self.tries += 1
         self.simulation = endpoint.speed or self.simulation
         connection = self._connect(endpoint.url)
         self.has_opened = True
+        asked = self._topics.all
         conversation = Conversation(
-            self._topics,
+            asked,
             self._clock.monotonic(),
             ping_interval=endpoint.ping_interval,
             ping_timeout=endpoint.ping_timeout,
@@ -156,6 +184,7 @@ class LinkOpener:
             connection,
             conversation,
             self._spec.decoder(self._market),
+            asked=asked,
             lifetime=endpoint.lifetime,
             opened_at=self._clock.monotonic(),
             secrets=query_of(endpoint.url),

@@ -26,8 +26,6 @@ class OrderBooks:
 
     Parameters
     ----------
-    tallies
-        The account of each book, by symbol.
     clock
         Stamps the rows.
     not_read
@@ -51,22 +49,60 @@ class OrderBooks:
 
     def __init__(
         self,
-        tallies: dict[str, Tally],
         clock: ArrivalClock,
         not_read: list[tuple[int, int]],
         *,
         seeds_itself: bool,
     ) -> None:
-        self.books = {symbol: BookSync(symbol, seeds_itself=seeds_itself) for symbol in tallies}
+        self.books: dict[str, BookSync] = {}
         self.seeking: set[str] = set()
-        self._tallies = tallies
+        self._tallies: dict[str, Tally] = {}  # by symbol
         self._clock = clock
         self._not_read = not_read
         self._unsure: set[str] = set()  # books that may have become crossed, or are not any more
         self._accounted: dict[str, int] = {}  # stamp of the last account of each book
-        self._received_every = max(_RECEIVED_NS, _RECEIVED_NS_PER_BOOK * len(self.books))
+        self._seeds_itself = seeds_itself
         #: When the sequences without a row are reported next, ns UTC.
         self.report_at = 0
+
+    # -- which books -------------------------------------------------------------------------------
+
+    def add(self, symbol: str, tally: Tally) -> None:
+        """Keep the book of a symbol, with its account; it begins."""
+        self.books[symbol] = BookSync(symbol, seeds_itself=self._seeds_itself)
+        self._tallies[symbol] = tally
+
+    def leave(self, symbol: str, now_ns: int) -> list[Record]:
+        """Let a book rest that is unsubscribed; returns its last rows, and what is known of it."""
+        book, tally = self.books[symbol], self._tallies[symbol]
+        rows: list[Record] = []
+        local = self._clock.begin(now_ns)
+        local = self._keep(book, book.leave(local), (), local, rows)
+        self.seeking.discard(symbol)
+        local = self.report_crossings(local, rows)
+        local = self._report_account(book, local, rows)
+        if tally.doubt is not None:
+            rows.append(status_row(local, "unproven", symbol, "level2", tally.doubt))
+            local += 1
+        self._clock.end(local)
+        return rows
+
+    def come_back(self, symbol: str) -> None:
+        """Have a book begin again whose level 2 is about to be subscribed to again."""
+        book = self.books[symbol]
+        book.come_back()
+        _update(self._tallies[symbol], book)
+        if book.seeds_itself:
+            self.seeking.add(symbol)
+
+    def stay_away(self, symbol: str, now_ns: int) -> list[Record]:
+        """Let a book rest again that was to come back."""
+        book, rows = self.books[symbol], list[Record]()
+        local = self._clock.begin(now_ns)
+        local = self._keep(book, book.stay_away(local), (), local, rows)
+        self.seeking.discard(symbol)
+        self._clock.end(self.report_crossings(local, rows))
+        return rows
 
     # -- messages ----------------------------------------------------------------------------------
 
@@ -75,7 +111,7 @@ class OrderBooks:
     ) -> int:
         """Take a delta; its rows are stamped ``read_at`` if that is given."""
         book = self.books.get(delta.symbol)
-        if book is None:
+        if book is None or book.is_absent:
             return local
         released, gap = book.on_delta(delta, local if read_at is None else read_at)
         local = self._keep(book, released, () if gap is None else (gap,), local, rows)
@@ -84,7 +120,7 @@ class OrderBooks:
     def take_seed(self, seed: BookSnapshot, local: int, rows: list[Record]) -> int:
         """Take a snapshot that came in the stream."""
         book = self.books.get(seed.symbol)
-        if book is None:
+        if book is None or book.is_absent:
             return local
         released, gaps = book.on_seed(seed, local)
         return self._keep(book, released, gaps, local, rows)
@@ -260,7 +296,7 @@ class OrderBooks:
     def report_received(self, now_ns: int, local: int, rows: list[Record]) -> int:
         """Report the sequences without a row, so that rows alone prove that nothing is missing."""
         is_first = self.report_at == 0
-        self.report_at = now_ns + self._received_every
+        self.report_at = now_ns + max(_RECEIVED_NS, _RECEIVED_NS_PER_BOOK * len(self.books))
         for book in () if is_first else self.books.values():
             if book.has_unrowed:
                 local = self._report_account(book, local, rows)

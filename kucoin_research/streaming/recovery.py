@@ -173,7 +173,7 @@ class Recovery:
     def _books_to_fetch(self, seeking: set[str], now: float) -> list[Job]:
         wanted = []
         # In the order of the subscriptions: that of a set changes from run to run.
-        for symbol in self._handler.books if seeking else ():
+        for symbol in list(self._handler.books) if seeking else ():
             if symbol not in seeking or not self._handler.books[symbol].wants_snapshot(now):
                 continue
             if self._handler.books[symbol].seeds_itself:
@@ -220,7 +220,7 @@ class Recovery:
     def _renew_flawed(self, before: dict[str, str]) -> dict[str, str]:
         # A flaw must be there at two checks: a book may be crossed for a moment within one match.
         found: dict[str, str] = {}
-        for symbol, book in self._handler.books.items():
+        for symbol, book in list(self._handler.books.items()):
             with self._lock:
                 flaw = book.flaw()
                 if flaw is None:

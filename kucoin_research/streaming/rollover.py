@@ -11,7 +11,6 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 
 from kucoin_research.errors import ConnectionLost, KucoinResearchError
-from kucoin_research.exchange.topics import Topic
 from kucoin_research.exchange.websocket.conversation import Event, Refused
 from kucoin_research.foundation import clocks
 from kucoin_research.foundation.hidden import bare
@@ -22,6 +21,7 @@ from kucoin_research.streaming.limits import ConnectBudget, Healing
 from kucoin_research.streaming.link import OPEN_TIMEOUT, Link, LinkOpener
 from kucoin_research.streaming.staleness import Silence
 from kucoin_research.streaming.timekeeping import SLEPT_NS
+from kucoin_research.streaming.wanted_topics import WantedTopics
 
 __all__ = ["SHORT_SLICE", "SLICE", "Rollover", "Successor", "TurnWatch"]
 
@@ -66,6 +66,8 @@ class Successor:
         It is settled, or has failed; its thread is to hand it over; its thread has ended.
     drained_ns
         A time before which all that was sent to the other connection has been read, ns UTC.
+    opened
+        Its link while its own thread converses on it; ``asked`` may be read.
     """
 
     def __init__(
@@ -84,15 +86,25 @@ class Successor:
         self.link: Link | None = None
         self.error: KucoinResearchError | None = None
         self.drained_ns: int | None = None
+        self.opened: Link | None = None
         self._now_ns = now_ns
         self._settled_ns: int | None = None
+        self._changes = 0  # of its topics
+        self._changes_seen = 0
 
     @property
     def settled_ns(self) -> int | None:
         """When the supervisor noticed that it was settled, ns UTC; ``None`` before."""
+        if self._changes_seen != self._changes:
+            self._changes_seen, self._settled_ns = self._changes, None
         if self._settled_ns is None and self.is_settled.is_set() and self.error is None:
             self._settled_ns = self._now_ns()
         return self._settled_ns
+
+    def change(self) -> None:
+        """Note that its topics change: both must bring the same for a while from then on."""
+        self.is_settled.clear()
+        self._changes += 1
 
     def may_take_over(self, overlap: float) -> bool:
         """Return whether both have brought the same for this many seconds.
@@ -181,7 +193,7 @@ class Rollover:
         keeper: Keeper,
         opener: LinkOpener,
         market: Market,
-        topics: Sequence[Topic],
+        topics: WantedTopics,
         number: int,
         *,
         current: Callable[[], Link | None],
@@ -234,7 +246,7 @@ class Rollover:
             self.begin(now, "", ())
         if not self.watch.may_look(now, is_drained=is_drained):
             return
-        silences = self._keeper.silences(self._topics, self._keeper.now_ns())
+        silences = self._keeper.silences(self._topics.all, self._keeper.now_ns())
         if silences and self.successor is None and now >= self._no_successor_before:
             self._report_silences(silences)
             link.conversation.request_ping()  # a socket that is dead altogether will not answer
@@ -281,13 +293,15 @@ class Rollover:
         link = None
         keeper = self._keeper
         try:
-            link = self._opener.open()
+            link = successor.opened = self._opener.open()
             while not successor.is_wanted.is_set() and not keeper.stopping.is_set():
                 now = self._clock.monotonic()
                 self._refuse_worse(link.speak(now))
                 payloads = link.listen(SHORT_SLICE)
                 for control in keeper.hold(payloads, link.decoder, successor.overlap):
                     self._refuse_worse(link.hear(control, self._clock.monotonic()))
+                if link.conversation.is_settled:
+                    self._align(successor, link)
                 if link.settled_ns is None and link.conversation.is_settled:
                     link.settled_ns = keeper.now_ns()
                     successor.is_settled.set()
@@ -304,6 +318,17 @@ class Rollover:
             successor.link = link
             successor.is_settled.set()
             successor.is_done.set()
+
+    def _align(self, successor: Successor, link: Link) -> None:
+        """Follow a change of topics, once the connection in force has gone through with it."""
+        # Not before: of a topic that only the successor has, the other one would seem to stall.
+        current = self._current()
+        if current is None or not current.conversation.is_settled:
+            return
+        if current.asked != link.asked:
+            successor.change()
+            link.align(current.asked)
+            link.settled_ns = None
 
     def _refuse_worse(self, events: Iterable[Event]) -> None:
         """Abort the rollover if the successor is refused a topic that the current one has.
@@ -345,13 +370,23 @@ class Rollover:
             self._drop(successor)
             return None
         successor.drained_ns = drained_ns or successor.drained_ns
-        if successor.may_take_over(self._healing.overlap):
+        if self._has_the_topics(successor) and successor.may_take_over(self._healing.overlap):
             successor.is_wanted.set()
         # Its thread may be in the middle of a read: only once that has ended may another thread
         # use the connection.
         if not successor.is_done.is_set() or successor.link is None:
             return None
         return successor
+
+    def _has_the_topics(self, successor: Successor) -> bool:
+        """Return whether a successor is subscribed to just what the connection in force is."""
+        current, link = self._current(), successor.opened
+        return current is not None and link is not None and current.asked == link.asked
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether the successor takes over next: until then the topics must stay as they are."""
+        return self.successor is not None and self.successor.is_wanted.is_set()
 
     def _drop(self, successor: Successor) -> None:
         # The current connection goes on. After a while another successor is tried.
@@ -367,14 +402,14 @@ class Rollover:
         assert link is not None  # it is done, and without an error
         self.successor = None
         drained_ns = successor.drained_ns or 0
-        stalled = keeper.take_over(successor.overlap, self._topics, drained_ns)
+        stalled = keeper.take_over(successor.overlap, self._topics.all, drained_ns)
         self._tail, self._tail_until = successor.overlap, self._clock.monotonic() + _TAIL
         keeper.acknowledged(list(link.conversation.subscribed))
         quiet = [s for s in successor.silences if (s.channel, s.symbol) not in stalled]
         if quiet:
             keeper.was_quiet(quiet)
         why = f" after {successor.reason}" if successor.reason else ""
-        keeper.note("rollover", f"{len(self._topics)} topics of {self._market}{why}")
+        keeper.note("rollover", f"{len(self._topics.all)} topics of {self._market}{why}")
 
     # -- when the connection in force is lost ------------------------------------------------------
 
@@ -416,9 +451,10 @@ class Rollover:
         last_ns = successor.overlap.last_held_ns
         if last_ns is None:
             return None
-        self._keeper.lost(self._topics, str(error), heard_ns)
-        self._keeper.take_over(successor.overlap, self._topics, 0)
-        self._keeper.outage(self._topics, heard_ns, is_over=True)
+        topics = self._topics.all
+        self._keeper.lost(topics, str(error), heard_ns)
+        self._keeper.take_over(successor.overlap, topics, 0)
+        self._keeper.outage(topics, heard_ns, is_over=True)
         return last_ns
 
     def give_up(self) -> None:
@@ -431,7 +467,7 @@ class Rollover:
         if successor.link is not None:
             self._opener.close(successor.link)
         # Its messages were received, and may be all there is of a topic that had stalled.
-        self._keeper.take_over(successor.overlap, self._topics, successor.drained_ns or 0)
+        self._keeper.take_over(successor.overlap, self._topics.all, successor.drained_ns or 0)
 
     def abort(self) -> None:
         """Have the successor's thread end; callable from any thread."""

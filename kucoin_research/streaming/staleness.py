@@ -102,12 +102,13 @@ class SilenceWatch:
         factor = self._false_alarms.factor(now_ns)
         for tally in tallies:
             usual_ns = tally.arrivals.suspicious_after_ns
-            if usual_ns is None or tally.last_local is None:
+            heard_at = tally.heard_at
+            if usual_ns is None or heard_at is None or tally.is_resting:
                 continue
             if tally.channel in PRIVATE_CHANNELS:
                 continue  # an account may do nothing for any time
             after_ns = usual_ns * factor
-            silence_ns = now_ns - tally.last_local
+            silence_ns = now_ns - heard_at
             if silence_ns <= max(after_ns, shortest_ns) or not self._is_delivering(tally):
                 continue
             if silence_ns > _QUIET_TOGETHER * after_ns or not self._is_calm(tally, now_ns):
@@ -119,12 +120,13 @@ class SilenceWatch:
 
         A topic that stalls does so alone, while a quiet market is silent on all its topics.
         """
-        assert tally.last_local is not None  # its silence has been measured
-        since_ns = (tally.last_local + now_ns) // 2
+        assert tally.heard_at is not None  # its silence has been measured
+        since_ns = (tally.heard_at + now_ns) // 2
         others = [
-            other.last_local
+            other.heard_at
             for channel in _OF_THE_MARKET - {tally.channel}
             if (other := self._ledger.tally(CHANNELS[channel], tally.symbol)) is not None
-            and other.last_local is not None
+            and other.heard_at is not None
+            and not other.is_resting  # it is silent for another reason
         ]
         return bool(others) and all(last < since_ns for last in others)

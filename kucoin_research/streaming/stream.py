@@ -16,6 +16,7 @@ import polars as pl
 
 from kucoin_research.errors import (
     BookNotReady,
+    InvalidInput,
     KucoinResearchError,
     StreamError,
     StreamStopped,
@@ -41,10 +42,16 @@ from kucoin_research.streaming.engine import Engine
 from kucoin_research.streaming.handover import Handover
 from kucoin_research.streaming.lags import lag_of_newest, lags_by_symbol
 from kucoin_research.streaming.limits import Healing
+from kucoin_research.streaming.subscribing import Subscribing
 
 __all__ = ["Healing", "State", "Stream"]
 
 Sink = Callable[[Record], object]
+#: Checks symbols and channels of a market before anything is subscribed to.
+Planner = Callable[[list[str], list[str], str | None], tuple[list[Subscription], list[Instrument]]]
+
+# Seconds that the exchange may take to answer changes of subscriptions.
+_ANSWER_TIMEOUT = 15.0
 
 
 class Stream(TradeBars):
@@ -73,13 +80,15 @@ class Stream(TradeBars):
         How hard to try to keep the data whole.
     instruments
         The facts of the symbols, for recordings.
+    plan
+        Checks what ``subscribe`` is asked for, and finds the instruments.
     clock
         The time it lives in; the machine's own when left out.
 
     Attributes
     ----------
     instruments
-        The facts of the symbols that are streamed, by symbol.
+        The facts of the symbols that are or were streamed, by symbol.
     started_ns
         Stamp of the beginning, ns UTC.
 
@@ -100,20 +109,21 @@ class Stream(TradeBars):
         feed: Feed = Feed.CLASSIC,
         healing: Healing | None = None,
         instruments: Iterable[Instrument] = (),
+        plan: Planner | None = None,
         clock: clocks.Clock | None = None,
     ) -> None:
         healing = Healing() if healing is None else healing
         self.clock = clocks.current() if clock is None else clock
         self.name = name
         self.feed = feed
-        self.subscriptions = tuple(subscriptions)
         self.instruments = {each.symbol: each for each in instruments}
         self.is_replaceable = False  # without a warning while it is recorded
         self._rest = rest
         self._store = FrameStore(subscriptions, capacity, name)
+        self._plan = plan
         self._delivery = Delivery(
             name,
-            self.subscriptions,
+            subscriptions,
             rest,
             self._store,
             feed=feed,
@@ -125,7 +135,8 @@ class Stream(TradeBars):
         if on_traffic is not None:
             sinks = self._delivery.sinks
             sinks.traffic = sinks.worker(on_traffic, lambda _: True, "on_traffic")
-        self._engine = Engine(self._delivery, self.subscriptions, healing)
+        self._engine = Engine(self._delivery, subscriptions, healing)
+        self._subscribing = Subscribing(self._delivery, self._engine, subscriptions)
         self._supervisors = self._engine.supervisors
         self._recorders: list[Recorder] = []
         self._is_disowned = False  # by a forked child
@@ -276,14 +287,160 @@ class Stream(TradeBars):
             self.stopping.wait(0.02)
         return self.state is State.LIVE
 
+    # -- subscriptions ---------------------------------------------------------------------------
+
+    @interrupts.hold(passes_on=True)
+    def subscribe(
+        self,
+        symbols: str | Iterable[str] | None = None,
+        channels: str | Iterable[str] | None = None,
+        *,
+        market: str | None = None,
+        timeout: float | None = _ANSWER_TIMEOUT,
+    ) -> tuple[Subscription, ...]:
+        """Stream further symbols or channels, without a loss to those that stream already.
+
+        It returns once the exchange has acknowledged them. A recording that goes on takes their
+        rows, too. If a channel comes back that was unsubscribed, the time in between is a gap in
+        ``report()``, with the cause ``unsubscribed``; REST fills trades and candles of it as far as
+        it reaches, and a book starts over from a snapshot.
+
+        Parameters
+        ----------
+        symbols, channels, market
+            As for ``kucoin_research.stream``. Symbols left out: all that stream now. Channels left
+            out: all that stream now.
+        timeout
+            Seconds to wait for the answers.
+
+        Returns
+        -------
+        tuple[Subscription, ...]
+            Those that were not streamed before; empty if all were, which changes nothing.
+
+        Raises
+        ------
+        UnknownChannel, ChannelNotOffered, UnknownSymbol, SymbolNotTrading, CredentialsMissing
+            Before the exchange is asked.
+        StreamError, StreamTimeout
+            If the exchange refuses any of it, or does not answer in time. The stream goes on as
+            before: accepted parts are taken back.
+        StreamStopped
+            If the stream was stopped.
+        """
+        self._refuse_if_stopped("nothing can be subscribed to")
+        seconds = arguments.patience(timeout)
+        found, instruments = self._planned(symbols, channels, market)
+        return self._subscribing.add(
+            found, seconds, lambda fresh: self._announce(fresh, instruments)
+        )
+
+    def _announce(
+        self, fresh: Sequence[Subscription], instruments: Sequence[Instrument]
+    ) -> Callable[[], None]:
+        """Let recorders know what comes; returns the function that takes it back."""
+        before = self.instruments
+        self.instruments = {**before, **{each.symbol: each for each in instruments}}
+        undo = [recorder.include(fresh, instruments) for recorder in self.recorders]
+
+        def take_back() -> None:
+            self.instruments = before
+            for each in undo:
+                each()
+
+        return take_back
+
+    def _planned(
+        self,
+        symbols: str | Iterable[str] | None,
+        channels: str | Iterable[str] | None,
+        market: str | None,
+    ) -> tuple[list[Subscription], list[Instrument]]:
+        if self._plan is None:
+            raise StreamError(f"{self.name!r} can subscribe to nothing more; see kr.stream")
+        now = self.subscriptions
+        streamed = {each.symbol: str(each.market) for each in now}
+        named = list(streamed) if symbols is None else arguments.texts(symbols, "symbols")
+        if channels is None:
+            chosen = list(dict.fromkeys(str(each.channel) for each in now))
+        else:
+            chosen = arguments.texts(channels, "channels")
+        if not named or not chosen:
+            left_out = "channels" if named else "symbols"
+            raise InvalidInput(f"nothing streams here now, so name the {left_out} to subscribe to")
+        found: list[Subscription] = []
+        instruments: list[Instrument] = []
+        for symbol in named:
+            more, facts = self._plan([symbol], chosen, market or streamed.get(symbol))
+            found += more
+            instruments += facts
+        return found, instruments
+
+    @interrupts.hold(passes_on=True)
+    def unsubscribe(
+        self,
+        symbols: str | Iterable[str] | None = None,
+        channels: str | Iterable[str] | None = None,
+        *,
+        timeout: float | None = _ANSWER_TIMEOUT,
+    ) -> tuple[Subscription, ...]:
+        """End some symbols or channels, and let the others go on.
+
+        It returns once the exchange has acknowledged that. The rows so far stay readable, and
+        ``report()`` says since when nothing is streamed. A book of them answers no more.
+
+        Parameters
+        ----------
+        symbols, channels
+            As for ``kucoin_research.stream``. Symbols left out: all that stream now. Channels left
+            out: all that stream now.
+        timeout
+            Seconds to wait for the answers.
+
+        Returns
+        -------
+        tuple[Subscription, ...]
+            Those that were streamed before; empty if none was, which changes nothing.
+
+        Raises
+        ------
+        UnknownChannel, UnknownSymbol
+            If the channel or the symbol was never streamed here.
+        StreamError
+            If the exchange refuses; the refused topics go on.
+        StreamTimeout
+            If it does not answer in time: the stream goes on, and as rows may be missing from then
+            on, a gap is reported up to the next acknowledgement.
+        StreamStopped
+            If the stream was stopped.
+        """
+        self._refuse_if_stopped("nothing streams that could be unsubscribed from")
+        seconds = arguments.patience(timeout)
+        named = None if symbols is None else arguments.texts(symbols, "symbols")
+        for symbol in named or ():
+            self._store.check_symbol(symbol)
+        chosen = None if channels is None else self._store.chosen(channels)
+        unwanted = [
+            each
+            for each in self.subscriptions
+            if (named is None or each.symbol in named)
+            and (chosen is None or each.channel in chosen)
+        ]
+        return self._subscribing.remove(unwanted, seconds)
+
+    @property
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        """The subscriptions in force: each channel of each symbol, with its market."""
+        return self._subscribing.now
+
     @property
     def symbols(self) -> list[str]:
-        """The symbols that are streamed."""
+        """The symbols whose rows are here: they are streamed, or were."""
         return list(self._store.symbols)
 
     @property
     def channels(self) -> list[str]:
-        """The channels that are streamed; ``status`` is there besides."""
+        """The channels whose rows are here, streamed or once streamed; ``status`` is besides."""
         return [str(channel) for channel in self._store.channels]
 
     @property
@@ -339,10 +496,10 @@ class Stream(TradeBars):
         """When it was first live, in monotonic seconds of its clock; ``None`` before."""
         times = [
             supervisor.live_since
-            for supervisor in self._supervisors
+            for supervisor in self._engine.first
             if supervisor.live_since is not None
         ]
-        return max(times) if len(times) == len(self._supervisors) else None
+        return max(times) if len(times) == len(self._engine.first) else None
 
     @property
     def last_ping(self) -> float | None:
@@ -394,7 +551,8 @@ class Stream(TradeBars):
     def status(self) -> StreamStatus:
         """How the stream is doing right now."""
         tallies = self._handler.ledger.tallies
-        lag = lag_of_newest(self._store, self.lags)
+        streamed = {each.channel.name for each in self.subscriptions}
+        lag = lag_of_newest(self._store, self.lags, streamed)
         return StreamStatus(
             state=self.state,
             rows=self._store.totals,
@@ -479,7 +637,7 @@ class Stream(TradeBars):
             reading. If it returns a coroutine or a generator, which nothing runs, it is treated
             as if it had raised.
         channel
-            Which channels; all of them, ``status`` included, when left out.
+            Which channels; all of them, ``status`` and later ones included, when left out.
 
         Returns
         -------
@@ -497,12 +655,14 @@ class Stream(TradeBars):
         """
         arguments.plain_function(sink, "attach", "record")
         self._refuse_if_stopped("nothing will come")
-        channels = self._store.chosen(channel)
+        # All channels are also those that are subscribed to later.
+        channels = None if channel is None else self._store.chosen(channel)
+        wants = _everything if channels is None else wanting(channels)
         sinks = self._delivery.sinks
-        worker = sinks.worker(sink, wanting(channels), name_of_function(sink))
+        worker = sinks.worker(sink, wants, name_of_function(sink))
         sinks.attach(worker)
         self._engine.threads.keep(worker.thread)
-        rows = records_in_words(None if channel is None else channels)
+        rows = records_in_words(channels)
         return Attachment(worker.name, rows, self, lambda: sinks.detach(worker))
 
     def attach_batches(self, take: Callable[[Sequence[Record]], object]) -> Attachment:
@@ -672,3 +832,7 @@ class Stream(TradeBars):
 
     def __repr__(self) -> str:
         return f"<Stream {self.name}: {self.status}>"
+
+
+def _everything(_: Record) -> bool:
+    return True

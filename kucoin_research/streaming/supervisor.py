@@ -8,7 +8,7 @@ its successor first, and the supervisor goes over to that without losing a messa
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from kucoin_research.errors import (
     AuthenticationFailed,
@@ -36,6 +36,7 @@ from kucoin_research.streaming.limits import ConnectBudget, Healing
 from kucoin_research.streaming.link import Link, LinkOpener
 from kucoin_research.streaming.rollover import SHORT_SLICE, SLICE, Rollover, Successor
 from kucoin_research.streaming.topic_answers import TopicAnswers
+from kucoin_research.streaming.wanted_topics import TopicChange, WantedTopics
 
 __all__ = ["ConnectionSupervisor"]
 
@@ -76,7 +77,7 @@ class ConnectionSupervisor:
     keeper
         The stream.
     market, topics, spec
-        Where to subscribe, to what, and by which protocol.
+        Where to subscribe, to what from the beginning, and by which protocol.
     number
         For the names of its threads.
     healing, budget
@@ -86,6 +87,8 @@ class ConnectionSupervisor:
 
     Attributes
     ----------
+    market, topics
+        Where it subscribes, and to what it does now.
     state
         Of the connection.
     reconnects, rollovers
@@ -98,8 +101,8 @@ class ConnectionSupervisor:
 
     Notes
     -----
-    ``run`` is the thread's function. ``abort``, ``request_ping``, ``resubscribe`` and the
-    attributes may be used from any thread.
+    ``run`` is the thread's function. ``add``, ``remove``, ``retire``, ``abort``, ``request_ping``,
+    ``resubscribe`` and the attributes may be used from any thread.
     """
 
     def __init__(
@@ -122,17 +125,20 @@ class ConnectionSupervisor:
         self.live_since: float | None = None
         self._keeper = keeper
         self._clock = keeper.clock
-        self._market = market
-        self._topics = list(topics)
+        self.market = market
+        self.topics = WantedTopics(topics, keeper.clock)
+        self._is_retired = False
+        self._is_rested = False  # it has no connection because nothing was wanted
         self._most_backoff = healing.most_backoff
         self._budget = budget
-        self._opener = LinkOpener(keeper, market, self._topics, spec)
-        self._answers = TopicAnswers(keeper, market, self._topics)
+        is_private = any(topic.is_private for topic in topics)
+        self._opener = LinkOpener(keeper, market, self.topics, spec, is_private=is_private)
+        self._answers = TopicAnswers(keeper, market, self.topics)
         self._rollover = Rollover(
             keeper,
             self._opener,
             market,
-            self._topics,
+            self.topics,
             number,
             current=lambda: self._link,
             healing=healing,
@@ -140,6 +146,7 @@ class ConnectionSupervisor:
             start_thread=start_thread,
         )
         self._link: Link | None = None
+        self._last_asked: frozenset[Topic] = frozenset()  # on the connection that was lost
         self._trouble: KucoinResearchError | None = None  # of the connection
         self._held_until: float | None = None  # monotonic seconds
         self._last_heard_ns: int | None = None
@@ -177,18 +184,28 @@ class ConnectionSupervisor:
             self._keep_connected()
         finally:
             self._rollover.give_up()
-            if not self._keeper.stopping.is_set() and self.state is not State.FAILED:
+            if not self._has_ended() and self.state is not State.FAILED:
                 # This thread ends unexpectedly: the stream must not go on saying that it is live.
                 self._trouble = self._trouble or ConnectionLost("the feed's thread has ended")
                 self.state = State.FAILED
             # After the successor's messages were delivered: these came before the outage.
             if self._lost_at_ns is not None:
-                self._keeper.outage(self._topics, self._lost_at_ns, is_over=False)
+                self._keeper.outage(self.topics.all, self._lost_at_ns, is_over=False)
+
+    def _has_ended(self) -> bool:
+        return self._is_retired or self._keeper.stopping.is_set()
+
+    @property
+    def _is_unwanted(self) -> bool:
+        return not self.topics.all
 
     def _keep_connected(self) -> None:
         failures = 0
         stopping = self._keeper.stopping
-        while not stopping.is_set():
+        while not self._has_ended():
+            if self._link is None and self._is_unwanted:
+                self._rest()
+                continue
             # A successor that took over after a loss is connected already.
             wait = 0.0 if self._link is not None else self._budget.take(self._clock.monotonic())
             if wait:
@@ -202,8 +219,10 @@ class ConnectionSupervisor:
             except Exception as failure:  # the pump's guard; its text may hold a secret
                 log.exception("the feed of %s met an unexpected error", self._keeper.name)
                 error = ConnectionLost(f"unexpected {type(failure).__name__} in the feed")
-            if stopping.is_set() or error is None:
+            if self._has_ended():
                 return
+            if error is None or self._is_unwanted:
+                continue  # nothing can be lost where nothing is wanted
             lived = self._clock.monotonic() - self._live_at if self.state is State.LIVE else 0.0
             failures = 0 if lived > _GOOD_LIFE else failures + 1
             if self._has_taken_over(error):
@@ -212,6 +231,15 @@ class ConnectionSupervisor:
             if self.state is State.FAILED:
                 return
             stopping.wait(self._delay(error, failures))
+
+    def _rest(self) -> None:
+        """Do without a connection while nothing is wanted: KuCoin ends one that carries nothing."""
+        self._rollover.give_up()
+        self._lost_at_ns, self._is_rested = None, self._connects > 0
+        if self._connects:
+            self.state, self._trouble = State.LIVE, None
+        while not self._has_ended() and self._is_unwanted:
+            self._keeper.stopping.wait(SLICE)
 
     def _hold_back(self, seconds: float) -> None:
         """Wait until another connection may be made, and say so meanwhile."""
@@ -247,7 +275,7 @@ class ConnectionSupervisor:
         elif isinstance(error, _FATAL):
             self.state = State.FAILED
         log.info("%s lost a connection: %s", self._keeper.name, error)
-        self._keeper.lost(self._topics, str(error), self._lost_at_ns)
+        self._keeper.lost(self.topics.all, str(error), self._lost_at_ns)
 
     # -- one connection --------------------------------------------------------------------------
 
@@ -256,14 +284,21 @@ class ConnectionSupervisor:
         if link is None:
             self._answers.restart()
             link = self._link = self._opener.open()
+        self.topics.connected()
         try:
             # Checked after the connection was registered. So either stop() finds the connection and
             # ends it, or this finds that the stream is stopping.
-            while not self._keeper.stopping.is_set():
+            while not self._has_ended() and not self._is_idle(link):
                 link = self._turn(link)
         finally:
             self._link = None
+            self._last_asked = link.asked
             self._opener.close(link)
+            for change in self.topics.disconnected():
+                self._depart(change, self._last_heard_ns)
+
+    def _is_idle(self, link: Link) -> bool:
+        return not (self.topics.all or link.asked) and link.conversation.is_settled
 
     def _turn(self, link: Link) -> Link:
         """Send, receive, and look after things once; return the link to go on with."""
@@ -271,11 +306,13 @@ class ConnectionSupervisor:
         # One reading serves the whole turn. It is made before the read, so that everything sent
         # until then has been read once the socket is empty.
         now, began_ns = self._clock.monotonic(), self._keeper.now_ns()
+        if not self._rollover.is_decided:
+            link.align(self.topics.all)
         self._answers.ask_again(conversation, now)
         self._bear_with_pongs(link, now, began_ns)
         before = conversation.last_ping
         try:
-            self._answers.handle(conversation, link.speak(now))
+            self._answers.handle(link, link.speak(now))
         except ConnectionLost:
             # A peer that closes has often sent a last few messages, and maybe its reason.
             for payloads in link.rest():
@@ -304,7 +341,7 @@ class ConnectionSupervisor:
         overlap = self._rollover.overlap(now)
         for control in self._keeper.deliver(payloads, link.decoder, overlap, heard_ns):
             events = link.hear(control, self._clock.monotonic())
-            self._answers.handle(link.conversation, events)
+            self._answers.handle(link, events)
 
     def _bear_with_pongs(self, link: Link, now: float, now_ns: int) -> None:
         """Let a connection that owes a pong, but speaks, go on until there is another."""
@@ -325,12 +362,13 @@ class ConnectionSupervisor:
         """Every subscription is answered: the stream is live, and any outage is over."""
         if self._answers.refusal is not None and not link.conversation.subscribed:
             raise self._answers.refusal  # nothing at all can come over this connection
-        if self._connects:
+        if self._connects and not self._is_rested:
             self.reconnects += 1
+        self._is_rested = False
         if self._lost_at_ns is not None:
-            self._keeper.outage(self._topics, self._lost_at_ns, is_over=True)
+            self._keeper.outage(self.topics.all, self._lost_at_ns, is_over=True)
         self._lost_at_ns = None
-        self._keeper.connected(self._topics, f" of {self._market}")
+        self._keeper.connected(self.topics.all, f" of {self.market}")
         self._go_live(link)
 
     def _go_live(self, link: Link) -> None:
@@ -343,7 +381,7 @@ class ConnectionSupervisor:
         self._opener.simulation = link.conversation.speed or self._opener.simulation
         # Behind `simulation` and `live_since`: whoever waits for this state reads them.
         self.state = State.LIVE
-        self._keeper.request_clock(self._market)
+        self._keeper.request_clock(self.market)
         self._rollover.schedule(link)
         self._keeper.request_errand()
 
@@ -373,7 +411,9 @@ class ConnectionSupervisor:
         if successor is None:
             return False
         link = successor.link
-        if link is None or link.settled_ns is None or keeper.stopping.is_set():
+        # One that lacks a topic of the lost one would leave a gap that nothing reports.
+        has_all = link is not None and link.asked == self._last_asked
+        if link is None or link.settled_ns is None or not has_all or self._has_ended():
             last_ns = self._rollover.salvage(successor, error, heard_ns)
             if last_ns is not None:
                 self._last_heard_ns = max(heard_ns, last_ns)
@@ -382,19 +422,54 @@ class ConnectionSupervisor:
         is_seamless = link.settled_ns < heard_ns
         if not is_seamless:
             self._lost_at_ns = heard_ns if self._lost_at_ns is None else self._lost_at_ns
-            keeper.lost(self._topics, str(error), self._lost_at_ns)
+            keeper.lost(self.topics.all, str(error), self._lost_at_ns)
         log.info("%s goes over to the next connection: %s", keeper.name, error)
         successor.drained_ns = heard_ns if is_seamless else 0
         self._take_over(successor)
         if not is_seamless:
             assert self._lost_at_ns is not None  # set above
             # Only now that the successor's rows wait behind the outage: REST fills up to them.
-            keeper.outage(self._topics, self._lost_at_ns, is_over=True)
+            keeper.outage(self.topics.all, self._lost_at_ns, is_over=True)
             self._lost_at_ns = None
             self.reconnects += 1
         return True
 
     # -- asked from elsewhere --------------------------------------------------------------------
+
+    def room(self, *, is_private: bool) -> int:
+        """Return how many topics more it may carry; none of private ones if it is public."""
+        is_closed = is_private and not self._opener.is_private
+        if self.state is State.FAILED or self._is_retired or is_closed:
+            return 0
+        return max(self._opener.most_topics - len(self.topics.all), 0)
+
+    def add(self, topics: Collection[Topic]) -> TopicChange:
+        """Subscribe to further topics, on this connection or the next one."""
+        return self.topics.add(topics)
+
+    def remove(self, topics: Collection[Topic]) -> TopicChange:
+        """Unsubscribe from topics; without a connection that is done at once."""
+        change, is_asked = self.topics.remove(topics)
+        if not is_asked:
+            self._account(topics, self._lost_at_ns)
+        return change
+
+    def _depart(self, change: TopicChange, since_ns: int | None) -> None:
+        """Take topics for unsubscribed whose connection was lost before it could answer."""
+        topics = change.open
+        self._account(topics, since_ns)
+        change.answer(topics)
+
+    def _account(self, topics: Collection[Topic], since_ns: int | None) -> None:
+        if since_ns is not None and not self._keeper.stopping.is_set():
+            # Until now they were wanted, and did not come.
+            self._keeper.outage(sorted(topics), since_ns, is_over=False)
+        self._keeper.left(sorted(topics))
+
+    def retire(self) -> None:
+        """End this connection alone, for good; its topics must have been removed."""
+        self._is_retired = True
+        self.abort()
 
     def resubscribe(self, symbol: str) -> None:
         """Have a book's topic subscribed to again, if it is one of this connection."""
@@ -420,3 +495,4 @@ class ConnectionSupervisor:
     def disown(self) -> None:
         """Forget connections and locks in a forked child."""
         self._opener.disown()
+        self.topics.disown()

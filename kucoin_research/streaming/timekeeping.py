@@ -193,9 +193,17 @@ class Timekeeper:
         for symbol, market in streamed:
             self._symbols.setdefault(market, set()).add(symbol)
         self._offsets = {market: ClockOffsets(self.started_ns) for market in self._symbols}
-        self._lock = threading.Lock()  # guards _moves_reported, offsets against moves, _is_wrong
+        # Guards _moves_reported, _is_wrong, offsets against moves, and what `add` replaces.
+        self._lock = threading.Lock()
         self._moves_reported = 0
         self._is_wrong = False  # stamps are ahead of the wall clock
+
+    def add(self, symbol: str, market: Market) -> None:
+        """Keep the clock of another symbol's market, too."""
+        with self._lock:
+            self._symbols = {**self._symbols, market: {*self._symbols.get(market, ()), symbol}}
+            if market not in self._offsets:
+                self._offsets = {**self._offsets, market: ClockOffsets(self.now_ns())}
 
     @property
     def moves(self) -> Sequence[Move]:

@@ -40,8 +40,10 @@ __all__ = [
     "Dialect",
     "Event",
     "ExchangeSpoke",
+    "Kept",
     "Pong",
     "Refused",
+    "Unsubscribed",
     "Welcomed",
     "stream_error",
 ]
@@ -74,6 +76,22 @@ class Refused(NamedTuple):
     error: StreamError
 
 
+class Unsubscribed(NamedTuple):
+    """The exchange accepted an unsubscription: nothing more comes of these topics."""
+
+    topics: tuple[Topic, ...]
+
+
+class Kept(NamedTuple):
+    """The exchange refused an unsubscription, or never acknowledged it in three tries.
+
+    Without a code in ``error`` there was no answer, so the topics may come or not.
+    """
+
+    topics: tuple[Topic, ...]
+    error: StreamError
+
+
 class Pong(NamedTuple):
     """A ping was answered after ``round_trip`` seconds; ``server_time`` is ns UTC or None."""
 
@@ -82,12 +100,12 @@ class Pong(NamedTuple):
 
 
 class ExchangeSpoke(NamedTuple):
-    """An error that refuses no subscription: an answer to an unsubscription, or to nothing."""
+    """An error that answers no command of ours, or only the first half of a resubscription."""
 
     error: StreamError
 
 
-Event: TypeAlias = Welcomed | Acknowledged | Refused | Pong | ExchangeSpoke
+Event: TypeAlias = Welcomed | Acknowledged | Refused | Unsubscribed | Kept | Pong | ExchangeSpoke
 
 
 @dataclass(slots=True)
@@ -192,10 +210,15 @@ class Conversation:
 
     def subscribe(self, topics: Iterable[Topic]) -> None:
         """Subscribe to topics; the commands go out as the limits allow."""
+        topics = list(topics)
+        self._withdraw("unsubscribe", topics)
         self._enqueue("subscribe", topics)
 
     def unsubscribe(self, topics: Iterable[Topic]) -> None:
-        """Unsubscribe from topics."""
+        """Unsubscribe from topics, also from those that were to be subscribed to again."""
+        topics = list(topics)
+        self._withdraw("subscribe", topics)
+        self._withdraw("unsubscribe", topics)
         self._enqueue("unsubscribe", topics)
 
     def resubscribe(self, topics: Iterable[Topic]) -> None:
@@ -210,6 +233,16 @@ class Conversation:
         for group in self._dialect.group(topics):
             identity = f"{command[0]}{next(self._ids)}"
             self._queue.append(_Request(identity, command, tuple(group), is_afresh))
+
+    def _withdraw(self, command: str, topics: Iterable[Topic]) -> None:
+        # The exchange takes commands in order. An older one that was not answered in time would be
+        # sent again behind the newer one, and its answer says nothing any more.
+        old = frozenset(topics)
+        for request in (*self._queue, *self._waiting.values()):
+            if request.type == command and not old.isdisjoint(request.topics):
+                request.topics = tuple(each for each in request.topics if each not in old)
+        self._queue = deque(request for request in self._queue if request.topics)
+        self._waiting = {key: each for key, each in self._waiting.items() if each.topics}
 
     def due(self, now: float) -> list[str]:
         """List the texts to send now.
@@ -349,7 +382,8 @@ class Conversation:
             self._subscribed.difference_update(request.topics)
             if request.is_afresh:
                 self.subscribe(request.topics)
-            return []
+                return []
+            return [Unsubscribed(request.topics)]
         self._subscribed.update(request.topics)
         return [Acknowledged(request.topics)]
 
@@ -369,11 +403,13 @@ class Conversation:
         return [ExchangeSpoke(error) if request is None else self._fail(request, error)]
 
     def _fail(self, request: _Request, error: StreamError) -> Event:
+        if request.type == "subscribe":
+            return Refused(request.topics, error)
+        if not request.is_afresh:
+            return Kept(request.topics, error)
         # A failed unsubscription loses no data, so it counts as no refusal of the topic.
-        if request.is_afresh:
-            self.subscribe(request.topics)
-        is_refusal = request.type == "subscribe"
-        return Refused(request.topics, error) if is_refusal else ExchangeSpoke(error)
+        self.subscribe(request.topics)
+        return ExchangeSpoke(error)
 
 
 def _name(topics: Sequence[Topic]) -> str:

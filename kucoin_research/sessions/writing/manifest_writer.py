@@ -17,7 +17,7 @@ __all__ = ["ManifestWriter", "RecordingFacts"]
 
 
 class RecordingFacts(NamedTuple):
-    """The facts about a recording that do not change while it goes on.
+    """The facts about a recording at its start.
 
     ``about`` holds its venue, market, symbols, channels and instruments; ``damage`` and ``losses``
     are what the rows lack from the start.
@@ -31,7 +31,13 @@ class RecordingFacts(NamedTuple):
 
 
 class ManifestWriter:
-    """Composes the ``session.json`` of a recording from its parts, and writes it."""
+    """Composes the ``session.json`` of a recording from its parts, and writes it.
+
+    Attributes
+    ----------
+    about
+        Venue, market, symbols, channels and instruments. Any thread may replace it as a whole.
+    """
 
     def __init__(
         self,
@@ -41,6 +47,7 @@ class ManifestWriter:
         queue: RowQueue,
         refusals: RefusalLog,
     ) -> None:
+        self.about = facts.about
         self._facts = facts
         self._folder = folder
         self._files = files
@@ -70,7 +77,7 @@ class ManifestWriter:
         return {
             "format": FORMAT,
             "package": package_version(),
-            **facts.about,
+            **self.about,
             "start": iso(facts.start_ns),
             "end": None if end_ns is None else iso(end_ns),
             "state": state,

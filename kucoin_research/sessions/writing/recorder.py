@@ -156,13 +156,15 @@ class Recorder:
         self._closed = self._clock.event()
         self._queue = RowQueue(queue_rows, self._closed.is_set)
         self._refusals = RefusalLog()
-        manifest = ManifestWriter(facts, self._folder, self._files, self._queue, self._refusals)
+        self._manifest = ManifestWriter(
+            facts, self._folder, self._files, self._queue, self._refusals
+        )
         self._loop = RecordingLoop(
             self._folder,
             self._files,
             self._queue,
             refusals=self._refusals,
-            manifest=manifest,
+            manifest=self._manifest,
             reporter=TroubleReporter(self._folder, queue_rows, on_trouble),
             bound=queue_rows,
             fsync=policy,
@@ -175,7 +177,7 @@ class Recorder:
         self._before_close: list[Callable[[], object]] = []
         self._pid = os.getpid()
         try:
-            manifest.write("recording", None)
+            self._manifest.write("recording", None)
         except OSError as error:
             self._folder.release()
             raise _cannot_record(self.path, error) from error
@@ -287,6 +289,43 @@ class Recorder:
             f"<div><b>{html.escape(self.path.name)}</b> ({state})<br>{html.escape(str(self))}"
             f"<br><small>{html.escape(str(self.path))}</small></div>"
         )
+
+    def include(
+        self, subscriptions: Iterable[Any], instruments: Iterable[Instrument]
+    ) -> Callable[[], None]:
+        """Record further symbols and channels, which ``session.json`` lists before their rows.
+
+        Parameters
+        ----------
+        subscriptions
+            Each with ``symbol``, ``channel`` and ``market``.
+        instruments
+            The facts of the symbols.
+
+        Returns
+        -------
+        Callable[[], None]
+            Takes it back, if none of them is streamed after all.
+        """
+        subscriptions, before = list(subscriptions), self._manifest.about
+        markets = [*(before["market"] or "").split("+"), *(str(s.market) for s in subscriptions)]
+        facts = {each["symbol"]: each for each in before["instruments"]}
+        facts |= {each["symbol"]: each for each in instruments_to(instruments)}
+        self._manifest.about = before | {
+            "market": "+".join(filter(None, dict.fromkeys(markets))) or None,
+            "symbols": [*dict.fromkeys((*before["symbols"], *(s.symbol for s in subscriptions)))],
+            "channels": [
+                *dict.fromkeys((*before["channels"], *(str(s.channel) for s in subscriptions)))
+            ],
+            "instruments": list(facts.values()),
+        }
+        self._loop.announce()
+
+        def take_back() -> None:
+            self._manifest.about = before
+            self._loop.announce()
+
+        return take_back
 
     def before_close(self, action: Callable[[], object]) -> None:
         """Add a function to be called when closing begins, such as the detaching from a stream."""

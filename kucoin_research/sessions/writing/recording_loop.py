@@ -90,6 +90,7 @@ class RecordingLoop:
         self._is_last = False
         self._meter = RateMeter()
         self._next_manifest = self._next_sync = 0.0
+        self._has_news = False  # of session.json
 
     @property
     def error(self) -> OSError | None:
@@ -112,6 +113,10 @@ class RecordingLoop:
         # The deadline first: the thread reads it as soon as the event is set.
         self._deadline = self._clock.monotonic() + timeout
         self._closing.set()
+
+    def announce(self) -> None:
+        """Have ``session.json`` written before any row that is put into the queue from now on."""
+        self._has_news = True
 
     def run(self) -> None:
         """Record until the end; the body of the recorder's thread."""
@@ -159,6 +164,9 @@ class RecordingLoop:
         self._meter.sample(now, self._files.rows)
         self._sort_queue()
         obstacle = self._look_after_folder()
+        if self._has_news and obstacle is None:
+            self._has_news = False
+            self._reporter.set_trouble("session.json", self._save("recording", None))
         self._files.flush(
             now,
             is_final=self._is_ending,

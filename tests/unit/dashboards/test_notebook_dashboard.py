@@ -140,17 +140,113 @@ def test_start_and_stop(make):
     assert board.source.frame("trade").height >= 3  # the charts stay
 
 
-def test_another_symbol_replaces_the_stream_and_the_charts_stay_in_place(make):
+def streamed(board):
+    return {(str(each.channel), each.symbol) for each in board.source.subscriptions}
+
+
+def test_another_symbol_comes_on_the_same_stream_and_the_first_goes_on_behind(make):
     board = make(start=True)
-    first, figure = board.source, board.price.figure
+    running, figure = board.source, board.price.figure
+    running.wait("trade", rows=5)
 
     board.controls.symbol.value = "ETHUSDTM"
 
     assert board.symbol == "ETHUSDTM"
-    assert first.stopping.is_set()
-    assert [each.subscriptions[0].symbol for each in kr.running()] == ["ETHUSDTM"]
+    assert board.source is running
+    assert {symbol for _, symbol in streamed(board)} == {"XBTUSDTM", "ETHUSDTM"}
     assert board.price.figure is figure
     assert figure.symbol == "ETHUSDTM"
+    assert board.line == "streaming ETHUSDTM: ticker, trade, depth50; XBTUSDTM goes on behind"
+    wait_until(lambda: running.frame("trade", "ETHUSDTM").height > 2)
+    before = running.frame("trade", "XBTUSDTM").height
+
+    board.controls.symbol.value = "XBTUSDTM"
+
+    assert board.symbol == "XBTUSDTM"
+    assert running.frame("trade", "XBTUSDTM").height >= before >= 5
+    assert running.report().gaps == 0
+    assert len(kr.running()) == 1
+
+
+def choose_each(board, symbols):
+    for symbol in symbols:
+        board.controls.symbol.value = symbol
+
+
+def test_of_many_symbols_the_last_four_go_on_and_a_recording_keeps_them_all(make, tmp_path):
+    board = make(start=True, channels=["ticker"], root=tmp_path)
+    running = board.source
+    running.wait("ticker", rows=3)
+    symbols = ["XBTUSDTM", *kr.get_active_symbols(venue=running.rest.venue)][:6]
+    symbols = list(dict.fromkeys(symbols))[:5]
+    choose_each(board, symbols[1:])
+
+    assert {symbol for _, symbol in streamed(board)} == set(symbols[1:])
+    assert board.line.endswith("; XBTUSDTM no longer (4 at most)")
+    assert running.frame("ticker", "XBTUSDTM").height >= 3
+
+    recorder = board.record()
+    choose_each(board, symbols)
+    assert {symbol for _, symbol in streamed(board)} == set(symbols)
+    board.controls.channels["trade"].value = True
+    running.wait("trade", rows=10)
+    assert board.recorder is recorder
+    board.stop()
+    session = kr.load(recorder.path)
+
+    assert set(session.symbols) == set(symbols)
+    assert set(session.channels) == {"ticker", "trade"}
+    assert len(list(tmp_path.iterdir())) == 1
+    assert kr.verify(recorder.path).ok
+
+
+def test_a_chip_ends_a_channel_and_brings_it_back_with_its_rows(make):
+    board = make(start=True)
+    running, chip = board.source, board.controls.channels["ticker"]
+    running.wait("ticker", rows=5)
+    board.controls.symbol.value = "ETHUSDTM"
+
+    chip.value = False
+
+    assert "ticker" not in {channel for channel, _ in streamed(board)}
+    assert board.line == "streaming ETHUSDTM: trade, depth50; XBTUSDTM goes on behind"
+    kept = running.frame("ticker").height
+    assert kept >= 5
+    assert board.price.figure is not None
+    assert "ticker" not in board.price.figure._channels.values()
+    chip.value = True
+    running.wait("ticker", rows=kept + 3)
+    assert board.source is running
+    assert [gap.cause for gap in running.report().channel("ticker", "XBTUSDTM").gaps] == [
+        "unsubscribed"
+    ]
+    wait_until(lambda: board.health.colour is Colour.GREEN)  # it was wanted so
+
+
+def test_a_press_that_the_exchange_refuses_leaves_all_as_it_was(make):
+    with kr.simulate(seed=5, speed=30.0, max_topics=3) as x:
+        board = make(venue=x.venue, start=True)
+        running = board.source
+        running.wait("trade", rows=3)
+        before = streamed(board)
+
+        board.controls.channels["mark_price"].value = True
+        assert not board.controls.channels["mark_price"].value
+        assert "exceed max subscription" in board.line
+        assert "\n" not in board.line
+        board.controls.symbol.value = "ETHUSDTM"
+        assert board.controls.symbol.value == board.symbol == "XBTUSDTM"
+        assert "kr-wrong" not in board.controls.symbol._dom_classes
+        assert streamed(board) == before
+        assert board.source is running
+        assert board.health.colour is Colour.GREEN
+
+        for name in ("ticker", "trade", "depth50"):
+            board.controls.channels[name].value = False
+        assert board.controls.chosen == ["depth50"]
+        assert board.line == "no channel is switched on"
+        assert streamed(board) == {("depth50", "XBTUSDTM")}
+        board.close()
 
 
 def test_a_wrong_symbol_is_one_clear_sentence_and_what_runs_goes_on(make):
@@ -190,7 +286,7 @@ def test_a_coin_in_the_symbol_box_means_its_usual_contract(make):
     board.start()
     board.controls.symbol.value = "btc"
     assert board.symbol == board.controls.symbol.value == "XBTUSDTM"
-    assert [each.subscriptions[0].symbol for each in kr.running()] == ["XBTUSDTM"]
+    assert {symbol for _, symbol in streamed(board)} == {"SOLUSDTM", "XBTUSDTM"}
 
 
 def test_of_several_symbols_that_fit_the_user_chooses(make):
@@ -233,7 +329,22 @@ def test_the_other_market_brings_its_list_and_a_symbol_of_its_own(make, exchange
     assert list(board.controls.symbol.options) == kr.get_active_symbols(
         "spot", venue=exchange.venue
     )
-    assert [each.subscriptions[0].symbol for each in kr.running()] == ["BTC-USDT"]
+    assert {symbol for _, symbol in streamed(board)} == {"XBTUSDTM", "BTC-USDT"}
+    assert len(kr.running()) == 1
+    board.controls.channels["funding_rate"].value = True  # of the futures that go on behind
+    assert {symbol for channel, symbol in streamed(board) if channel == "funding_rate"} == {
+        "XBTUSDTM"
+    }
+    board.controls.market.value = "futures"
+    assert board.symbol == "XBTUSDTM"
+    board.source.wait("trade", rows=5)
+    assert board.source.report().gaps == 0
+
+
+def test_a_start_on_spot_leaves_out_what_spot_lacks(make):
+    board = make("BTC-USDT", channels=["ticker", "funding_rate"], start=True)
+
+    assert streamed(board) == {("ticker", "BTC-USDT")}
 
 
 def test_channels_are_switched_with_chips(make):
@@ -286,6 +397,17 @@ def test_the_candle_interval_goes_to_the_channel_and_to_the_chart(make):
 
     assert "candle:5min" in {str(each.channel) for each in board.source.subscriptions}
     assert board.lower.figure._sketch.options == {"every": "5min"}
+    running = board.source
+    wait_until(lambda: running.total("candle:5min") > 1)
+
+    board.controls.interval.value = "15min"
+
+    assert board.source is running
+    assert streamed(board) == {("ticker", "XBTUSDTM"), ("candle:15min", "XBTUSDTM")}
+    assert board.lower.figure._channels == {"candles": "candle:15min"}
+    assert running.frame("candle:5min").height > 1
+    board.controls.interval.value = "5s"  # the exchange has no such candles
+    assert streamed(board) == {("ticker", "XBTUSDTM"), ("candle:1min", "XBTUSDTM")}
 
 
 def test_the_window_goes_to_charts_and_tiles(make):
@@ -320,11 +442,13 @@ def test_recording_goes_on_when_the_symbol_is_switched(make, tmp_path):
 
     board.controls.symbol.value = "ETHUSDTM"
 
-    assert first.is_closed
-    assert board.recorder is not first
-    assert not board.recorder.is_closed
-    assert "ETHUSDTM" in board.recorder.path.name
+    assert board.recorder is first
+    assert not first.is_closed
     assert board.controls.record.value
+    wait_until(lambda: board.source.frame("trade", "ETHUSDTM").height > 3)
+    board.controls.symbol.value = "XBTUSDTM"
+    board.stop()
+    assert kr.load(first.path).symbols == ["XBTUSDTM", "ETHUSDTM"]
 
 
 def test_a_folder_that_cannot_be_made_is_told_in_the_line(make, tmp_path):
@@ -348,7 +472,9 @@ def test_it_goes_on_also_where_the_old_recording_has_ended_by_then(make, tmp_pat
         return made
 
     monkeypatch.setattr(stream_starter.streams, "stream", slow)
-    board.controls.symbol.value = "ETHUSDTM"
+    with board.controls.quietly():
+        board.controls.symbol.value = "ETHUSDTM"
+    board.start()
 
     assert not board.recorder.is_closed
     assert "ETHUSDTM" in board.recorder.path.name

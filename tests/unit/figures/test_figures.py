@@ -168,6 +168,34 @@ def test_a_filled_gap_is_that_of_its_own_channel():
     assert {("filled", at(7)), ("gap", at(6))} <= gaps
 
 
+def test_a_time_without_a_subscription_is_shaded_and_breaks_the_line():
+    trades = frame(Trade, [trade(second) for second in (0, 1, 8, 9)])
+    gone = status("unsubscribed", 2, 2, "trade", "XBTUSDTM")
+    back = status("subscribed", 7, 7, "trade", "XBTUSDTM")
+    lasting = frame(Status, [gone])
+    over = frame(Status, [gone, back, GAP])
+    filled = frame(Status, [gone, back, GAP, told("filled")])
+
+    assert [(gap.kind, gap.end) for gap in gaps_of(lasting, ["trade"])] == [("unsubscribed", None)]
+    assert gaps_of(lasting, ["ticker"]) == gaps_of(lasting, ["trade"], "ETHUSDTM") == []
+    assert {gap.kind for gap in gaps_of(over, ["trade"])} == {"unsubscribed", "gap"}
+    assert {gap.kind for gap in gaps_of(filled, ["trade"])} == {"filled"}
+    figure = figures.flow(trades, status=over)
+    assert np.isnan(trace(figure, "cumulative volume delta").y).any()
+    (shape,) = figure.layout.shapes
+    assert shape.label.text.startswith("unsubscribed 7.0 s")
+
+
+def test_candles_are_shaded_for_their_own_interval():
+    detail = "candle:5min of XBTUSDTM is not subscribed to from here on"
+    row = (*status("unsubscribed", 2, 2, "candle", "XBTUSDTM")[:5], detail, None, None)
+    rows = frame(Status, [row])
+
+    assert gaps_of(rows, ["candle:5min"])
+    assert gaps_of(rows, ["candle"])
+    assert not gaps_of(rows, ["candle:1min", "trade"])
+
+
 @pytest.mark.parametrize(("last", "kinds"), [(9, {"filled"}), (6, {"filled", "gap"})])
 def test_changes_of_a_book_that_came_late_fill_no_more_than_they_are(last, kinds):
     gap = told("gap", 5, 9, "level2", begin=2, end=7)

@@ -54,3 +54,19 @@ def test_the_report_measures_each_symbols_lag_by_its_own_rows():
                 map(lags.quantile, (0.5, 0.95, 0.99))
             )
         assert newest == pytest.approx(s.lags(s.frame("bbo")).drop_nulls().quantile(0.5))
+
+
+def test_channels_and_symbols_are_added_and_dropped_while_it_is_read():
+    made = filled("AAB", capacity=10)
+    quotes = Subscription(parse_channel("bbo"), "D", Market.FUTURES)
+    held = made.rings
+
+    made.add([quotes])
+    assert made.symbols == [*SYMBOLS, "D"]
+    assert list(made.totals) == ["trade", "bbo", "status"]
+    assert len(held) == 2, "a reader goes on with those that it found"
+    made.drop([quotes])
+
+    assert made.symbols == list(SYMBOLS)
+    assert list(made.totals) == ["trade", "status"]
+    assert made.frame("trade").height == 3

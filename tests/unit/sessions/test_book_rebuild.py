@@ -124,3 +124,14 @@ def test_books_of_several_symbols_take_only_their_own_rows():
     assert rebuild.copy(SYMBOL, "r").best_bid == 99.0
     with pytest.raises(BookNotReady):
         rebuild.copy("ETHUSDTM", "r")
+
+
+def test_an_unsubscribed_book_is_refused_until_it_is_in_step_again():
+    book = in_step()
+    book.take_status(event("unsubscribed"))
+    assert not book.is_ready
+
+    book.take(row(7, "buy", 97.0, 1.0))  # the next sequence proves nothing about the time between
+    assert not book.is_ready
+    book.take_status(event("book_ready", last=7))
+    assert book.is_ready

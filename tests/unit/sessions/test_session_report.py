@@ -76,3 +76,15 @@ def test_a_file_that_is_gone_is_compared_with_its_own_account_only(monkeypatch):
     told = [f"{at}.csv" in entry.reason for at, entry in enumerate(report.channels)]
     assert told == [False] * 150 + [True] * 300
     assert len(asked) < 1_000  # of 100,000
+
+
+def test_an_absence_is_said_until_the_channel_comes_back():
+    gone = status("unsubscribed", 200, detail="trade of XBTUSDTM is not subscribed to from here on")
+    back = status("subscribed", 300, detail="trade of XBTUSDTM is subscribed to from here on")
+    between = status("gap", 301, 200, "unsubscribed for 1.0 s")
+
+    assert account(gone).gaps == ()
+    assert account(gone).reason.endswith("; unsubscribed since 1970-01-01 00:00:00")
+    entry = account(gone, back, between)
+    assert [gap.cause for gap in entry.gaps] == ["unsubscribed"]
+    assert "unsubscribed since" not in entry.reason

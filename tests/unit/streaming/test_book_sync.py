@@ -1205,3 +1205,45 @@ def test_every_sequence_is_in_the_rows_or_in_one_gap(actions):
     if last is not None:
         accounted = {*told, *missing}
         assert set(range(began + 1, last + 1)) <= accounted | {began}
+
+
+# -- books that are unsubscribed -----------------------------------------------------------------
+
+
+def test_an_unsubscribed_book_takes_nothing_and_what_it_missed_is_told_with_the_cause():
+    book = live_book(16)
+    assert book.leave(0) == []
+    assert book.doubt is None
+    assert book.on_snapshot(snapshot(30), 0, 1.0) == ([], [])
+    with pytest.raises(BookNotReady, match="subscribe to its 'level2' again"):
+        book.copy()
+
+    book.come_back()
+    assert "the time without a subscription" in book.doubt
+    book.restart()  # the connection is lost before anything has come
+    book.subscribed(1.0)
+    _, gap = book.on_delta(delta(25), 0)
+
+    assert gap == BookGap(book.symbol, 17, 24, "unsubscribed")
+
+
+def test_nothing_is_missing_where_the_market_was_quiet_meanwhile():
+    book = live_book(16)
+    book.leave(0)
+    book.come_back()
+    book.subscribed(1.0)
+
+    _, gap = book.on_delta(delta(17), 0)
+    rows, gaps = book.on_snapshot(snapshot(17), 0, 1.0)
+
+    assert (gap, gaps) == (None, [])
+    assert rows
+    assert book.is_ready
+
+
+def test_a_book_that_leaves_out_of_step_stays_in_doubt():
+    book = live_book(16)
+    book.on_delta(delta(20), 0)
+
+    assert sequences(book.leave(0)) == [20]
+    assert book.doubt == "the book was unsubscribed while out of step"

@@ -19,8 +19,10 @@ from kucoin_research.exchange.websocket.conversation import (
     Acknowledged,
     Conversation,
     ExchangeSpoke,
+    Kept,
     Pong,
     Refused,
+    Unsubscribed,
     Welcomed,
     stream_error,
 )
@@ -111,7 +113,7 @@ def test_unsubscribing_is_told_and_acknowledged():
         )
     ]
     assert talk.subscribed == {topic}
-    assert talk.receive(ControlMessage("ack", "u2"), 1.0) == []
+    assert talk.receive(ControlMessage("ack", "u2"), 1.0) == [Unsubscribed((topic,))]
     assert talk.subscribed == set()
     assert talk.is_settled
 
@@ -249,7 +251,71 @@ def test_a_refusal_to_unsubscribe_refuses_no_topic():
 
     (event,) = talk.receive(refusal(message), 0.1)
 
-    assert isinstance(event, ExchangeSpoke)
+    assert isinstance(event, Kept)
+    assert event.topics == tuple(topics(1))
+    assert event.error.code == 404
+
+
+def test_an_unsubscription_without_an_answer_is_given_up_after_three_tries():
+    talk = greeted(ping_interval=1_000.0)
+    talk.unsubscribe(topics(1))
+
+    events = []
+    for turn in range(MOST_TRIES + 1):
+        now = turn * ACK_TIMEOUT
+        events += talk.overdue(now)
+        talk.due(now)
+
+    (kept,) = events
+    assert isinstance(kept, Kept)
+    assert kept.error.code == 0
+    assert talk.is_settled
+
+
+def test_a_newer_command_takes_the_place_of_an_older_one_that_was_not_answered():
+    (topic, other) = topics(2)
+    talk = greeted([topic, other])
+    (subscription,) = sent(talk, 0.0)
+
+    talk.unsubscribe([topic])
+    (message,) = sent(talk, 0.1)
+
+    assert message["type"] == "unsubscribe"
+    assert talk.receive(ack(subscription), 0.2) == [Acknowledged((other,))]
+    assert talk.receive(ack(message), 0.2) == [Unsubscribed((topic,))]
+    assert not sent(talk, 3 * ACK_TIMEOUT)[1:]  # a ping, and nothing is asked for again
+
+
+def test_what_is_unsubscribed_does_not_come_back_by_a_resubscription():
+    (topic,) = topics(1)
+    talk = greeted([topic])
+    talk.receive(ack(*sent(talk, 0.0)), 0.0)
+    talk.resubscribe([topic])
+    (first,) = sent(talk, 0.1)
+
+    talk.unsubscribe([topic])
+    talk.receive(ack(first), 0.2)
+    (second,) = sent(talk, 0.3)
+
+    assert second["type"] == "unsubscribe"
+    talk.receive(ack(second), 0.4)
+    assert talk.subscribed == set()
+    assert talk.is_settled
+
+
+def test_what_is_subscribed_to_again_is_not_ended_by_an_older_command():
+    (topic,) = topics(1)
+    talk = greeted([topic])
+    talk.receive(ack(*sent(talk, 0.0)), 0.0)
+    talk.unsubscribe([topic])
+    (ending,) = sent(talk, 0.1)
+
+    talk.subscribe([topic])
+    (beginning,) = sent(talk, 0.2)
+
+    assert talk.receive(ack(ending), 0.3) == []
+    assert talk.receive(ack(beginning), 0.3) == [Acknowledged((topic,))]
+    assert talk.subscribed == {topic}
 
 
 def test_a_rejected_token_raises():

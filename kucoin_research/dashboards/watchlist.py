@@ -1,0 +1,133 @@
+"""The symbols that a dashboard's stream carries: the one that is shown, and some of before.
+
+A symbol that was looked at goes on behind for a while, so that coming back to it finds no gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from kucoin_research.errors import KucoinResearchError
+from kucoin_research.exchange.topics import Feed, topics_for
+from kucoin_research.model.channels import Market, Subscription, market_of, parse_channel
+from kucoin_research.streaming.stream import Stream
+
+__all__ = ["MOST_WATCHED", "Watchlist", "offered"]
+
+#: Symbols that stream at once, the one that is shown included, unless a recording goes on.
+MOST_WATCHED = 4
+
+# Seconds that the exchange may take to answer: a press holds up the kernel meanwhile.
+_ANSWER = 5.0
+
+
+def offered(channels: Iterable[str], market: str, feed: Feed) -> list[str]:
+    """Return those of some channels that the exchange has on a market."""
+    found = []
+    for name in channels:
+        try:
+            topics_for(parse_channel(name), "", Market(market), feed)
+        except KucoinResearchError:
+            continue
+        found.append(name)
+    return found
+
+
+class Watchlist:
+    """Subscribes a running stream to what a dashboard shows, and unsubscribes what it need not.
+
+    Parameters
+    ----------
+    stream
+        Carries one symbol yet.
+    symbol
+        That symbol.
+    channels
+        Its channels.
+
+    Attributes
+    ----------
+    stream
+        The stream.
+    symbols
+        Those that stream now; the last one was looked at last.
+    channels
+        Those that were chosen last, as far as a market has them.
+
+    Notes
+    -----
+    One thread at a time may use it.
+    """
+
+    def __init__(self, stream: Stream, symbol: str, channels: Sequence[str]) -> None:
+        self.stream = stream
+        self.symbols = [symbol]
+        self.channels = list(channels)
+        self._markets = {each.symbol: str(each.market) for each in stream.subscriptions}
+
+    def watch(
+        self, symbol: str, market: str | None, channels: Sequence[str], *, keeps_all: bool
+    ) -> list[str]:
+        """Stream a symbol, and those channels of all symbols; return the symbols given up.
+
+        Parameters
+        ----------
+        symbol, market
+            To be shown now.
+        channels
+            Of all symbols, as far as their market has them.
+        keeps_all
+            Give up no symbol, because a recording would lack it.
+
+        Raises
+        ------
+        KucoinResearchError
+            As ``Stream.subscribe`` does; everything is as it was.
+        """
+        markets = {**self._markets, symbol: market or str(market_of(symbol))}
+        order = [*(each for each in self.symbols if each != symbol), symbol]
+        kept = order if keeps_all else order[-MOST_WATCHED:]
+        self._subscribe(kept, markets, channels)
+        given_up = [each for each in order if each not in kept]
+        self.symbols, self._markets, self.channels = kept, markets, list(channels)
+        if given_up:
+            self.stream.unsubscribe(given_up, timeout=_ANSWER)
+        self._unsubscribe(kept, channels)
+        return given_up
+
+    def _subscribe(
+        self, symbols: Sequence[str], markets: dict[str, str], channels: Sequence[str]
+    ) -> None:
+        added: list[Subscription] = []
+        try:
+            for market in dict.fromkeys(markets[each] for each in symbols):
+                its = [each for each in symbols if markets[each] == market]
+                wanted = offered(channels, market, self.stream.feed)
+                if wanted:
+                    added += self.stream.subscribe(its, wanted, market=market, timeout=_ANSWER)
+        except KucoinResearchError:
+            for each in added:  # on the other market
+                self.stream.unsubscribe(each.symbol, str(each.channel), timeout=_ANSWER)
+            raise
+
+    def _unsubscribe(self, symbols: Sequence[str], channels: Sequence[str]) -> None:
+        wanted = {parse_channel(each) for each in channels}
+        unwanted = dict.fromkeys(
+            str(each.channel)
+            for each in self.stream.subscriptions
+            if each.symbol in symbols and each.channel not in wanted
+        )
+        if unwanted:
+            self.stream.unsubscribe(symbols, list(unwanted), timeout=_ANSWER)
+
+    def summary(self, given_up: Sequence[str] = ()) -> str:
+        """Describe in a line what streams now, and what does not any more."""
+        *behind, shown = self.symbols
+        here = offered(self.channels, self._markets[shown], self.stream.feed)
+        parts = [f"streaming {shown}: {', '.join(here)}"]
+        if behind:
+            goes = "goes" if len(behind) == 1 else "go"
+            parts.append(f"{', '.join(behind)} {goes} on behind")
+        if given_up:
+            parts.append(f"{', '.join(given_up)} no longer ({MOST_WATCHED} at most)")
+        return "; ".join(parts)
