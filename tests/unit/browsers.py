@@ -9,6 +9,7 @@ from kucoin_research.errors import UnknownChannel
 from kucoin_research.figures.delta import ArrayChange, patched
 from kucoin_research.foundation import clocks
 from kucoin_research.frames.ring import Ring
+from kucoin_research.model.channels import Subscription, market_of, parse_channel
 from kucoin_research.model.records import Status, Ticker, Trade
 from kucoin_research.model.status import StreamStatus
 
@@ -40,6 +41,10 @@ class Market:
     state = "live"
     symbols = ("XBTUSDTM",)
     channels = ()
+    subscriptions = tuple(
+        Subscription(parse_channel(each), "XBTUSDTM", market_of("XBTUSDTM", None))
+        for each in ("ticker", "trade")
+    )
     failures = ()
     started_ns = START
     simulation = None

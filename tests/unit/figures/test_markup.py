@@ -140,7 +140,10 @@ def test_every_figure_shows_a_symbol_as_it_is(symbol):
     for name, figure in drawn(symbol).items():
         for path, text in told(figure).items():
             usual = PLAIN[name][path]
-            assert text == usual.replace("XBTUSDTM", literal(symbol)), (name, path)
+            # The name of a shape is no markup: a page puts it into a tooltip as a text.
+            is_plain = re.fullmatch(r"\.layout\.shapes\.\d+\.name", path)
+            there = symbol if is_plain else literal(symbol)
+            assert text == usual.replace("XBTUSDTM", there), (name, path)
 
 
 def test_every_figure_names_its_symbol():
