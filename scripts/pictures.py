@@ -95,6 +95,7 @@ def run(page: Page, lab: Lab, path: Path) -> None:
     """Run a notebook cell by cell and save it, with the last pictures of the widgets it closes."""
     page.set_viewport_size({"width": 1320, "height": 1000})
     saved = nbformat.read(path, as_version=4)
+    saved.metadata.pop("widgets", None)  # a program that ran it before may keep their state there
     for cell in saved.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
