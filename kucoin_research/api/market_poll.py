@@ -1,15 +1,16 @@
-"""Asks an exchange for the figures of all symbols, again and again, on a thread of its own."""
+"""Asks an exchange for the figures of all symbols, again and again, on threads of its own."""
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 
+from kucoin_research.api.errand import Errand
 from kucoin_research.api.live_prices import LivePrices
 from kucoin_research.api.market_board import MarketBoard
-from kucoin_research.errors import KucoinResearchError, StreamStopped
+from kucoin_research.errors import BadReply, StreamStopped
 from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.foundation import clocks
@@ -17,46 +18,13 @@ from kucoin_research.model.channels import Market
 
 __all__ = ["FACTS_EVERY", "FASTEST", "MarketPoll"]
 
-log = logging.getLogger(__name__)
-
 #: Seconds between two calls for all prices, at least, by market. KuCoin takes 5 units of a quota of
 #: 2,000 per 30 s for them on futures, and 15 on spot (rate limits, read 2026-11): at this pace a
 #: screener needs a sixth of the quota at most.
 FASTEST = {Market.FUTURES: 0.5, Market.SPOT: 1.5}
 #: Seconds between two calls for the other figures, which take 3 units on futures and 15 on spot.
 FACTS_EVERY = {Market.FUTURES: 5.0, Market.SPOT: 15.0}
-_LONGEST_WAIT = 30.0  # s after failures, which double the wait
 _LOOK_AT_STREAM = 2.0  # s
-
-
-@dataclass
-class _Errand:
-    """One repeated call: when it is due, and how it went."""
-
-    name: str
-    every: float
-    call: Callable[[], None]
-    due: float = 0.0
-    failures: int = 0
-    error: str = ""
-
-    def run(self, now: float) -> None:
-        """Make the call, and decide when the next one is due."""
-        try:
-            self.call()
-            self.failures, self.error = 0, ""
-        except StreamStopped:
-            return  # the screener was closed meanwhile
-        except KucoinResearchError as error:
-            if str(error) != self.error:  # once for an outage
-                log.warning("a screener's %s could not be had: %s", self.name, error)
-            self.failures, self.error = self.failures + 1, str(error)
-        self.due = now + self.wait
-
-    @property
-    def wait(self) -> float:
-        """Seconds from one call to the next; failures double them."""
-        return min(self.every * 2.0**self.failures, max(_LONGEST_WAIT, self.every))
 
 
 class MarketPoll:
@@ -82,29 +50,30 @@ class MarketPoll:
         self, venue: Venue, market: Market, board: MarketBoard, every: float, *, is_live: bool
     ) -> None:
         self._clock = clock = clocks.current()
-        self._rest = Rest(venue, clock=clock)
-        self._market, self._board = market, board
-        self._facts = _Errand("statistics", FACTS_EVERY[market], self._ask_facts)
-        self._prices = _Errand("prices", every, self._ask_prices)
-        self._live = LivePrices(venue, market, board) if is_live else None
-        self._errands = [self._facts, self._prices]  # the list first: it says which symbols exist
-        if self._live is not None:
-            self._errands.append(_Errand("stream", _LOOK_AT_STREAM, self._live.keep))
+        self._venue, self._market, self._board = venue, market, board
         self._ending = clock.event()
-        self._lock = threading.Lock()  # guards _thread
-        self._thread: threading.Thread | None = None
+        self._lock = threading.Lock()  # guards _rests
+        self._rests = {Rest(venue, clock=clock)}
+        (rest,) = self._rests
+        self._live = LivePrices(venue, market, board) if is_live else None
+        errand = partial(Errand, clock=clock, ending=self._ending)
+        self._facts = errand("statistics", FACTS_EVERY[market], partial(self._renew_facts, rest))
+        self._prices = errand("prices", every, partial(self._ask_prices, rest))
+        self._errands = [self._facts, self._prices]
+        if self._live is not None:
+            self._errands.append(errand("stream", _LOOK_AT_STREAM, self._live.keep))
 
     def start(self) -> None:
         """Ask from now on; nothing happens if it does already, or was closed."""
-        with self._lock:
-            if self._thread is None and not self._ending.is_set():
-                self._thread = self._clock.thread(self._run, f"kucoin-screener-{self._market}")
-                self._thread.start()
+        self._facts.start()  # the list first: it says which symbols exist
+        for each in self._errands:
+            if each.was_started or self._board.has_symbols:
+                each.start()
 
     @property
     def is_running(self) -> bool:
-        """Whether it asks by itself."""
-        return self._thread is not None and not self._ending.is_set()
+        """Whether it asks by itself, and no unexpected error has ended any of it."""
+        return self._facts.is_running and not any(each.has_crashed for each in self._errands)
 
     @property
     def is_closed(self) -> bool:
@@ -112,25 +81,29 @@ class MarketPoll:
         return self._ending.is_set()
 
     def fetch(self) -> None:
-        """Ask once for everything, in the calling thread.
+        """Ask once for everything, in the calling thread, and leave no connection behind.
 
         Raises
         ------
         KucoinResearchError
             If a call fails.
         """
-        self._ask_facts()
-        self._ask_prices()
+        with self._rest_for_once() as rest:
+            self._facts.attempt(partial(self._ask_facts, rest))
+            self._prices.attempt(partial(self._ask_prices, rest))
 
     def close(self, timeout: float = 5.0) -> None:
-        """End the calls, and the thread; may be called twice."""
-        self._ending.set()
-        self._rest.close()
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(timeout)
+        """End the calls, and the threads; may be called twice."""
+        with self._lock:
+            self._ending.set()
+            rests = list(self._rests)
+        for rest in rests:
+            rest.close()
         if self._live is not None:
             self._live.close()
+        deadline = self._clock.monotonic() + timeout
+        for each in self._errands:
+            each.join(max(0.0, deadline - self._clock.monotonic()))
 
     @property
     def pace(self) -> str:
@@ -142,36 +115,34 @@ class MarketPoll:
 
     @property
     def troubles(self) -> list[str]:
-        """The calls that fail now, each in a sentence."""
-        return [
-            f"no new {each.name} ({_times(each.failures)}; tried again within "
-            f"{each.wait:.0f} s): {each.error}"
-            for each in self._errands
-            if each.failures
-        ]
+        """The calls that fail now or are late, each in a sentence."""
+        return [trouble for each in self._errands if (trouble := each.trouble)]
 
-    def _run(self) -> None:
-        try:
-            while not self._ending.is_set():
-                now = self._clock.monotonic()
-                for errand in self._errands:
-                    if errand.due <= now and not self._ending.is_set():
-                        errand.run(now)
-                due = min(errand.due for errand in self._errands)
-                self._ending.wait(max(0.0, due - self._clock.monotonic()))
-        except Exception as error:
-            self._prices.failures += 1
-            self._prices.error = (
-                f"unexpected {type(error).__name__}: {error}; nothing more is asked"
-            )
-            log.exception("the screener's thread met an unexpected error")
+    @contextmanager
+    def _rest_for_once(self) -> Iterator[Rest]:
+        with Rest(self._venue, clock=self._clock) as rest:
+            with self._lock:
+                if self._ending.is_set():
+                    raise StreamStopped("this screener was closed; make another one")
+                self._rests.add(rest)
+            try:
+                yield rest
+            finally:
+                with self._lock:
+                    self._rests.discard(rest)
 
-    def _ask_facts(self) -> None:
-        self._board.take_facts(self._rest.market_facts(self._market))
+    def _renew_facts(self, rest: Rest) -> None:
+        self._ask_facts(rest)
+        for each in self._errands:
+            if not each.was_started:
+                each.start()
 
-    def _ask_prices(self) -> None:
-        self._board.take_prices(self._rest.tickers(self._market))
+    def _ask_facts(self, rest: Rest) -> None:
+        listed = rest.market_facts(self._market)
+        if not listed:
+            # A board without rows would look like a market without symbols; this is a fault.
+            raise BadReply(f"{self._venue.name} lists no {self._market} symbols")
+        self._board.take_facts(listed)
 
-
-def _times(count: int) -> str:
-    return "once" if count == 1 else f"{count} times"
+    def _ask_prices(self, rest: Rest) -> None:
+        self._board.take_prices(rest.tickers(self._market))

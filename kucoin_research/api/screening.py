@@ -5,6 +5,7 @@ In a notebook, ``kucoin_research.dashboards`` shows it as a live table.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Protocol, Self
@@ -14,7 +15,7 @@ import polars as pl
 from kucoin_research.api.checks import find_venue
 from kucoin_research.api.market_board import BoardView, MarketBoard
 from kucoin_research.api.market_poll import FASTEST, MarketPoll
-from kucoin_research.errors import InvalidInput, StreamStopped
+from kucoin_research.errors import InvalidInput, KucoinResearchError, StreamStopped
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.foundation import clocks
 from kucoin_research.foundation.arguments import plain_function, seconds, truth
@@ -54,8 +55,6 @@ class Screener:
     ----------
     venue, market
         Where, and what.
-    view
-        The widget that shows it in a notebook; ``None`` where there is none.
     lacks
         The libraries that the widget would need and that are not installed.
     """
@@ -67,10 +66,13 @@ class Screener:
         *,
         live: bool = False,
         every: float | None = None,
+        make_view: Callable[[Screener], View] | None = None,
     ) -> None:
         self.market = market_of("", market)
-        self.view: View | None = None
         self.lacks = ""
+        self._make_view = make_view
+        self._view: View | None = None
+        self._view_lock = threading.Lock()  # guards _view
         is_live = truth(live, "live")
         fastest = FASTEST[self.market]
         every = (_LIVE if is_live else _USUAL[self.market]) if every is None else every
@@ -103,8 +105,16 @@ class Screener:
         self._poll.start()
 
     @property
+    def view(self) -> View | None:
+        """The widget that shows it in a notebook, made when it is first wanted; else ``None``."""
+        with self._view_lock:
+            if self._view is None and self._make_view is not None and not self.is_closed:
+                self._view = self._make_view(self)
+            return self._view
+
+    @property
     def is_running(self) -> bool:
-        """Whether its figures are kept up to date."""
+        """Whether its figures are kept up to date; after an unexpected error, ``start`` does so."""
         return self._poll.is_running
 
     @property
@@ -114,7 +124,10 @@ class Screener:
 
     @property
     def symbols(self) -> list[str]:
-        """The symbols, in the exchange's order; empty before the first list has come."""
+        """The symbols, in the exchange's order; empty before the first list has come.
+
+        Those that are listed later come last.
+        """
         return list(self._board.symbols)
 
     @property
@@ -137,23 +150,30 @@ class Screener:
         Returns
         -------
         pl.DataFrame
-            One row per symbol, in the exchange's order, with the columns that
-            ``kucoin_research.screener`` describes.
+            One row per symbol, in the order of ``symbols``, with the columns that
+            ``kucoin_research.screener`` describes. If the exchange cannot be asked, these are the
+            last figures, with their ages, and ``line`` says what failed.
 
         Raises
         ------
         Unreachable, BadReply, RateLimited, ExchangeUnavailable
-            If nothing has come yet, and the exchange cannot be asked.
+            If nothing has come yet, and the exchange cannot be asked, or lists no symbols.
         """
         if not self.is_closed and not (self.is_running and self._board.has_symbols):
-            self._poll.fetch()
+            try:
+                self._poll.fetch()
+            except KucoinResearchError:
+                if not self._board.has_symbols:
+                    raise  # otherwise ``line`` has it
         return self.look().frame(clocks.current().wall_ns())
 
     def close(self) -> None:
         """End the calls, the stream of ``live=True`` and the table; the last figures stay."""
         self._poll.close()
-        if self.view is not None:
-            self.view.close()
+        with self._view_lock:
+            view = self._view
+        if view is not None:
+            view.close()
 
     def __str__(self) -> str:
         frame = self.frame().sort("turnover", descending=True, nulls_last=True)
@@ -172,10 +192,11 @@ class Screener:
         return f"<Screener of {where}, {state}; print it, or .frame(){needs}>"
 
     def _ipython_display_(self) -> None:
-        if self.view is None or self.is_closed:
+        view = self.view
+        if view is None or self.is_closed:
             raise NotImplementedError  # IPython then shows the text
         self.start()
-        self.view.show()
+        view.show()
 
 
 def plain_screener(

@@ -57,9 +57,9 @@ def screener(
         same. The columns of the frame, null where the exchange lists nothing:
 
         - ``symbol``; ``last_price``, quote currency;
-        - ``price_change_pct``, of 24 hours, a fraction; ``volume``, of 24 hours, base coins as the
-          exchange lists it; ``turnover``, of 24 hours, quote currency (that of inverse contracts is
-          converted at the last price);
+        - ``price_change_pct``, of 24 hours, a fraction; ``volume``, of 24 hours, base coins (of
+          inverse contracts that is the listed turnover); ``turnover``, of 24 hours, quote currency
+          (of inverse contracts, ``volume`` at the last price);
         - ``best_bid_price``, ``best_bid_size``, ``best_ask_price``, ``best_ask_size``: quote
           currency, and contracts on futures, base coins on spot;
         - ``spread_bps``: 1e-4 of the mid; ``imbalance``: difference of the best sizes over their
@@ -91,7 +91,9 @@ def screener(
     """
     if on_press is not None:
         plain_function(on_press, "screener", "symbol")
-    made = Screener(venue, market, live=live, every=every)
-    made.view = ScreenerView(made, on_press)
+    # A widget that is made and never shown would stay in the kernel until `close`.
+    made = Screener(
+        venue, market, live=live, every=every, make_view=lambda s: ScreenerView(s, on_press)
+    )
     replace_in_cell(made)
     return made

@@ -160,8 +160,8 @@ class ScreenerTable(anywidget.AnyWidget):
                 reader.link.on_hello(now)
         elif kind == "grid":
             self.send({"kind": "grid", "to": page}, buffers=[_grid_js()])
-        elif kind == "press":
-            self._on_press(str(message.get("symbol", "")))
+        elif kind == "press" and message.get("symbol"):
+            self._on_press(str(message["symbol"]))
         elif kind == "error":
             log.error("the browser could not draw the screener: %s", message.get("text"))
         refresher().wake(self._ticket if kind in ("view", "hello") else None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import threading
 from collections.abc import Callable
 
 import ipywidgets as widgets
@@ -13,6 +14,7 @@ from kucoin_research.dashboards.front import dashboard
 from kucoin_research.dashboards.notebook_dashboard import Dashboard
 from kucoin_research.dashboards.screener_table import ScreenerTable
 from kucoin_research.errors import KucoinResearchError
+from kucoin_research.figures.closing import close_whole
 from kucoin_research.figures.saved_picture import show_widget
 
 __all__ = ["ScreenerView"]
@@ -48,6 +50,8 @@ class ScreenerView:
         self.board: Dashboard | None = None
         self._box = widgets.VBox([self.table])
         self._box.add_class("kr-screener-box")
+        self._lock = threading.Lock()  # guards board and _is_closed
+        self._is_closed = False
 
     def show(self) -> None:
         """Show it as the output of the cell that runs."""
@@ -56,12 +60,18 @@ class ScreenerView:
 
     def close(self) -> None:
         """End the table and the dashboard; they leave the page."""
+        with self._lock:
+            self._is_closed = True
+            board = self.board
         self.table.close()
-        if self.board is not None:
-            self.board.close()
-        self._box.close()
+        if board is not None:
+            board.close()
+        self._box.children = ()
+        close_whole(self._box, self.table)
 
     def _press(self, symbol: str) -> None:
+        if self._screener.is_closed:
+            return  # the press was on its way when the table was closed
         # Every exception is caught: one of a press would end unseen in a log of JupyterLab.
         self.table.say("")
         try:
@@ -73,12 +83,20 @@ class ScreenerView:
             self.table.say(f"{symbol}: unexpected {type(error).__name__}: {error}")
 
     def _open(self, symbol: str) -> None:
-        before, self.board = self.board, None
+        with self._lock:
+            before, self.board = self.board, None
         if before is not None:
             self._box.children = (self.table,)
             before.close()
         screener = self._screener
-        self.board = made = dashboard(
+        made = dashboard(
             symbol, venue=screener.venue, market=screener.market, start=True, name=self._name
         )
-        self._box.children = (self.table, made)
+        with self._lock:
+            is_wanted = not self._is_closed
+            if is_wanted:
+                self.board = made
+        if is_wanted:
+            self._box.children = (self.table, made)
+        else:
+            made.close()  # the screener was closed while its dashboard started

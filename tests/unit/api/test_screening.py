@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -34,8 +35,10 @@ def test_the_frame_agrees_with_the_calls_that_it_is_made_of(exchange):
     assert frame["symbol"].to_list() == kr.get_active_symbols(venue=exchange.venue)
     for name in ("best_bid_price", "best_bid_size", "best_ask_price", "best_ask_size"):
         assert frame[name].equals(tickers[name])
-    for name in ("last_price", "price_change_pct", "volume"):
+    for name in ("last_price", "price_change_pct"):
         assert frame[name].equals(stats[name])
+    is_inverse = frame["symbol"] == "XBTUSDM"  # its listed volume is US dollars
+    assert frame["volume"].equals(stats["volume"].zip_with(~is_inverse, stats["turnover"]))
     for symbol in ("XBTUSDTM", "XRPUSDTM"):
         mark = kr.mark_price(symbol, venue=exchange.venue)
         row = frame.row(by_predicate=pl.col("symbol") == symbol, named=True)
@@ -99,6 +102,76 @@ def test_a_stream_brings_the_best_prices_between_two_calls(exchange, held_time):
         assert ages.head(3).max() < 2
         assert s.line.startswith("best prices streamed")
     assert [each for each in kr.running() if "screener" in each.name] == []
+
+
+def test_a_call_that_hangs_does_not_hold_up_the_prices(exchange, held_time):
+    with kr.screener(exchange.venue) as s:
+        s.start()
+        wait_until(lambda: s.symbols and s.frame()["best_bid_price"][0] is not None)
+        exchange.inject("slow_reply", path=LIST, delay=60, count=None)
+        held_time.pass_by(22)
+
+        assert s.frame()["age_s"].max() < 3
+        assert s.line.startswith("no new statistics")
+
+
+def test_a_list_without_symbols_is_a_fault_and_the_figures_stay(exchange, held_time):
+    with kr.screener(exchange.venue) as s:
+        s.start()
+        wait_until(lambda: s.symbols and not s.troubles)
+        for symbol in s.symbols:
+            exchange.inject("delist", symbol=symbol)
+        wait_until(lambda: s.troubles)
+        assert s.line.endswith("lists no futures symbols")
+        assert s.frame().height == 40
+        with kr.screener(exchange.venue) as other, pytest.raises(kr.BadReply, match="lists no"):
+            other.frame()
+        exchange.heal()
+        wait_until(lambda: not s.troubles)
+
+
+def test_a_contract_that_is_listed_later_is_streamed_and_a_delisted_one_no_more(
+    exchange, held_time
+):
+    def streamed():
+        running = [each for each in kr.running() if "screener" in each.name]
+        return {sub.symbol for each in running for sub in each.subscriptions}
+
+    exchange.inject("delist", symbol="ETHUSDTM")
+    with kr.screener(exchange.venue, live=True) as s:
+        s.start()
+        wait_until(lambda: streamed() and not s.troubles)
+        assert streamed() == set(s.symbols)
+        assert "ETHUSDTM" not in streamed()
+        exchange.heal()
+        exchange.inject("delist", symbol="XRPUSDTM")
+        wait_until(lambda: "ETHUSDTM" in streamed() and "XRPUSDTM" not in streamed())
+        wait_until(lambda: not s.troubles)
+        assert streamed() == set(s.symbols)
+
+
+def test_the_old_figures_are_returned_where_the_exchange_has_gone_away(exchange):
+    with kr.screener(exchange.venue) as s:
+        first = s.frame()
+        exchange.close()
+        again = s.frame()
+
+        assert again["last_price"].equals(first["last_price"])
+        assert s.line.startswith("no new statistics (once): cannot reach")
+        assert "no new statistics (2 times): cannot reach" in str(s)  # it has asked again
+
+
+def test_a_frame_leaves_no_connection_open(exchange):
+    open_files = Path("/proc/self/fd")
+    if not open_files.exists():
+        pytest.skip("this system does not list the open files of a process")
+    kr.screener(exchange.venue).frame()
+    before = len(list(open_files.iterdir()))
+    kept = [kr.screener(exchange.venue) for _ in range(5)]
+    for each in kept:
+        each.frame()
+
+    wait_until(lambda: len(list(open_files.iterdir())) <= before)
 
 
 def test_spot_pairs_have_prices_and_no_funding(exchange):

@@ -116,6 +116,17 @@ def test_other_symbols_are_sent_as_a_whole(watched):
     assert watched.take()[1][0]["symbols"] == ["C", "D"]
 
 
+def test_a_board_that_has_become_empty_is_sent_as_a_whole(watched):
+    watched.look()
+    watched.table.refresh(1.0)
+    watched.screener._board.take_facts([])
+    watched.table.refresh(1.2)
+
+    content, buffers = watched.take()[1]
+    assert content["symbols"] == []
+    assert buffers == [b""]
+
+
 def test_the_status_line_comes_with_the_rows_and_by_itself(watched):
     watched.look()
     watched.table.refresh(1.0)
@@ -130,6 +141,7 @@ def test_the_status_line_comes_with_the_rows_and_by_itself(watched):
 
 def test_a_press_names_its_symbol(watched):
     watched.hear("press", symbol="B")
+    watched.hear("press")  # a row that has gone meanwhile
 
     assert watched.pressed == ["B"]
 

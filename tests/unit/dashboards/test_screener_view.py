@@ -1,8 +1,11 @@
 """A screener in a notebook: a press on a row opens its dashboard, or calls a function."""
 
+import ipywidgets as widgets
 import pytest
 
 import kucoin_research as kr
+from kucoin_research.foundation import clocks
+from tests.conftest import wait_until
 
 
 @pytest.fixture
@@ -75,3 +78,47 @@ def test_a_screener_starts_when_it_is_shown_and_is_a_text_once_closed(exchange, 
     with pytest.raises(NotImplementedError):
         s._ipython_display_()
     assert "closed" in repr(s)
+
+
+def open_widgets():
+    return len(widgets.widgets.widget._instances)
+
+
+def test_a_frame_makes_no_widget_and_a_closed_screener_leaves_none(exchange):
+    before = open_widgets()
+    kept = kr.screener(exchange.venue)
+    kept.frame()
+    assert open_widgets() == before
+
+    kept.view.table.start()
+    assert open_widgets() > before
+    kept.close()
+    assert open_widgets() == before
+
+
+def test_a_press_on_a_closed_screener_does_nothing(exchange):
+    pressed = []
+    with (
+        kr.screener(exchange.venue) as s,
+        kr.screener(exchange.venue, on_press=pressed.append) as t,
+    ):
+        views = s.view, t.view
+    for view in views:
+        view._press("XBTUSDTM")
+
+    assert (views[0].board, pressed, kr.running()) == (None, [], [])
+
+
+def test_a_dashboard_that_is_still_starting_when_the_screener_is_closed_ends(exchange, held_time):
+    s = kr.screener(exchange.venue)
+    view = s.view
+    exchange.inject("slow_reply", path="/api/v1/contracts/active", delay=3)
+    pressing = clocks.current().thread(lambda: view._press("XBTUSDTM"), "press")
+    pressing.start()
+    held_time.pass_by(1)
+    assert pressing.is_alive()
+    s.close()
+    pressing.join()
+
+    assert view.board is None
+    wait_until(lambda: kr.running() == [])
