@@ -136,13 +136,19 @@ function filters() {
   return {node, text, column, least, age};
 }
 
-// 100k, 2.5M, 1G, -0.5; null if it is no number, undefined if it is empty.
+// 100k, 2.5M, 1G, -0.5, 1,000,000; null if it is no number, undefined if it is empty. Where a comma
+// does not part three digits, it is somebody's decimal point: 2,5M must not become 25M.
 function amount(text) {
-  const found = /^\s*([+−-]?[\d,]*\.?\d+(?:e[+-]?\d+)?)\s*([kMG]?)\s*$/i.exec(text);
+  const found = /^\s*([+−-]?(?:\d{1,3}(?:,\d{3})+|\d+|(?=\.\d))(?:\.\d*)?(?:e[+-]?\d+)?)\s*([kMG]?)\s*$/i.exec(text);
   if (!text.trim()) return undefined;
   if (!found) return null;
   const scale = {k: 1e3, m: 1e6, g: 1e9}[found[2].toLowerCase()] ?? 1;
   return Number(found[1].replaceAll(',', '').replace('−', '-')) * scale;
+}
+
+// The words of the symbol filter; a symbol fits if it has one of them.
+function wordsOf(text) {
+  return text.toLowerCase().split(/[\s,]+/).filter(Boolean);
 }
 
 // What a column shows of a row, and sorts by; NaN is missing.
@@ -188,29 +194,52 @@ function openView(store, el) {
   rows.setAttribute('role', 'region');
   rows.setAttribute('aria-label', 'all symbols');
   el.append(node);
-  let made = null, version = -1, sortedAt = 0, due = null, pressed = '', least;
+  let made = null, version = -1, sortedAt = 0, due = null, pressed = '', least, words = [];
 
   const isHeld = () => Boolean(rows.querySelector('tbody :focus-visible'));  // somebody goes by keyboard
-  const passes = (at) => least === undefined || least === null
+  const isNamed = (symbol) => !words.length || words.some((word) => symbol.toLowerCase().includes(word));
+  const isEnough = (at) => least === undefined || least === null
     || shownValue(store, at, COLUMNS.find(([name]) => name === controls.column.value)) >= least;
+  const passes = (at) => at < store.symbols.length && isNamed(store.symbols[at]) && isEnough(at);
+
+  const rowsOfGrid = () => store.symbols.map((_, at) => ({at}));
 
   function open(Grid) {
-    made?.destroy();
-    table.replaceChildren();
     made = new Grid(table, {
-      data: store.symbols.map((_, at) => ({at})), columns: gridColumns(store), order: [[3, 'desc']],
+      data: rowsOfGrid(), columns: gridColumns(store), order: [[3, 'desc']],
       deferRender: true, autoWidth: false, pageLength: 50, lengthMenu: [25, 50, 100, {label: 'all', value: -1}],
       layout: {topStart: null, topEnd: null, bottomStart: ['info', 'pageLength'], bottomEnd: 'paging'},
       language: {info: '_START_ to _END_ of _TOTAL_', infoFiltered: '(of _MAX_)', infoEmpty: 'none',
         lengthMenu: '_MENU_ a page', emptyTable: 'no symbols yet', zeroRecords: 'no symbol fits the filters'},
       createdRow: (line) => mark(line),
     });
-    made.search.fixed('least', (_, row) => passes(row.at));
+    made.search.fixed('filters', (_, row) => passes(row.at));
     made.on('draw', () => { for (const each of linesShown()) mark(each); });
     table.querySelectorAll('thead th').forEach((head, place) => { if (place) head.title = COLUMNS[place - 1][2]; });
     foot.replaceChildren(...node.querySelectorAll('.dt-info, .dt-length, .dt-paging'));
     version = store.version;
     filter();
+  }
+
+  // Symbols were listed or delisted: other rows, in the same grid, so that the reader's order, page and
+  // place stay as they are. A row that has the focus takes its page along.
+  function relist() {
+    const focused = rows.contains(document.activeElement) && document.activeElement.closest('tbody tr');
+    const symbol = focused ? focused.querySelector('.kr-open')?.textContent : undefined;
+    const scroll = [rows.scrollLeft, rows.scrollTop];
+    made.clear().rows.add(rowsOfGrid());
+    made.draw('full-hold');
+    version = store.version;
+    const there = made.rows({search: 'applied', order: 'current'}).indexes().toArray();
+    const {page, pages, length} = made.page.info();
+    const place = symbol === undefined ? -1 : there.findIndex((at) => store.symbols[at] === symbol);
+    const wanted = place >= 0 && length > 0 ? Math.floor(place / length) : Math.min(page, Math.max(0, pages - 1));
+    if (wanted !== page) made.page(wanted).draw('page');
+    [rows.scrollLeft, rows.scrollTop] = scroll;
+    if (!focused) return;
+    const buttons = linesShown().map((line) => line.querySelector('.kr-open'));
+    const found = buttons.find((each) => each?.textContent === symbol);
+    (found ?? rows).focus({preventScroll: !found});
   }
 
   const linesShown = () => made.rows({page: 'current'}).nodes().toArray();
@@ -252,8 +281,7 @@ function openView(store, el) {
   function isInOrder() {
     const [[place, direction] = [0, 'asc']] = made.order();
     const there = made.rows({search: 'applied', order: 'current'}).indexes().toArray();
-    const text = controls.text.value.trim().toLowerCase();
-    const wanted = store.symbols.filter((symbol, at) => passes(at) && symbol.toLowerCase().includes(text)).length;
+    const wanted = store.symbols.filter((_, at) => passes(at)).length;
     if (there.length !== wanted || !there.every(passes)) return false;
     if (place === 0) return true;
     const keys = there.map((at) => sortKey(store, at, COLUMNS[place - 1]));
@@ -272,15 +300,16 @@ function openView(store, el) {
   function filter() {
     least = amount(controls.least.value);
     controls.least.setAttribute('aria-invalid', String(least === null));
-    controls.least.title = least === null ? 'a number, such as 2500, 100k or 2.5M' : '';
-    made?.search(controls.text.value.trim(), {regex: false, smart: false}).draw();
+    controls.least.title = least === null ? 'a number, such as 2500, 100k or 2.5M; commas only part thousands' : '';
+    words = wordsOf(controls.text.value);
+    made?.draw();
   }
 
   function tick() {
     if (!made || !view.isVisible()) return;
     const ticking = [...COLUMNS.entries()].filter(([, [name]]) => TICKING.has(name));
     for (const line of linesShown()) write(line, made.row(line).data().at, ticking);
-    const facts = store.now() - store.value(0, 'facts_time');
+    const facts = store.symbols.length ? store.now() - store.value(0, 'facts_time') : NaN;
     controls.age.textContent = Number.isFinite(facts) ? `statistics ${span(Math.max(0, facts / 1e3))} old` : '';
     view.judge();
   }
@@ -289,8 +318,9 @@ function openView(store, el) {
     isVisible: () => node.isConnected && node.offsetParent !== null && document.visibilityState === 'visible' && isSeen,
     draw(changed) {
       view.judge();
-      if (!store.symbols.length || !Grid) return;
-      if (version !== store.version) open(Grid);
+      if (!store.version || !Grid) return;  // nothing has come yet
+      if (!made) open(Grid);
+      else if (version !== store.version) relist();
       else if (!changed || changed.size) renew(changed);
       due ??= setTimeout(sort, Math.max(0, sortedAt + SORT_EVERY - Date.now()));
     },
@@ -318,8 +348,9 @@ function openView(store, el) {
   table.addEventListener('click', (event) => {
     const line = event.target.closest('tbody tr');
     const row = line && made?.row(line).data();  // the line that says that nothing fits has none
-    if (!row) return;
-    pressed = store.symbols[row.at];
+    const symbol = row && store.symbols[row.at];
+    if (!symbol) return;
+    pressed = symbol;
     for (const each of linesShown()) mark(each);
     store.send({kind: 'press', symbol: pressed});
   });

@@ -15,6 +15,12 @@ COLUMN = """place => [...document.querySelectorAll('.kr-screener tbody tr')].map
   const [number, unit] = row.cells[place].textContent.replace('−', '-').split(' ');
   return Number(number) * ({k: 1e3, M: 1e6, G: 1e9}[unit] ?? 1);
 })"""
+# The column of the order, the rows of a page, and the page.
+CHOSEN = """() => [
+  document.querySelector('.kr-screener th[aria-sort=descending]')?.textContent,
+  document.querySelector('.kr-screener .dt-length select').value,
+  document.querySelector('.kr-screener .dt-paging .current').textContent,
+]"""
 TEXT = "() => document.querySelector('.kr-screener tbody').textContent"
 CHANGE, TURNOVER = 2, 3
 
@@ -51,10 +57,32 @@ def test_all_contracts_are_sorted_filtered_and_opened_while_they_move(notebook, 
     )
     page.screenshot(path=shots / "screener-light.png")
 
-    page.locator(".kr-screener .kr-least").fill("1M")
+    # A contract that is delisted, and listed again, moves nothing that the reader has chosen.
+    page.locator(".kr-screener .dt-length select").select_option("25")
+    page.locator(".kr-screener .dt-paging").get_by_text("2", exact=True).click()
+    book.run_more("exchange.inject('delist', symbol='XRPUSDTM')")
+    look_until(page, ".kr-screener .kr-rows")
+    wait_for_text(page, ".kr-screener .dt-info", "26 to 50 of 699")
+    assert page.evaluate(CHOSEN) == ["24 h %", "25", "2"]
+    book.run_more("exchange.heal()")
+    look_until(page, ".kr-screener .kr-rows")
+    first = page.locator(".kr-screener tbody .kr-open").first
+    symbol = first.text_content()
+    first.focus()
+    wait_for_text(page, ".kr-screener .dt-info", "of 700")
+    assert page.evaluate("() => document.activeElement.textContent") == symbol
+    assert page.evaluate(CHOSEN)[:2] == ["24 h %", "25"]
+    page.screenshot(path=shots / "screener-listed.png")
+    page.locator(".kr-screener .dt-length select").select_option("50")
+
+    least = page.locator(".kr-screener .kr-least")
+    for text, is_wrong in (("2,5M", "true"), ("1.", "false"), ("1,000,000", "false")):
+        least.fill(text)
+        assert least.get_attribute("aria-invalid") == is_wrong
+    least.fill("1M")
     wait_for_text(page, ".kr-screener .dt-info", "(of 700)")
     assert min(page.evaluate(COLUMN, TURNOVER)) >= 999_000
-    page.locator(".kr-screener .kr-text").fill("xbt")
+    page.locator(".kr-screener .kr-text").fill("zzz, xbt")
     wait_for_text(page, ".kr-screener .dt-info", "1 to 3 of 3 (of 700)")
     wait_for_change(page)
     wait_for_text(page, ".kr-screener .dt-info", "1 to 3 of 3 (of 700)")
