@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import exp
 from random import Random
 
@@ -63,22 +64,32 @@ class CandleHistory:
         wicks = self._units.in_ticks(fair.minute_volatility * 0.5)
         per_minute = listing.flow.actions_per_second * listing.flow.trade_share * 60
         rows = []
-        for minute in range(0, MINUTES_PER_DAY, _QUIET_STEP if listing.is_quiet else 1):
+        last = (self._start_ms - 1) // MINUTE_MS - day * MINUTES_PER_DAY
+        for minute in self._minutes(last):
             draws = (rng.random(), rng.random(), rng.random(), rng.random())
             opened_ms = (day * MINUTES_PER_DAY + minute) * MINUTE_MS
             share = min(1.0, (self._start_ms - opened_ms) / MINUTE_MS)
             if share <= 0:
                 break
             start, end = prices[minute], prices[minute + 1]
-            if share < 1:
+            is_needed = listing.is_quiet and minute == last
+            if share < 1 or is_needed:
                 end = fair.at(self._start_ms)
             move = abs(end / start - 1.0) / fair.minute_volatility
             liveliness = share * (0.45 + 0.6 * min(4.0, move))
-            if draws[3] < exp(-per_minute * liveliness):
+            if not is_needed and draws[3] < exp(-per_minute * liveliness):
                 continue
             reach = start * wicks * (0.4 + 0.6 * min(4.0, move))
             rows.append(self._row(opened_ms, start, end, liveliness, reach, draws))
         return rows
+
+    def _minutes(self, last: int) -> Iterable[int]:
+        # The minutes of a day that may have trades. A quiet contract always has one in the last
+        # minute before the start, so that its last price is that of its book.
+        if not self.listing.is_quiet:
+            return range(MINUTES_PER_DAY)
+        minutes = range(0, MINUTES_PER_DAY, _QUIET_STEP)
+        return sorted({*minutes, last}) if 0 <= last < MINUTES_PER_DAY else minutes
 
     def _row(
         self,

@@ -129,6 +129,8 @@ class Market:
         tables = shared_tables(listing.flow) if listing.is_quiet else None
         self._flow = OrderFlow(self._book, listing.flow, rng, fair.ticks, tables)
         self._orders = AccountOrders(self._book, self._flow, fair)
+        if listing.is_quiet:
+            self._recall_last_trade(start_ms)
         self._next_ms = self._open_book(start_ms)
 
     def advance(self, until_ns: int) -> list[Event]:
@@ -392,6 +394,13 @@ class Market:
         book.events = []
         book.sequence = first_sequence + 1
         return start_ms + flow.delay_ms(start_ms, self._fair.activity)
+
+    def _recall_last_trade(self, start_ms: int) -> None:
+        # Where trades are rare, a list is asked for long before the first one. It is one lot of the
+        # history's last minute, and closes it.
+        ticks = round(self._fair.at(start_ms) * self._units.ticks_per_price)
+        self.last_trade = trade = self._book.trade_before(start_ms - 1, ticks, 1)
+        self.trades.append(trade)
 
     def _drain(self) -> list[Event]:
         events = self._book.events

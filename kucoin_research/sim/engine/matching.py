@@ -186,6 +186,21 @@ class MatchingBook:
         self.time_ns = time_ms * MS_NS
         self._id_base = abs(time_ms - _ORDER_EPOCH_MS) << _COUNTER_BITS
 
+    def trade_before(self, time_ms: int, price_ticks: int, size: int) -> Trade:
+        """Make the trade that was the last one before this book opened; it is no event."""
+        order = abs(time_ms - _ORDER_EPOCH_MS) << _COUNTER_BITS
+        return Trade(
+            time_ms * MS_NS,
+            self._trade_sequence,
+            str(self._trade_sequence),
+            "buy",
+            price_ticks,
+            size,
+            self.order_text(order | 1),
+            self.order_text(order | 2),
+            self.sequence,
+        )
+
     def make_order(self, side: BookSide, key: int, size: int, owner: str | None = None) -> Order:
         """Make an order with the next number, without entering it."""
         self._counter = (self._counter + 1) & _COUNTER_MASK

@@ -71,6 +71,38 @@ def test_all_lists_of_a_large_universe_agree():
     assert all(row["turnoverOf24h"] > 0 for row in rows.values())
 
 
+def test_last_prices_agree_with_the_books_before_anything_is_traded():
+    listings = list(contract_listings(700).values())[::7]
+    for start in (START, START + 37_123_456_789, START + 600 * 10**9 + 1):
+        for listing in listings:
+            market = Market(listing, 7, start)
+            trade, last = market.last_trade, market.stats_24h(start).last
+            assert trade.time_ns < start
+            assert market.price(trade.price_ticks) == last
+            bid, ask = market.best_bid, market.best_ask
+            assert bid - 3 * (ask - bid) <= trade.price_ticks <= ask + 3 * (ask - bid)
+
+
+def test_a_ticker_names_the_last_trade_before_the_start_and_its_time():
+    with open_exchange(symbols=None, contracts=60) as exchange:
+        exchange.pause()
+        rows = data_of(exchange, "/api/v1/allTickers")
+        tickers = [row for row in rows if row["symbol"] in LISTED]
+        ticker = min(tickers, key=lambda row: row["ts"])  # of one that has not traded since
+        name = ticker["symbol"]
+        trades = data_of(exchange, f"/api/v1/trade/history?symbol={name}")
+        now_ms = data_of(exchange, "/api/v1/timestamp")
+        minutes = f"granularity=1&from={now_ms - 3_600_000}&to={now_ms}"
+        candles = data_of(exchange, f"/api/v1/kline/query?symbol={name}&{minutes}")
+
+    assert all(row["tradeId"] and row["size"] and row["ts"] < now_ms * 10**6 for row in tickers)
+    assert ticker["tradeId"] == trades[0]["tradeId"]
+    assert (ticker["size"], ticker["ts"]) == (1, trades[0]["ts"])
+    opened, *_, close, _, _ = candles[-1]
+    assert opened <= ticker["ts"] // 10**6 < opened + 60_000
+    assert close == float(ticker["price"])
+
+
 def test_a_row_that_nobody_watched_agrees_with_the_stream_that_comes_later():
     with open_exchange(symbols=None, contracts=60) as exchange:
         name = "LINKUSDTM"
