@@ -110,7 +110,8 @@ class MarketBoard:
 
     def take_facts(self, listed: Sequence[MarketFacts]) -> None:
         """Take the list of a market: its symbols are those of the board from now on."""
-        by_symbol = {each.symbol: each for each in listed}  # a repeated one would have no prices
+        # One that is listed twice would have a row without prices.
+        by_symbol = {each.symbol: each for each in listed if each.symbol}
         with self._lock:
             known = [each for each in self._symbols if each in by_symbol]
             symbols = tuple(dict.fromkeys((*known, *by_symbol)))
