@@ -19,6 +19,7 @@ from typing import Any
 import kucoin_research as kr
 from kucoin_research.api.screening import Screener
 from kucoin_research.dashboards.screener_table import ScreenerTable
+from kucoin_research.exchange.rest.client import Rest
 
 _EXCHANGE = """
 import sys
@@ -72,14 +73,17 @@ def measure(screener: Screener, seconds: float, *, churns: bool) -> tuple[float,
     Page(table)
     time.sleep(_WARM_UP)
     before, spent, began = table.link, time.process_time(), time.monotonic()
-    tickers = screener._poll._rest.tickers() if churns else []
+    with Rest(screener.venue) as rest:
+        tickers = rest.tickers() if churns else []
     while (now := time.monotonic()) < began + seconds:
         if churns:
             change = 1 + 1e-6 * (now % 1)
             screener._board.take_prices(
                 [
                     row._replace(
-                        price=row.price * change, best_bid_price=row.best_bid_price * change
+                        local_timestamp=time.time_ns(),
+                        price=row.price * change,
+                        best_bid_price=row.best_bid_price * change,
                     )
                     for row in tickers
                     if row.price is not None and row.best_bid_price is not None
