@@ -275,6 +275,57 @@ def test_an_interval_of_candles_comes_and_goes_alone():
         assert "unsubscribed since" not in s.report().channel("candle").reason
 
 
+def test_an_interval_that_goes_keeps_the_rows_that_wait_for_rest(held_time, tmp_path):
+    with (
+        kr.simulate(seed=7) as x,
+        kr.stream("XBTUSDTM", ["candle:1min", "candle:5min"], venue=x.venue, healing=FAST) as s,
+    ):
+        recorder = s.record(tmp_path)
+        wait_until(lambda: s.total("candle:1min") > 1 and s.total("candle:5min") > 1)
+        x.inject("slow_reply", path="/api/v1/kline", count=None, delay=3.0)
+        x.inject("abort")
+        wait_until(lambda: len(waiting(s, "1min")) > 1)
+        held = waiting(s, "1min")
+        s.unsubscribe("XBTUSDTM", "candle:1min")
+        held += waiting(s, "1min")
+        x.heal()
+        wait_until(lambda: not s._handler.gap_filler.gates)
+        held_time.pass_by(1.0)
+        s.stop()
+        recorder.close()
+        account, frame = s.report().channel("candle"), s.frame("candle:1min")
+
+    assert set(held) <= set(frame["local_timestamp"].dt.epoch("ns")), "stamped as they were read"
+    assert frame["local_timestamp"].is_sorted()
+    assert [(gap.cause, gap.filled_by) for gap in account.gaps] == [("disconnected", None)]
+    (reason,) = events(s, "not_filled")["detail"]
+    assert reason == "candle:1min was unsubscribed before REST had filled the outage"
+    assert kr.load(recorder.path).report().channel("candle").gaps == account.gaps
+
+
+def waiting(s, interval):
+    gates = s._handler.gap_filler.gates.values()
+    rows = [row for gate in gates for part in gate.parts for row in part.held]
+    return [row.local_timestamp for row in rows if row.interval == interval]
+
+
+def test_an_interval_that_fails_to_come_back_does_not_hold_the_others_up():
+    with (
+        kr.simulate(seed=5, speed=20.0) as x,
+        kr.stream("XBTUSDTM", ["candle:1min", "candle:5min"], venue=x.venue, healing=FAST) as s,
+    ):
+        wait_until(lambda: s.total("candle:1min") > 3 and s.total("candle:5min") > 3)
+        s.unsubscribe(channels="candle:1min")
+        x.inject("stall_socket")
+        with pytest.raises(kr.StreamTimeout):
+            s.subscribe(channels="candle:1min", timeout=0.5)
+        x.heal()
+        five = s.total("candle:5min")
+        wait_until(lambda: s.total("candle:5min") > five + 3)
+
+        assert "candle:1min unsubscribed since" in s.report().channel("candle").reason
+
+
 def test_an_absent_channel_is_neither_silent_nor_broken(exchange, held_time):
     with kr.stream(
         "XBTUSDTM", ["bbo", "ticker", "level2"], venue=exchange.venue, healing=FAST
