@@ -72,9 +72,14 @@ class Link:
             raise
         return self.conversation.overdue(now)
 
-    def align(self, wanted: Iterable[Topic]) -> bool:
-        """Ask for topics that are wanted now, and take others back; return whether there were."""
+    def align(self, wanted: Iterable[Topic], again: Iterable[Topic] = ()) -> bool:
+        """Ask for topics that are wanted now, and take others back; return whether there were.
+
+        Those of ``again`` are subscribed to anew, even if they were asked for before.
+        """
         wanted = frozenset(wanted)
+        if afresh := self.asked.intersection(wanted, again):
+            self.conversation.resubscribe(sorted(afresh))
         if wanted == self.asked:
             return False
         asked, self.asked = self.asked, wanted

@@ -132,7 +132,8 @@ class Subscribing:
         self._delivery.go(fresh, topics)  # those that were accepted before the refusal
         self._delivery.left(topics)  # at once: nobody waits for these
         for market, each in asked.items():
-            self._engine.unsubscribe(each, market)
+            for supervisor, change in self._engine.unsubscribe(each, market):
+                supervisor.topics.forget(change)
         self._engine.part()
 
     # -- to go -------------------------------------------------------------------------------------
@@ -182,15 +183,16 @@ class Subscribing:
         """Let topics go on that could not be ended, and return them."""
         kept: set[Topic] = set()
         for supervisor, change in changes:
+            unsent = supervisor.topics.withdraw(change)
             supervisor.topics.forget(change)
             refused = {topic for topic, error in change.errors.items() if not _is_silent(error)}
-            self._delivery.stay(sorted(refused))
+            self._delivery.stay(sorted(refused | unsent))
             # Without an answer it is unknown whether rows are missing from now on: so that is
             # reported as a gap, up to the acknowledgement of another subscription.
-            unsure = change.open | (change.errors.keys() - refused)
+            unsure = (change.open - unsent) | (change.errors.keys() - refused)
             if unsure and not self._delivery.stopping.is_set():
                 self._renew(supervisor, sorted(unsure))
-            kept |= refused | unsure
+            kept |= refused | unsent | unsure
         return kept
 
     def _renew(self, supervisor: ConnectionSupervisor, topics: Sequence[Topic]) -> None:

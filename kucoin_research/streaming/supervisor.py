@@ -284,6 +284,7 @@ class ConnectionSupervisor:
         if link is None:
             self._answers.restart()
             link = self._link = self._opener.open()
+            self.topics.take()  # each of its topics is to be answered yet
         self.topics.connected()
         try:
             # Checked after the connection was registered. So either stop() finds the connection and
@@ -307,7 +308,7 @@ class ConnectionSupervisor:
         # until then has been read once the socket is empty.
         now, began_ns = self._clock.monotonic(), self._keeper.now_ns()
         if not self._rollover.is_decided:
-            link.align(self.topics.all)
+            link.align(*self.topics.take())
         self._answers.ask_again(conversation, now)
         self._bear_with_pongs(link, now, began_ns)
         before = conversation.last_ping

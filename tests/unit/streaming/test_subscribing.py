@@ -564,6 +564,52 @@ def test_an_unsubscription_without_an_answer_goes_on_and_says_what_may_lack(exch
         assert s.report().channel("bbo").verdict is kr.Verdict.INCOMPLETE
 
 
+@pytest.mark.parametrize("feed", FEEDS)
+def test_an_unsubscription_that_was_never_sent_leaves_everything_as_it_was(feed, held_time):
+    with (
+        kr.simulate(seed=7) as x,
+        kr.stream("BTC-USDT", ["trade", "level2"], venue=x.venue, feed=feed, healing=FAST) as s,
+    ):
+        wait_until(lambda: is_in_step(s) and s.total("trade") > 3)
+        before = s.subscriptions
+        with pytest.raises(kr.StreamTimeout, match="unsubscribe from"):
+            s.unsubscribe(timeout=0)
+        rows = s.total("level2")
+        wait_until(lambda: s.total("level2") > rows + 30)
+
+        assert s.subscriptions == before
+        assert events(s, "unsubscribed").is_empty()
+        assert is_in_step(s)
+        assert s.unsubscribe(channels="trade")
+        assert s.subscribe(channels="trade")
+        assert causes(s, "trade") == ["unsubscribed"]
+        cut(s)
+        wait_until(lambda: s.report().reconnects == 1 and is_in_step(s))
+        held_time.pass_by(1.0)
+        assert "unsubscribed" not in causes(s, "level2")
+
+
+@pytest.mark.parametrize("feed", FEEDS)
+def test_a_subscription_can_be_tried_again_at_once(feed, held_time):
+    with (
+        kr.simulate(seed=7) as x,
+        kr.stream("BTC-USDT", "ticker", venue=x.venue, feed=feed, healing=FAST) as s,
+    ):
+        s.wait("ticker", rows=3)
+        for timeout in (0, 0.02, 0.05, 0.1, 0.2):
+            try:
+                s.subscribe("BTC-USDT", ["trade", "level2"], timeout=timeout)
+            except kr.StreamTimeout:
+                s.subscribe("BTC-USDT", ["trade", "level2"])
+            wait_until(lambda: is_in_step(s))
+            assert s.unsubscribe("BTC-USDT", ["trade", "level2"])
+        cut(s)
+        wait_until(lambda: s.report().reconnects == 1)
+        held_time.pass_by(1.0)
+
+        assert not [each for each in causes(s, "trade") if each != "unsubscribed"]
+
+
 # -- recordings ------------------------------------------------------------------------------------
 
 
