@@ -337,16 +337,18 @@ class Stream(TradeBars):
 
     def _announce(
         self, fresh: Sequence[Subscription], instruments: Sequence[Instrument]
-    ) -> Callable[[], None]:
-        """Let recorders know what comes; returns the function that takes it back."""
+    ) -> Callable[[Sequence[Subscription]], None]:
+        """Let recorders know what comes; returns the function that takes back all but some."""
         before = self.instruments
         self.instruments = {**before, **{each.symbol: each for each in instruments}}
         undo = [recorder.include(fresh, instruments) for recorder in self.recorders]
 
-        def take_back() -> None:
-            self.instruments = before
+        def take_back(kept: Sequence[Subscription]) -> None:
+            symbols = {each.symbol for each in kept}
+            known = {each.symbol: each for each in instruments if each.symbol in symbols}
+            self.instruments = {**before, **known}
             for each in undo:
-                each()
+                each(kept)
 
         return take_back
 

@@ -61,7 +61,7 @@ class Subscribing:
         self,
         wanted: Iterable[Subscription],
         timeout: float,
-        announce: Callable[[Sequence[Subscription]], Callable[[], object]],
+        announce: Callable[[Sequence[Subscription]], Callable[[Sequence[Subscription]], object]],
     ) -> tuple[Subscription, ...]:
         """Subscribe, and wait for the answers; returns the subscriptions that are new.
 
@@ -73,7 +73,7 @@ class Subscribing:
             Seconds to wait at most.
         announce
             Called with those that are new, before any row of them can come; it returns a function
-            that takes this back.
+            that takes this back, but for those that it is called with: they have rows.
 
         Raises
         ------
@@ -92,7 +92,7 @@ class Subscribing:
                 try:
                     self._add(fresh, deadline)
                 except BaseException:
-                    take_back()
+                    take_back([each for each in fresh if self._delivery.knows(each)])
                     raise
                 announce(fresh)  # to what has begun to record it meanwhile
             return fresh

@@ -511,6 +511,26 @@ def test_a_refusal_leaves_everything_as_it_was(feed, tmp_path):
         assert "bbo" in session.channels
 
 
+def test_what_had_rows_before_the_refusal_stays_in_the_recording(tmp_path):
+    with (
+        kr.simulate(seed=7, speed=5.0) as x,
+        kr.stream(["XBTUSDTM", "BTC-USDT"], "ticker", venue=x.venue) as s,
+    ):
+        recorder = s.record(tmp_path)
+        wait_until(lambda: len(s.frame("ticker")["symbol"].unique()) == 2)
+        x.inject("stall_socket", market="spot")
+        with pytest.raises(kr.StreamTimeout):
+            s.subscribe(["ETHUSDTM", "ETH-USDT"], ["ticker", "trade"], timeout=2.0)
+        s.stop()
+        recorder.close()
+        session = kr.load(recorder.path)
+
+    assert s.symbols == session.symbols == ["XBTUSDTM", "BTC-USDT", "ETHUSDTM"]
+    assert s.instruments.keys() == session.instruments.keys() == set(s.symbols)
+    assert session.frame("trade", "ETHUSDTM").height == s.frame("trade", "ETHUSDTM").height > 0
+    assert not session.damage
+
+
 def test_a_refused_return_keeps_the_absence_and_its_beginning():
     with (
         kr.simulate(seed=5, speed=10.0, max_topics=2) as x,
@@ -593,21 +613,20 @@ def test_an_unsubscription_that_was_never_sent_leaves_everything_as_it_was(feed,
 def test_a_subscription_can_be_tried_again_at_once(feed, held_time):
     with (
         kr.simulate(seed=7) as x,
-        kr.stream("BTC-USDT", "ticker", venue=x.venue, feed=feed, healing=FAST) as s,
+        kr.stream(["XBTUSDTM", "BTC-USDT"], "ticker", venue=x.venue, feed=feed, healing=FAST) as s,
     ):
-        s.wait("ticker", rows=3)
-        for timeout in (0, 0.02, 0.05, 0.1, 0.2):
-            try:
-                s.subscribe("BTC-USDT", ["trade", "level2"], timeout=timeout)
-            except kr.StreamTimeout:
-                s.subscribe("BTC-USDT", ["trade", "level2"])
-            wait_until(lambda: is_in_step(s))
-            assert s.unsubscribe("BTC-USDT", ["trade", "level2"])
-        cut(s)
-        wait_until(lambda: s.report().reconnects == 1)
+        wait_until(lambda: len(s.frame("ticker")["symbol"].unique()) == 2)
+        x.inject("stall_socket", market="spot")
+        with pytest.raises(kr.StreamTimeout):
+            s.subscribe(["ETHUSDTM", "ETH-USDT"], ["trade", "level2"], timeout=1.0)
+        assert s.subscribe("ETHUSDTM", ["trade", "level2"], timeout=2.0)
+        wait_until(lambda: is_in_step(s, "ETHUSDTM"))
+        x.heal()
+        x.inject("abort", market="futures")
+        wait_until(lambda: s.report().reconnects)
         held_time.pass_by(1.0)
 
-        assert not [each for each in causes(s, "trade") if each != "unsubscribed"]
+        assert causes(s, "trade", "ETHUSDTM").count("disconnected") == 1
 
 
 # -- recordings ------------------------------------------------------------------------------------
