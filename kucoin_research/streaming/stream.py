@@ -248,6 +248,8 @@ class Stream(TradeBars):
             If they have not come by then.
         StreamStopped
             If the stream ends before that.
+        UnknownChannel
+            If the channel is not streamed here, also if subscribing to it fails meanwhile.
         InvalidInput
             If ``rows`` or ``timeout`` is no number.
         """

@@ -550,6 +550,22 @@ def test_a_refused_return_keeps_the_absence_and_its_beginning():
         assert causes(s, "level2") == ["unsubscribed"]
 
 
+def test_whoever_waits_for_a_channel_whose_subscription_fails_hears_of_it(exchange):
+    with kr.stream("XBTUSDTM", ["ticker"], venue=exchange.venue) as s:
+        s.wait("ticker", rows=3)
+        exchange.inject("stall_socket")
+
+        def ask():
+            with pytest.raises(kr.StreamTimeout):
+                s.subscribe("ETHUSDTM", "trade", timeout=1.0)
+
+        asking = spawn(ask)
+        wait_until(lambda: "trade" in s.channels)
+        with pytest.raises(kr.UnknownChannel, match=r"channel trade is not .* failed"):
+            s.wait("trade", rows=5)
+        asking.join()
+
+
 def test_a_further_connection_that_cannot_be_made_is_given_up(exchange):
     with kr.stream("XBTUSDTM", ["ticker"], venue=exchange.venue, healing=FAST) as s:
         s.wait("ticker", rows=3)
