@@ -327,6 +327,8 @@ class Stream(TradeBars):
         StreamError, StreamTimeout
             If the exchange refuses any of it, or does not answer in time. The stream goes on as
             before: accepted parts are taken back.
+        AuthenticationFailed, CertificateRefused
+            If a further connection cannot be made; the stream goes on as before.
         StreamStopped
             If the stream was stopped.
         """

@@ -13,6 +13,7 @@ from kucoin_research.errors import ServiceBusy, StreamError, StreamStopped, Stre
 from kucoin_research.exchange.topics import Topic, topics_for
 from kucoin_research.foundation import interrupts
 from kucoin_research.model.channels import Market, Subscription
+from kucoin_research.model.status import State
 from kucoin_research.streaming.delivery import Delivery
 from kucoin_research.streaming.engine import Engine
 from kucoin_research.streaming.supervisor import ConnectionSupervisor
@@ -77,8 +78,8 @@ class Subscribing:
 
         Raises
         ------
-        StreamError
-            If the exchange refuses it; everything is as before.
+        KucoinResearchError
+            If the exchange refuses it, or a new connection for good; everything is as before.
         StreamTimeout
             If an answer did not come in time; everything is as before.
         StreamStopped
@@ -217,12 +218,14 @@ class Subscribing:
 
     def _wait(self, changes: _Asked, deadline: float, what: str, *, until_refused: bool) -> None:
         """Wait until each topic is answered, or only until one is refused."""
-        for _, change in changes:
+        for supervisor, change in changes:
             while not change.is_done.is_set():
                 if until_refused and any(each.errors for _, each in changes):
                     return
-                waiting = sorted(topic for _, each in changes for topic in each.open)
-                self._pause(deadline, f"the exchange did not answer: {what} {_named(waiting)}")
+                # Such a connection is not tried again: no answer will come.
+                if supervisor.state is State.FAILED and supervisor.error is not None:
+                    raise supervisor.error
+                self._pause(deadline, _why(changes, what))
 
     def _pause(self, deadline: float, why: str) -> None:
         remaining = deadline - self._clock.monotonic()
@@ -259,6 +262,17 @@ class Subscribing:
 def _is_silent(error: StreamError) -> bool:
     """Return whether the exchange gave no answer at all; see ``Conversation.overdue``."""
     return isinstance(error, ServiceBusy) and not error.code
+
+
+def _why(changes: _Asked, what: str) -> str:
+    """Say for which answers the waiting was in vain, and why, as far as that is known."""
+    pending = [(supervisor, change) for supervisor, change in changes if change.open]
+    asked = f"{what} {_named(sorted(topic for _, each in pending for topic in each.open))}"
+    for supervisor, _ in pending:
+        if supervisor.held_until is not None:
+            return f"no connection could be made yet to {asked}: {supervisor.error}"
+    error = next((each.error for each, _ in pending if each.error is not None), None)
+    return f"the exchange did not answer: {asked}" + (f" ({error})" if error is not None else "")
 
 
 def _named(topics: Sequence[Topic]) -> str:

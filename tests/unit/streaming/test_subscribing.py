@@ -584,6 +584,36 @@ def test_a_further_connection_that_cannot_be_made_is_given_up(exchange):
         wait_until(lambda: s.frame("ticker", "BTC-USDT").height > 0)
 
 
+def test_a_further_connection_that_is_refused_for_good_says_why_at_once(exchange, held_time):
+    wrong = kr.Credentials("wrong", "wrong", "wrong")
+    with kr.stream("XBTUSDTM", "ticker", credentials=wrong, venue=exchange.venue) as s:
+        s.wait("ticker", rows=3)
+        began = held_time.monotonic()
+        with pytest.raises(kr.AuthenticationFailed):
+            s.subscribe("XBTUSDTM", "order", timeout=10.0)
+
+        assert held_time.monotonic() - began < 3.0
+        assert streamed(s) == {("ticker", "XBTUSDTM")}
+        assert s.channels == ["ticker"]
+        assert s.state is kr.State.LIVE
+        assert s.error is None
+
+
+def test_a_timeout_says_what_the_connection_suffers_from(exchange):
+    few = kr.Healing(connects_per_minute=1)
+    with kr.stream("XBTUSDTM", "ticker", venue=exchange.venue, healing=few) as s:
+        s.wait("ticker", rows=3)
+        with pytest.raises(
+            kr.StreamTimeout, match=r"no connection could be made yet .*1 connections"
+        ):
+            s.subscribe("BTC-USDT", "ticker", timeout=0.5)
+    with kr.stream("XBTUSDTM", "ticker", venue=exchange.venue, healing=FAST) as s:
+        s.wait("ticker", rows=3)
+        exchange.inject("refuse_upgrade", count=None, market="spot", status=503)
+        with pytest.raises(kr.StreamTimeout, match=r"did not answer: subscribe to .*\(.*503"):
+            s.subscribe("BTC-USDT", "ticker", timeout=1.0)
+
+
 def test_an_unsubscription_without_an_answer_goes_on_and_says_what_may_lack(exchange):
     with kr.stream("XBTUSDTM", ["bbo", "trade"], venue=exchange.venue, healing=FAST) as s:
         s.wait("bbo", rows=20)
