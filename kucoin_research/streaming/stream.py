@@ -451,10 +451,10 @@ class Stream(TradeBars):
 
     @property
     def state(self) -> State:
-        """The state of the least healthy of its connections."""
+        """The state of the least healthy of its connections, of those with a subscription."""
         if self.stopping.is_set():
             return State.STOPPED
-        states = {supervisor.state for supervisor in self._supervisors}
+        states = {each.state for each in self._supervisors if not each.is_resting}
         for state in (State.FAILED, State.RECONNECTING, State.CONNECTING):
             if state in states:
                 return state
@@ -480,10 +480,8 @@ class Stream(TradeBars):
     @property
     def error(self) -> KucoinResearchError | None:
         """The error of a connection, or of a refused subscription; ``None`` without any."""
-        return next(
-            (supervisor.error for supervisor in self._supervisors if supervisor.error is not None),
-            None,
-        )
+        wanted = (each.error for each in self._supervisors if not each.is_resting)
+        return next((error for error in wanted if error is not None), None)
 
     @property
     def simulation(self) -> float | None:
@@ -503,9 +501,10 @@ class Stream(TradeBars):
         times = [
             supervisor.live_since
             for supervisor in self._engine.first
-            if supervisor.live_since is not None
+            if supervisor.live_since is not None or not supervisor.is_resting
         ]
-        return max(times) if len(times) == len(self._engine.first) else None
+        known = [each for each in times if each is not None]
+        return max(known) if known and len(known) == len(times) else None
 
     @property
     def last_ping(self) -> float | None:

@@ -162,6 +162,11 @@ class ConnectionSupervisor:
         return self._trouble or self._answers.refusal
 
     @property
+    def is_resting(self) -> bool:
+        """Whether nothing is wanted of it, so that its state and error say nothing."""
+        return not self.topics.all
+
+    @property
     def simulation(self) -> float | None:
         """The speed of the venue's virtual clock; ``None`` if it runs in real time."""
         return self._opener.simulation
@@ -195,15 +200,11 @@ class ConnectionSupervisor:
     def _has_ended(self) -> bool:
         return self._is_retired or self._keeper.stopping.is_set()
 
-    @property
-    def _is_unwanted(self) -> bool:
-        return not self.topics.all
-
     def _keep_connected(self) -> None:
         failures = 0
         stopping = self._keeper.stopping
         while not self._has_ended():
-            if self._link is None and self._is_unwanted:
+            if self._link is None and self.is_resting:
                 self._rest()
                 continue
             # A successor that took over after a loss is connected already.
@@ -221,7 +222,7 @@ class ConnectionSupervisor:
                 error = ConnectionLost(f"unexpected {type(failure).__name__} in the feed")
             if self._has_ended():
                 return
-            if error is None or self._is_unwanted:
+            if error is None or self.is_resting:
                 continue  # nothing can be lost where nothing is wanted
             lived = self._clock.monotonic() - self._live_at if self.state is State.LIVE else 0.0
             failures = 0 if lived > _GOOD_LIFE else failures + 1
@@ -238,7 +239,7 @@ class ConnectionSupervisor:
         self._lost_at_ns, self._is_rested = None, self._connects > 0
         if self._connects:
             self.state, self._trouble = State.LIVE, None
-        while not self._has_ended() and self._is_unwanted:
+        while not self._has_ended() and self.is_resting:
             self._keeper.stopping.wait(SLICE)
 
     def _hold_back(self, seconds: float) -> None:

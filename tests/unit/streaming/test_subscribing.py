@@ -377,6 +377,25 @@ def cut(s, number=0):
     s._supervisors[number]._link.connection.abort()
 
 
+def test_a_market_that_never_came_is_of_no_account_once_it_is_unsubscribed(exchange):
+    x = exchange
+    x.inject("html_error", market="spot", path="/api/v1/bullet-public", count=None, status=502)
+    with kr.stream(["XBTUSDTM", "BTC-USDT"], "ticker", venue=x.venue, healing=FAST) as s:
+        wait_until(lambda: s.error is not None and s.total("ticker") > 3)
+        assert s.state is kr.State.CONNECTING
+        assert s.live_since is None
+        s.unsubscribe("BTC-USDT")
+
+        assert s.state is kr.State.LIVE
+        assert s.error is None
+        assert s.live_since is not None
+        assert s.wait_until_live(timeout=0)
+        x.heal()
+        assert s.subscribe("BTC-USDT", "ticker")
+        wait_until(lambda: s.frame("ticker", "BTC-USDT").height > 0)
+        assert s.state is kr.State.LIVE
+
+
 def test_a_change_while_the_connection_is_lost_holds_for_the_next_one(exchange):
     with kr.stream("XBTUSDTM", ["bbo", "trade", "level2"], venue=exchange.venue, healing=FAST) as s:
         wait_until(lambda: s.total("bbo") > 5 and s.total("trade") > 1 and is_in_step(s))
