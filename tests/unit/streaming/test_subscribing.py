@@ -603,6 +603,24 @@ def test_a_further_connection_that_cannot_be_made_is_given_up(exchange):
         wait_until(lambda: s.frame("ticker", "BTC-USDT").height > 0)
 
 
+def test_tries_in_vain_hold_up_no_other_connection_and_leave_no_thread(exchange, held_time):
+    with kr.stream("XBTUSDTM", "ticker", venue=exchange.venue) as s:
+        s.wait("ticker", rows=3)
+        exchange.inject("refuse_upgrade", count=None, market="spot", status=403)
+        for _ in range(30):
+            with pytest.raises(kr.StreamTimeout):
+                s.subscribe("BTC-USDT", "ticker", timeout=0.4)
+        held_time.pass_by(0.5)
+
+        assert [t.name for t in s._engine.threads.all if "pump" in t.name and t.is_alive()] == [
+            s._engine.threads.all[0].name
+        ]
+        began, rows = held_time.monotonic(), s.total("ticker")
+        cut(s)
+        s.wait("ticker", rows=rows + 10)
+        assert held_time.monotonic() - began < 5.0
+
+
 def test_a_further_connection_that_is_refused_for_good_says_why_at_once(exchange, held_time):
     wrong = kr.Credentials("wrong", "wrong", "wrong")
     with kr.stream("XBTUSDTM", "ticker", credentials=wrong, venue=exchange.venue) as s:
@@ -628,8 +646,8 @@ def test_a_timeout_says_what_the_connection_suffers_from(exchange):
             s.subscribe("BTC-USDT", "ticker", timeout=0.5)
     with kr.stream("XBTUSDTM", "ticker", venue=exchange.venue, healing=FAST) as s:
         s.wait("ticker", rows=3)
-        exchange.inject("refuse_upgrade", count=None, market="spot", status=503)
-        with pytest.raises(kr.StreamTimeout, match=r"did not answer: subscribe to .*\(.*503"):
+        exchange.inject("refuse_upgrade", count=None, market="spot")
+        with pytest.raises(kr.StreamTimeout, match=r"did not answer: subscribe to .*\(.*refused the Web"):
             s.subscribe("BTC-USDT", "ticker", timeout=1.0)
 
 
