@@ -50,6 +50,10 @@ _FIRST_BACKOFF = 0.5
 _GOOD_LIFE = 5.0
 _AT_ONCE = 0.05
 
+# Seconds for which a connection is kept that nothing is wanted of: whoever turns everything off
+# often turns it on again soon, and each connection counts against the exchange's limit.
+_LINGER = 10.0
+
 # A connection that has brought something this recently is not dead, even if it owes a pong.
 _SPEAKS_NS = 1_000_000_000
 
@@ -235,6 +239,7 @@ class ConnectionSupervisor:
             if self._has_ended():
                 return
             if error is None or self.is_resting:
+                self._is_rested = self._connects > 0
                 continue  # nothing can be lost where nothing is wanted
             lived = self._clock.monotonic() - self._live_at if self.state is State.LIVE else 0.0
             failures = 0 if lived > _GOOD_LIFE else failures + 1
@@ -325,7 +330,13 @@ class ConnectionSupervisor:
                 self._depart(change, self._last_heard_ns)
 
     def _is_idle(self, link: Link) -> bool:
-        return not (self.topics.all or link.asked) and link.conversation.is_settled
+        """Return whether nothing has been wanted of a connection for a while."""
+        if self.topics.all or link.asked or not link.conversation.is_settled:
+            link.idle_since = None
+            return False
+        now = self._clock.monotonic()
+        link.idle_since = now if link.idle_since is None else link.idle_since
+        return now - link.idle_since >= _LINGER
 
     def _turn(self, link: Link) -> Link:
         """Send, receive, and look after things once; return the link to go on with."""

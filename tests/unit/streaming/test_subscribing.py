@@ -370,6 +370,37 @@ def test_a_stream_of_nothing_rests_without_a_connection(feed, held_time):
         assert causes(s, "level2") == ["unsubscribed"]
 
 
+@pytest.mark.parametrize("feed", FEEDS)
+def test_everything_may_go_and_come_often_over_one_connection(feed, held_time):
+    with (
+        kr.simulate(seed=7) as x,
+        kr.stream("XBTUSDTM", ["trade", "level2"], venue=x.venue, feed=feed) as s,
+    ):
+        wait_until(lambda: s.total("trade") > 1 and is_in_step(s))
+        for _ in range(40):
+            s.unsubscribe()
+            held_time.pass_by(0.2)
+            s.subscribe("XBTUSDTM", ["trade", "level2"])
+        wait_until(lambda: is_in_step(s))
+
+        assert events(s, "connected").height == 1
+        assert s.status.reconnects == 0
+        assert set(causes(s, "trade")) == {"unsubscribed"}
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.05, 10.0, 10.05, 30.0])
+def test_a_connection_that_was_not_wanted_is_never_counted_as_lost(pause, held_time):
+    with kr.simulate(seed=7) as x, kr.stream("XBTUSDTM", "ticker", venue=x.venue) as s:
+        s.wait("ticker", rows=3)
+        s.unsubscribe()
+        held_time.pass_by(pause)
+        s.subscribe("XBTUSDTM", "ticker")
+        s.wait("ticker", rows=s.total("ticker") + 3)
+
+        assert s.status.reconnects == 0
+        assert causes(s, "ticker") == ["unsubscribed"]
+
+
 # -- while the connection is lost, or replaced -----------------------------------------------------
 
 
@@ -647,7 +678,9 @@ def test_a_timeout_says_what_the_connection_suffers_from(exchange):
     with kr.stream("XBTUSDTM", "ticker", venue=exchange.venue, healing=FAST) as s:
         s.wait("ticker", rows=3)
         exchange.inject("refuse_upgrade", count=None, market="spot")
-        with pytest.raises(kr.StreamTimeout, match=r"did not answer: subscribe to .*\(.*refused the Web"):
+        with pytest.raises(
+            kr.StreamTimeout, match=r"did not answer: subscribe to .*\(.*refused the Web"
+        ):
             s.subscribe("BTC-USDT", "ticker", timeout=1.0)
 
 
