@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from kucoin_research.errors import KucoinResearchError
+from kucoin_research.errors import ChannelNotOffered, KucoinResearchError
 from kucoin_research.exchange.topics import Feed, topics_for
 from kucoin_research.model.channels import Market, Subscription, market_of, parse_channel
 from kucoin_research.streaming.stream import Stream
@@ -81,10 +81,14 @@ class Watchlist:
 
         Raises
         ------
+        ChannelNotOffered
+            If the symbol's market has none of the channels; everything is as it was.
         KucoinResearchError
             As ``Stream.subscribe`` does; everything is as it was.
         """
         markets = {**self._markets, symbol: market or str(market_of(symbol))}
+        if not offered(channels, markets[symbol], self.stream.feed):
+            raise ChannelNotOffered(_none_is_offered(symbol, markets[symbol], channels))
         order = [*(each for each in self.symbols if each != symbol), symbol]
         kept = order if keeps_all else order[-MOST_WATCHED:]
         self._subscribe(kept, markets, channels)
@@ -123,11 +127,26 @@ class Watchlist:
     def summary(self, given_up: Sequence[str] = ()) -> str:
         """Describe in a line what streams now, and what does not any more."""
         *behind, shown = self.symbols
-        here = offered(self.channels, self._markets[shown], self.stream.feed)
+        market = self._markets[shown]
+        here = offered(self.channels, market, self.stream.feed)
         parts = [f"streaming {shown}: {', '.join(here)}"]
+        lacking = [each for each in self.channels if each not in here]
+        if lacking:
+            parts.append(f"{_are(lacking)} not on {market}")
         if behind:
             goes = "goes" if len(behind) == 1 else "go"
             parts.append(f"{', '.join(behind)} {goes} on behind")
         if given_up:
             parts.append(f"{', '.join(given_up)} no longer ({MOST_WATCHED} at most)")
         return "; ".join(parts)
+
+
+def _none_is_offered(symbol: str, market: str, channels: Sequence[str]) -> str:
+    return (
+        f"nothing would stream {symbol}: {_are(channels)} not on {market}; "
+        "switch on another channel first"
+    )
+
+
+def _are(names: Sequence[str]) -> str:
+    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}"

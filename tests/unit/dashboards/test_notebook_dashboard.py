@@ -341,10 +341,38 @@ def test_the_other_market_brings_its_list_and_a_symbol_of_its_own(make, exchange
     assert board.source.report().gaps == 0
 
 
+def test_the_last_channel_that_the_market_has_cannot_be_switched_off(make):
+    board = make(start=True, channels=["ticker"])
+    chips = board.controls.channels
+    board.controls.market.value = "spot"
+    chips["funding_rate"].value = True
+    before = streamed(board)
+
+    chips["ticker"].value = False
+
+    assert chips["ticker"].value
+    assert streamed(board) == before
+    assert board.line == (
+        "nothing would stream BTC-USDT: funding_rate is not on spot; "
+        "switch on another channel first"
+    )
+
+
+def test_a_market_that_has_none_of_the_channels_is_not_changed_to(make):
+    board = make(start=True, channels=["funding_rate"])
+
+    board.controls.market.value = "spot"
+
+    assert (board.controls.market.value, board.symbol) == ("futures", "XBTUSDTM")
+    assert "nothing would stream BTC-USDT" in board.line
+    assert streamed(board) == {("funding_rate", "XBTUSDTM")}
+
+
 def test_a_start_on_spot_leaves_out_what_spot_lacks(make):
     board = make("BTC-USDT", channels=["ticker", "funding_rate"], start=True)
 
     assert streamed(board) == {("ticker", "BTC-USDT")}
+    assert board.line == "streaming BTC-USDT: ticker; funding_rate is not on spot"
 
 
 def test_channels_are_switched_with_chips(make):

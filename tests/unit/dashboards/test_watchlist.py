@@ -35,3 +35,29 @@ def test_a_refusal_on_one_market_takes_back_what_came_on_the_other():
         assert set(s.subscriptions) == before
         assert watched.symbols == ["XBTUSDTM", "BTC-USDT", "ETH-USDT"]
         assert watched.summary() == "streaming ETH-USDT: ticker; XBTUSDTM, BTC-USDT go on behind"
+
+
+def test_a_symbol_whose_market_has_none_of_the_channels_is_refused():
+    with (
+        kr.simulate(seed=5, speed=30.0) as x,
+        kr.stream("XBTUSDTM", ["ticker"], venue=x.venue) as s,
+    ):
+        watched = Watchlist(s, "XBTUSDTM", ["ticker"])
+        before = set(s.subscriptions)
+
+        with pytest.raises(kr.ChannelNotOffered, match="stream BTC-USDT: funding_rate is not on"):
+            watched.watch("BTC-USDT", "spot", ["funding_rate"], keeps_all=False)
+        assert (set(s.subscriptions), watched.symbols) == (before, ["XBTUSDTM"])
+
+
+def test_the_line_names_the_channels_that_the_market_lacks():
+    with (
+        kr.simulate(seed=5, speed=30.0) as x,
+        kr.stream("XBTUSDTM", ["ticker"], venue=x.venue) as s,
+    ):
+        watched = Watchlist(s, "XBTUSDTM", ["ticker"])
+        watched.watch("BTC-USDT", "spot", ["ticker", "funding_rate"], keeps_all=False)
+
+        assert watched.summary() == (
+            "streaming BTC-USDT: ticker; funding_rate is not on spot; XBTUSDTM goes on behind"
+        )
