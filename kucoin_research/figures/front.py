@@ -137,9 +137,9 @@ def candles(
     symbol
         The symbol to show; may be left out where there is only one.
     every
-        The interval, such as ``"10s"`` or ``"5min"``. A stream's candles of this interval are
-        shown, or else candles made of its trades. Left out: the source's own candles, or an
-        interval that suits the view.
+        The interval, such as ``"10s"`` or ``"5min"``; left out: one that suits the view. A running
+        stream's or replay's candles of this interval are shown if they reach back as far as its
+        trades (left out: further, by a whole candle), otherwise candles made of the trades.
     status, window, tz, theme, height
         As for ``price``.
 

@@ -438,6 +438,19 @@ def test_the_candle_interval_goes_to_the_channel_and_to_the_chart(make):
     assert streamed(board) == {("ticker", "XBTUSDTM"), ("candle:1min", "XBTUSDTM")}
 
 
+def test_the_candles_on_screen_stay_when_the_channel_of_candles_begins(make):
+    board = make(start=True)
+    board.lower.switch.value = "Candles"
+    board.source.wait("trade", rows=20)
+
+    board.controls.channels["candle"].value = True
+    board.source.wait("candle", rows=1)
+    board.controls.window.value = "1 min"  # which chooses anew
+
+    assert ("candle:1min", "XBTUSDTM") in streamed(board)
+    assert board.lower.figure._channels == {"candles": "trade"}
+
+
 def test_the_window_goes_to_charts_and_tiles(make):
     board = make()
 
