@@ -71,7 +71,8 @@ class ReplayBar:
         position = self.position_ns
         return {
             "state": str(self.replay.state),
-            "at": round(self._share(position), 4),
+            # Exact, since the keys of the slider go on from there to the next round time.
+            "at": self._share(position),
             "here": moment(position, self._zone)[11:],
             "speed": _speed_text(self.replay.speed),
         }

@@ -175,6 +175,14 @@ def watch_a_replay(book, page, shots):
     assert page.locator(f"{PLAYED} .kr-thumb").text_content() == wanted
     wait_for_text(page, here, wanted)  # sought once the keys rest
     page.locator(f"{PLAYED} .kr-thumb").wait_for(state="hidden")
+    for key, sign in (*6 * [("ArrowRight", 1)], ("PageUp", 1), ("PageDown", -1), ("ArrowLeft", -1)):
+        before = slider.get_attribute("aria-valuetext")
+        page.keyboard.press(key)
+        wanted = slider.get_attribute("aria-valuetext")
+        assert (wanted > before[: len(wanted)]) == (sign > 0)  # also from a round time on
+        assert wanted != before[: len(wanted)]
+        wait_for_text(page, here, wanted)
+        page.locator(f"{PLAYED} .kr-thumb").wait_for(state="hidden")
 
     box = slider.bounding_box()
     page.mouse.move(box["x"] + 20, box["y"] + box["height"] / 2)

@@ -74,6 +74,18 @@ def test_the_bar_says_where_a_replay_is(fake):
     assert transport.span() == ["2026-01-05 00:00:00 UTC", "00:01:00"]
 
 
+def test_the_page_is_sent_the_exact_place(fake):
+    fake.end_ns = START + 8 * 3_600 * SECOND
+    fake.position_ns = START + 3_600 * SECOND + 1
+    transport = ReplayBar(fake, Zone())
+
+    at = transport.bar()["at"]
+    fake.position_ns = START
+    transport.seek(at)
+
+    assert fake.position_ns == START + 3_600 * SECOND + 1
+
+
 def test_the_slider_marks_gaps(fake):
     assert ReplayBar(fake, Zone()).gaps() == [[0.25, 0.5, "gap of 15.0 s: lost"]]
 
