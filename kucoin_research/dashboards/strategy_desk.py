@@ -83,12 +83,16 @@ class StrategyDesk:
         self.run = None
         strategy, options = self._asked
         reached = source.position_ns if is_from_start and isinstance(source, Replay) else None
+        is_playing = isinstance(source, Replay) and source.state == "playing"
         if isinstance(source, Replay) and reached is not None and source.start_ns is not None:
+            source.pause()  # else it would play the first records before the strategy is there
             source.seek(source.start_ns)
         self.run, self._is_own = paper(strategy, source, **options), True
         self._asked = self.run.fresh_strategy, options  # without the state that it gets now
         if isinstance(source, Replay) and reached is not None:
             source.seek(reached)
+            if is_playing:
+                source.resume()
 
     def end(self) -> None:
         """Stop the run, if the dashboard has begun it; its result stays."""

@@ -178,6 +178,28 @@ def test_play_at_the_end_begins_anew(fake):
     assert (fake.state, fake.position_ns) == ("playing", START)
 
 
+@pytest.mark.parametrize(
+    ("press", "share", "state"),
+    [
+        (("rewind", {}), 0.0, "paused"),
+        (("seek", {"at": 0.5}), 0.5, "paused"),
+        (("play", {}), 0.0, "playing"),
+    ],
+)
+def test_a_replay_that_has_ended_plays_again_only_when_asked_to(tmp_path, press, share, state):
+    hour = 3_600 * SECOND
+    session = kr.load(recorded(tmp_path, [ticker(0), ticker(hour), ticker(2 * hour)]))
+    with kr.replay(session, speed=None) as replay:
+        assert replay.wait_until_done(20)
+        replay.speed = 1.0
+        transport = ReplayBar(replay, Zone())
+
+        transport.do(*press)
+
+        assert str(replay.state) == state
+        assert transport.bar()["at"] == pytest.approx(share, abs=1e-2)
+
+
 def test_a_place_outside_is_refused(fake):
     with pytest.raises(kr.InvalidInput, match="between 0 and 1"):
         ReplayBar(fake, Zone()).seek(1.5)

@@ -75,6 +75,24 @@ def test_a_session_is_played_from_its_first_record_to_the_present_place(session,
     assert shown["account"][6] == ["fills", str(wanted.fills.height), ""]
 
 
+def test_a_session_that_plays_or_has_ended_is_played_from_its_first_record(session, boards):
+    board = boards(session)
+    wanted = kr.backtest(Turns(), session, progress=False)
+    board.source.speed = None
+    board.transport.play()
+    assert board.source.wait_until_done(20)
+
+    board.paper(Turns())
+
+    assert board.source.position_ns == board.source.end_ns
+    board.transport.step()
+    assert board.run.records == wanted.stats["records"]
+    board.source.speed = 0.01
+    board.transport.play()
+    board.paper(Turns())
+    assert board.source.state == "playing"  # as before
+
+
 def test_the_price_has_the_marks_of_the_run(session, boards):
     board = boards(session, strategy=Turns())
     fills = board.run.result().fills
