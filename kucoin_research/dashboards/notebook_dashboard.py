@@ -508,6 +508,12 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         self._show(replace(self._scene, symbol=symbol))
 
     def _prepare(self, symbol: str) -> None:
+        own = self._own
+        if isinstance(own, Stream) and symbol in own.symbols:
+            self.controls.mark_wrong(is_wrong=False)
+            self._show(replace(self._scene, source=own, symbol=symbol))
+            self._say(f"{symbol} as it was when the stream stopped; press Start to stream it")
+            return
         self.controls.mark_wrong(is_wrong=True)
         self._starter.check(symbol, self.controls.market.value)
         self.controls.mark_wrong(is_wrong=False)

@@ -140,6 +140,29 @@ def test_start_and_stop(make):
     assert board.source.frame("trade").height >= 3  # the charts stay
 
 
+def test_symbols_of_the_stopped_stream_are_shown_again(make):
+    board = make(start=True)
+    stopped = board.source
+    stopped.wait("trade", rows=5)
+    board.controls.symbol.value = "ETHUSDTM"
+    board.controls.market.value = "spot"
+    board.stop()
+    board.controls.symbol.value = "ETH-USDT"
+    assert str(board.source.state) == "idle"
+    assert board.line == "press Start to stream ETH-USDT"
+
+    board.controls.market.value = "futures"
+
+    assert (board.source, board.symbol) == (stopped, "XBTUSDTM")
+    assert board.price.figure._source is stopped
+    assert board.health.colour is Colour.GREY
+    assert board.line == ("XBTUSDTM as it was when the stream stopped; press Start to stream it")
+    board.controls.symbol.value = "eth"
+    assert (board.source, board.symbol) == (stopped, "ETHUSDTM")
+    board.start()
+    assert streamed(board) == {(each, "ETHUSDTM") for each in ("ticker", "trade", "depth50")}
+
+
 def streamed(board):
     return {(str(each.channel), each.symbol) for each in board.source.subscriptions}
 
