@@ -470,6 +470,8 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         )
         if symbol == self.symbol:
             self.controls.mark_wrong(is_wrong=False)
+            if self._refresh.line[1] == "wrong":  # it is mended
+                self._say(self._at_present())
         elif not self._is_own:
             self._look_at(symbol)
         elif self.is_running and self.run is not None:
@@ -478,6 +480,11 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self._watch(symbol)
         else:
             self._prepare(symbol)
+
+    def _at_present(self) -> str:
+        if self.is_running and self._watched is not None:
+            return self._watched.summary()
+        return f"press Start to stream {self.symbol}" if self._is_own else ""
 
     def _watch(self, symbol: str) -> None:
         """Stream what the controls say on the running stream, and show it."""

@@ -286,6 +286,7 @@ def test_a_wrong_symbol_is_one_clear_sentence_and_what_runs_goes_on(make):
 
     board.controls.symbol.value = "XBTUSDTM"
     assert "kr-wrong" not in board.controls.symbol._dom_classes
+    assert board.line == "streaming XBTUSDTM: ticker, trade, depth50"
 
 
 def test_a_wrong_symbol_is_told_before_start_as_well(make):
@@ -297,6 +298,8 @@ def test_a_wrong_symbol_is_told_before_start_as_well(make):
     assert "kr-wrong" in board.controls.symbol._dom_classes
     board.controls.start.click()
     assert not kr.running()
+    board.controls.symbol.value = "btc"
+    assert board.line == "press Start to stream XBTUSDTM"
 
 
 def test_a_coin_in_the_symbol_box_means_its_usual_contract(make):
@@ -334,6 +337,8 @@ def test_a_few_letters_choose_among_the_symbols_of_a_source(make, exchange):
         assert board.symbol == "ETHUSDTM"
         board.controls.symbol.value = "SOL"
         assert "symbol 'SOL' is not streamed here" in board.line
+        board.controls.symbol.value = "eth"
+        assert board.line == ""
 
 
 def test_start_from_a_cell_raises(make):
