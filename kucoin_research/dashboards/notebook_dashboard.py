@@ -95,7 +95,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
     ) -> None:
         super().__init__()
         # First, so that the dashboard of the last run has ended.
-        replace_in_cell(self, keeps_picture=False)
+        replaced = replace_in_cell(self, keeps_picture=False)
         self._acting = threading.RLock()  # held by what buttons and callers do
         self._given = source  # the user stops this one, ...
         self._own: Stream | Replay | None = own  # ... and the dashboard this one
@@ -147,6 +147,10 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         for slot in self._slots:
             slot.show(self._scene)
         self._listen()
+        for each in replaced:
+            if isinstance(each, Dashboard) and each._is_built:  # noqa: SLF001 - a peer
+                self._recording.news = each._recording.news  # noqa: SLF001
+        self._say(self._recording.news)
         self._offer_symbols()
         self._allow()
         self._refresh.start()
@@ -278,7 +282,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             except (KucoinResearchError, OSError) as error:
                 failed = error
             self._show(replace(self._scene, source=made, symbol=symbol, run=self.run))
-            self._say(self._watched.summary())
+            self._say("; ".join([self._watched.summary(), *self._recording.take_news()]))
             if was_recording:
                 self.record()
             self._allow()
@@ -411,7 +415,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             return
         self._is_closed = True
         with self._acting:
-            self._recording.end()
+            self._recording.leave()
             self._desk.end()
             if self._own is not None:
                 self._own.stop()
@@ -471,7 +475,8 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         if symbol == self.symbol:
             self.controls.mark_wrong(is_wrong=False)
             if self._refresh.line[1] == "wrong":  # it is mended
-                self._say(self._at_present())
+                running = self._watched if self.is_running else None
+                self._say(_at_present(running, symbol) if self._is_own else "")
         elif not self._is_own:
             self._look_at(symbol)
         elif self.is_running and self.run is not None:
@@ -480,11 +485,6 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self._watch(symbol)
         else:
             self._prepare(symbol)
-
-    def _at_present(self) -> str:
-        if self.is_running and self._watched is not None:
-            return self._watched.summary()
-        return f"press Start to stream {self.symbol}" if self._is_own else ""
 
     def _watch(self, symbol: str) -> None:
         """Stream what the controls say on the running stream, and show it."""
@@ -594,6 +594,10 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     def __repr__(self) -> str:
         return f"<Dashboard of {self.symbol}>"
+
+
+def _at_present(running: Watchlist | None, symbol: str) -> str:
+    return f"press Start to stream {symbol}" if running is None else running.summary()
 
 
 def _choose_newest(texts: RunTexts) -> None:

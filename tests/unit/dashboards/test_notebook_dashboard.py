@@ -875,6 +875,30 @@ def test_twenty_runs_of_a_cell_leave_one_stream_and_as_many_threads_as_one(make,
     wait_until(lambda: len(threads()) == len(running))
 
 
+def test_a_cell_that_is_run_again_says_what_its_recording_has_kept(make, monkeypatch, tmp_path):
+    here = ["first"]
+    monkeypatch.setattr(
+        "kucoin_research.figures.notebook_cells.cell_of", lambda: ("a cell", here[0])
+    )
+    recorder = make(start=True, root=tmp_path).record()
+    wait_until(lambda: recorder.rows > 10)
+
+    here[0] = "second"
+    again = make()
+
+    assert recorder.is_closed
+    assert again.line.startswith(f"recorded {recorder.rows:,} rows (")
+    assert str(recorder.path) in again.line
+    again.start()
+    assert f"depth50; recorded {recorder.rows:,} rows (" in again.line
+    here[0] = "third"
+    with pytest.raises(kr.InvalidInput, match="time zone") as kept:
+        make(tz="Atlantis")
+    here[0] = "fourth"
+    assert "recorded" not in make(start=True).line
+    assert kept  # with it what was made of the third
+
+
 def test_close_leaves_no_widget_ticket_stream_or_recorder(make, tmp_path):
     before = len(figures.refresher())
     board = make(start=True, root=tmp_path)
