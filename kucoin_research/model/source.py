@@ -149,7 +149,7 @@ class ReplaySource(LiveSource, Protocol):
     def resume(self) -> None:
         """Go on."""
 
-    def step(self, n: int | None = None, *, seconds: float | None = None) -> None:
+    def step(self, n: int = 1, *, seconds: float | None = None) -> None:
         """Go on by ``n`` records, or by seconds of the recording, and pause."""
 
     def attach(

@@ -431,13 +431,13 @@ class Replay(TradeBars):
         """
         self._player.resume()
 
-    def step(self, n: int | None = None, *, seconds: float | None = None) -> None:
+    def step(self, n: int = 1, *, seconds: float | None = None) -> None:
         """Give the next rows at once, without waiting until they are due, and pause behind them.
 
         Parameters
         ----------
         n
-            Number of rows, over all channels; left out: 1.
+            Number of rows, over all channels.
         seconds
             Give the rows of this many seconds of the recording instead, and pause at their end;
             attached functions are called with each of these rows.
@@ -445,18 +445,18 @@ class Replay(TradeBars):
         Raises
         ------
         InvalidInput
-            If ``n`` is not a number of rows, or ``seconds`` not a number above 0, or if both are
-            passed.
+            If ``n`` is not a number of rows, or ``seconds`` not a number above 0, or if there are
+            ``seconds`` besides more than one row.
         StreamStopped
             If the replay was stopped.
         """
-        if n is not None and seconds is not None:
+        if n != 1 and seconds is not None:
             raise InvalidInput(
                 f"step takes a number of rows or seconds, not both: {shown(n)} and "
                 f"seconds={shown(seconds)}"
             )
         if seconds is None:
-            self._player.step(_checked_steps(1 if n is None else n))
+            self._player.step(_checked_steps(n))
         else:
             self._player.step_by(round(arguments.positive(seconds, "seconds", "a number") * 1e9))
 

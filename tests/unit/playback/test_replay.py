@@ -542,9 +542,8 @@ def test_a_step_is_rows_or_seconds_and_not_both(tmp_path, play):
     replay = play(session_of(tmp_path, every(5)), paused=True)
     start = replay.position_ns
 
-    for rows in (1, 3):
-        with pytest.raises(InvalidInput, match=rf"not both: {rows} and seconds=1"):
-            replay.step(rows, seconds=1)
+    with pytest.raises(InvalidInput, match=r"not both: 3 and seconds=1"):
+        replay.step(3, seconds=1)
 
     assert replay.position_ns == start
 
