@@ -484,7 +484,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         watched, controls = self._watched, self.controls
         assert watched is not None  # a stream of its own runs
         try:
-            given_up = watched.watch(
+            change = watched.watch(
                 symbol,
                 controls.market.value,
                 controls.channels_to_stream(),
@@ -496,7 +496,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             raise
         controls.accept(symbol)
         self._show(replace(self._scene, symbol=symbol, every=controls.every))
-        self._say(watched.summary(given_up))
+        self._say(watched.summary(change), "" if change.left is None else "wrong")
 
     def _look_at(self, symbol: str) -> None:
         there = self.source.symbols
