@@ -38,15 +38,15 @@ def offered(channels: Iterable[str], market: str, feed: Feed) -> list[str]:
 
 
 class Change(NamedTuple):
-    """What a stream carries no more, for a line below the charts.
+    """Symbols that a stream carries no more, for a line below the charts.
 
     Attributes
     ----------
     given_up
         Symbols whose rows have ended.
     left
-        Why the exchange has not ended all that is unwanted; None if it has. The next change asks
-        for it again.
+        Why the exchange has not ended all unwanted topics; None if it has. The next change asks for
+        it again.
     """
 
     given_up: tuple[str, ...] = ()
@@ -89,7 +89,7 @@ class Watchlist:
     def watch(
         self, symbol: str, market: str | None, channels: Sequence[str], *, keeps_all: bool
     ) -> Change:
-        """Stream a symbol, and those channels of all symbols; return what was given up for it.
+        """Stream a symbol, and those channels of all symbols; return the symbols given up for it.
 
         Parameters
         ----------
@@ -137,7 +137,7 @@ class Watchlist:
             raise
 
     def _take_back(self, added: Iterable[Subscription], markets: dict[str, str]) -> None:
-        """End what was added on one market, as the other one has refused the rest."""
+        """End subscriptions of one market, as the other one has refused the rest."""
         for symbol in dict.fromkeys(each.symbol for each in added):
             its = [str(each.channel) for each in added if each.symbol == symbol]
             try:
