@@ -302,7 +302,9 @@ def _reconnects(statuses: Iterable[Status]) -> int:
 
 def _gap(status: Status) -> Gap:
     began, ended = _bounds(status)
-    return Gap(_cause(status.detail), status.first_sequence, status.last_sequence, began, ended)
+    gap = Gap(_cause(status.detail), status.first_sequence, status.last_sequence, began, ended)
+    channel = (status.detail or "").partition(" ")[0]
+    return gap._replace(candle=channel) if channel.startswith("candle:") else gap
 
 
 def _bounds(status: Status) -> tuple[int, int]:
