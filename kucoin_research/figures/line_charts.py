@@ -145,8 +145,9 @@ class PriceChart(TimeChart):
                 series.add(times, values, self.horizon)
             return
         price, size, side = numbers(rows, "price"), numbers(rows, "size"), sides(rows)
+        is_inside = self._inside(times)
         for wanted, trades in self._trades.items():
-            chosen = side == wanted
+            chosen = (side == wanted) & is_inside
             trades.add(times[chosen], price[chosen], size[chosen], self.horizon)
 
     def draw(self) -> Drawing:
@@ -356,7 +357,8 @@ class FlowChart(TimeChart):
         signed = numbers(rows, "signed")
         self._delta[0].add(times, numbers(rows, "running"), self.horizon)
         halves = np.stack((np.maximum(signed, 0), np.minimum(signed, 0)))
-        self._bars.add(times, halves, self.horizon)
+        is_inside = self._inside(times)
+        self._bars.add(times[is_inside], halves[:, is_inside], self.horizon)
 
     def _slots(self) -> Slots:
         width = self._bars.width
