@@ -13,7 +13,7 @@ from kucoin_research.figures.columns import numbers
 from kucoin_research.figures.time_axis import Floats, Times
 from kucoin_research.model.intervals import parse_interval
 
-__all__ = ["COLUMNS", "CandleBars", "Candles", "fitting"]
+__all__ = ["COLUMNS", "CandleBars", "Candles", "fitting", "longer"]
 
 _SECOND = 1_000_000_000
 # Each divides the next, so that candles can be joined.
@@ -50,6 +50,18 @@ def fitting(length: int, most: int) -> int:
     while length > usual * most:
         usual *= 2
     return usual
+
+
+def longer(width: int, least: int) -> int:
+    """Choose the shortest usual interval, ns, of at least a length that is a multiple of another.
+
+    Where no usual one is, the interval is doubled until it suffices.
+    """
+    multiples = [each for each in _LADDER if each > width and each % width == 0]
+    longest = multiples[-1] if multiples else width
+    while longest < least:
+        longest *= 2
+    return next((each for each in (width, *multiples) if each >= least), longest)
 
 
 class CandleBars:
@@ -116,7 +128,7 @@ class CandleBars:
 
     def _replace(self, opens: Times, columns: Columns) -> None:
         # Each push of a candle holds the whole candle, so the newest push replaces the others.
-        if self.opens.size and opens[0] <= self.opens[-1]:
+        if self.opens.size and opens.size and opens[0] <= self.opens[-1]:
             kept = ~np.isin(self.opens, opens)
             self.opens = self.opens[kept]
             self.columns = {name: values[kept] for name, values in self.columns.items()}
@@ -131,7 +143,7 @@ class CandleBars:
         extra = self.opens.size - _MOST
         if extra > 0:
             for place, name in enumerate(("notional", "volume")):
-                self._passed[place] += self.columns[name][:extra].sum()
+                self._passed[place] += np.nansum(self.columns[name][:extra])
             self.opens = self.opens[extra:]
             self.columns = {name: values[extra:] for name, values in self.columns.items()}
 
@@ -141,7 +153,7 @@ class CandleBars:
         They are joined to an interval, ns, which is a multiple of their own.
         """
         notional = np.cumsum(self.columns["notional"]) + self._passed[0]
-        volume = np.cumsum(self.columns["volume"]) + self._passed[1]
+        volume = np.nancumsum(self.columns["volume"]) + self._passed[1]
         with np.errstate(divide="ignore", invalid="ignore"):
             vwap = notional / volume
         is_joined = width != self.width
@@ -184,11 +196,16 @@ def _of_trades(rows: pl.DataFrame, times: Times, width: int) -> tuple[Times, Col
 
 
 def _of_candles(rows: pl.DataFrame, times: Times) -> tuple[Times, Columns]:
-    order = np.argsort(times, kind="stable")
-    last = order[np.append(times[order][1:] != times[order][:-1], True)]
-    there = [name for name in COLUMNS[:5] if name in rows.columns]
+    prices = [numbers(rows, name) for name in COLUMNS[:4]]
+    known = np.flatnonzero(np.isfinite(prices).all(axis=0))  # the others are no candles
+    order = known[np.argsort(times[known], kind="stable")]
+    last = order[
+        np.append(times[order][1:] != times[order][:-1], np.ones(min(order.size, 1), bool))
+    ]
+    columns = {name: values[last] for name, values in zip(COLUMNS, prices, strict=False)}
     # Bars of the mid have no volume, hence no VWAP.
-    columns = {"volume": np.zeros(last.size)} | {name: numbers(rows, name)[last] for name in there}
+    volume = numbers(rows, "volume")[last] if "volume" in rows.columns else np.zeros(last.size)
+    columns["volume"] = np.where(np.isfinite(volume), volume, np.nan)
     columns["notional"] = _notional(rows, last, columns)
     return times[last], columns
 

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, shown
-from kucoin_research.figures.candle_bars import COLUMNS, CandleBars, Candles, fitting
+from kucoin_research.figures.candle_bars import COLUMNS, CandleBars, Candles, fitting, longer
 from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
 from kucoin_research.figures.columns import arrivals, events
 from kucoin_research.figures.downsample import broken
@@ -141,15 +141,13 @@ class CandleChart(TimeChart):
         The length of a followed window decides rather than the number of candles in it, which is
         now one more and now one less: the interval would change to and fro.
         """
-        width = self._bars.width
+        own = width = self._bars.width
         if self._bars.is_of_trades and not self._is_chosen:
             return max(width, fitting(self._length_ns, self._most))
         if self.view.span is None and self.view.window_ns is not None:
-            while self._length_ns > width * self._most:
-                width *= 2
-            return width
+            return longer(own, -(-self._length_ns // self._most))
         while self._bars.count(self._in_view(), width) > self._most:
-            width *= 2
+            width = longer(own, width + 1)
         return width
 
     def _slots(self) -> Slots | None:

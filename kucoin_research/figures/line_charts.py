@@ -344,21 +344,22 @@ class FlowChart(TimeChart):
         }
 
     def take(self, role: str, rows: pl.DataFrame) -> None:
-        """Add trades; those without a side count as 0."""
+        """Add trades; those without a side count as 0, those without a size are left out."""
         if not rows.height:
             return
-        signed = np.nan_to_num(sides(rows) * numbers(rows, "size"))
-        rows = rows.with_columns(
-            pl.Series("signed", signed),
-            pl.Series("running", self._total + np.cumsum(signed)),
-        )
+        size = numbers(rows, "size")
+        is_known = np.isfinite(size)
+        signed = np.where(is_known, sides(rows) * np.where(is_known, size, 0.0), 0.0)
+        running = np.where(is_known, self._total + np.cumsum(signed), np.nan)
         self._total += float(signed.sum())
+        signed[~is_known] = np.nan
+        rows = rows.with_columns(pl.Series("signed", signed), pl.Series("running", running))
         rows, times = self._clip(role, rows)
         signed = numbers(rows, "signed")
         self._delta[0].add(times, numbers(rows, "running"), self.horizon)
         halves = np.stack((np.maximum(signed, 0), np.minimum(signed, 0)))
-        is_inside = self._inside(times)
-        self._bars.add(times[is_inside], halves[:, is_inside], self.horizon)
+        is_bar = self._inside(times) & np.isfinite(signed)
+        self._bars.add(times[is_bar], halves[:, is_bar], self.horizon)
 
     def _slots(self) -> Slots:
         width = self._bars.width

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kucoin_research import figures
-from kucoin_research.figures.candle_bars import fitting
+from kucoin_research.figures.candle_bars import fitting, longer
 from kucoin_research.figures.candle_chart import CandleChart
 from kucoin_research.figures.chart import Sketch, View
 from kucoin_research.figures.gaps import GapMark
@@ -163,7 +163,7 @@ def test_a_chosen_interval_does_not_flicker_where_trades_are_rare():
 
     chart.take("candles", trades(*range(300, 600, 20)))
 
-    assert width_of(chart.draw()) == dense == 4_000.0
+    assert width_of(chart.draw()) == dense == 5_000.0
 
 
 @pytest.mark.parametrize(
@@ -172,6 +172,25 @@ def test_a_chosen_interval_does_not_flicker_where_trades_are_rare():
 )
 def test_the_shortest_usual_interval_with_few_enough_candles_fits(seconds, most, width):
     assert fitting(seconds * SECOND, most) == width * SECOND
+
+
+@pytest.mark.parametrize(
+    ("own", "least", "width"),
+    [
+        (1, 30, 60), (1, 1, 1), (60, 61, 300), (7, 8, 14), (30, 31, 60), (120, 130, 3_600),
+        (86_400, 86_401, 172_800), (3_600, 86_401, 172_800),
+    ],
+)  # fmt: skip
+def test_a_longer_interval_is_a_usual_one_where_that_is_a_multiple(own, least, width):
+    assert longer(own * SECOND, least * SECOND) == width * SECOND
+
+
+@pytest.mark.parametrize("window", [14_400, None])
+def test_too_many_chosen_candles_are_joined_to_those_of_a_usual_interval(window):
+    drawing = followed(each_second(0, 14_400), window, every="1s", px=2_000)
+
+    assert width_of(drawing) == 60_000.0
+    assert drawing.layout["title.text"].endswith("1 min candles, volume and VWAP</b>")
 
 
 # -- candles that lack something -------------------------------------------------------------------
@@ -251,6 +270,26 @@ def test_bars_of_the_mid_have_no_panel_for_a_volume():
 
     assert (layout.yaxis.visible, layout.yaxis2.visible) == (True, False)
     assert layout.yaxis.domain == (0, 1)
+
+
+@pytest.mark.parametrize("price", [None, float("nan"), float("inf")])
+def test_candles_without_prices_are_none(price):
+    rows = [(at(60 * n), at(60 * n + 60), "A", "1min", *[price] * 4, 5.0, None) for n in range(3)]
+
+    empty = figures.candles(frame(Candle, rows))
+    some = figures.candles(frame(Candle, [*rows, candle(3)]))
+
+    assert empty.layout.annotations[0].text == "no candles of A to show"
+    assert trace(some, "candles").x.tolist() == [ms(180)]
+    assert trace(some, "VWAP since the first candle").y.tolist() == [pytest.approx(10.1666667)]
+
+
+def test_a_candle_without_a_volume_leaves_the_average_of_the_others():
+    bare = (at(0), at(60), "A", "1min", 1.0, 1.0, 1.0, 1.0, None, None)
+
+    figure = figures.candles(frame(Candle, [bare, candle(1)]))
+
+    assert trace(figure, "VWAP since the first candle").y[-1] == pytest.approx(10.1666667)
 
 
 def test_a_live_chart_waits_for_its_first_candle_without_axes():

@@ -90,3 +90,16 @@ def test_a_row_far_before_the_range_leaves_the_others_fine():
     drawing = zoomed(PriceChart, 3_600, 3_601, rows, px=400)
 
     assert 200 <= drawing.arrays[1, "x"].size <= 400
+
+
+@pytest.mark.parametrize("size", [None, float("nan"), float("inf")])
+def test_trades_without_a_size_make_no_flow(size):
+    bare = frame(Trade, [trade(n, size=size) for n in range(3)])
+    chart = FlowChart(View(), Sketch("XBTUSDTM", is_complete=True))
+
+    chart.take("trades", bare)
+    empty = chart.draw()
+    chart.take("trades", frame(Trade, [trade(5, size=2.0)]))
+
+    assert notes(empty) == ["no trades of XBTUSDTM to show"]
+    assert chart.draw().arrays[0, "y"].tolist() == [2.0]
