@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from textwrap import wrap
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -24,6 +25,8 @@ from kucoin_research.figures.time_range import Slots, begin_of, followed, shorte
 
 __all__ = ["Arrays", "Chart", "Drawing", "Role", "Sketch", "TimeChart", "View"]
 
+_LETTER_PX = 8  # of a note, on average; an estimate on the safe side
+_SHORTEST_LINE = 12  # letters
 _FIRST_NS, _LAST_NS = -(1 << 63) + 1, (1 << 63) - 1
 
 #: Values of trace attributes: ``{(trace, "marker.size"): array}``.
@@ -198,10 +201,17 @@ class Chart(ABC):
         notes = [] if any(filled.values()) else [self._note_within(self.waiting())]
         return {**axes, "annotations": notes}
 
-    @staticmethod
-    def _note_within(text: str) -> Spec:
+    def _titled(self, parts: dict[str, Any], filled: dict[str, bool]) -> dict[str, Any]:
+        """Return the parts, without a title beside the note of a compact chart without data."""
+        if self.sketch.is_compact and "title.text" in parts and not any(filled.values()):
+            return {**parts, "title.text": ""}
+        return parts
+
+    def _note_within(self, text: str) -> Spec:
+        # Plotly does not break lines, and cuts off what is wider than the plot.
+        room = max(self.view.px // _LETTER_PX, _SHORTEST_LINE)
         return {
-            "text": text,
+            "text": "<br>".join(wrap(text, room, break_long_words=False, break_on_hyphens=False)),
             "showarrow": False,
             "xref": "paper",
             "yref": "paper",
@@ -370,7 +380,7 @@ class TimeChart(Chart):
         patch = {
             "shapes": shapes(inside, edge, self.sketch.zone, shortest_ns=shortest),
             **self._parts(filled),
-            **parts,
+            **self._titled(parts, filled),
         }
         if self.time_axis is not None and self.view.span is not None:
             patch[f"{self.time_axis}.visible"] = True  # a range without rows is a place, too

@@ -2,6 +2,8 @@
 
 import pytest
 
+from kucoin_research.figures.book_charts import LadderChart
+from kucoin_research.figures.candle_chart import CandleChart
 from kucoin_research.figures.chart import Sketch, View
 from kucoin_research.figures.lag_chart import LagChart
 from kucoin_research.figures.line_charts import FlowChart, MarkChart, PriceChart, SpreadChart
@@ -103,3 +105,20 @@ def test_trades_without_a_size_make_no_flow(size):
 
     assert notes(empty) == ["no trades of XBTUSDTM to show"]
     assert chart.draw().arrays[0, "y"].tolist() == [2.0]
+
+
+@pytest.mark.parametrize(
+    ("px", "lines"),
+    [(1_000, ["waiting for a book of XBTUSDTM"]), (140, ["waiting for a", "book of XBTUSDTM"])],
+)
+def test_a_note_is_broken_where_the_plot_is_narrow(px, lines):
+    drawing = LadderChart(View(px), Sketch("XBTUSDTM")).draw()
+
+    assert notes(drawing)[0].split("<br>") == lines
+
+
+@pytest.mark.parametrize(("is_compact", "title"), [(True, ""), (False, "<b>A</b> candles")])
+def test_an_empty_compact_chart_has_no_title_beside_its_note(is_compact, title):
+    drawing = CandleChart(View(), Sketch("A", is_compact=is_compact)).draw()
+
+    assert drawing.layout["title.text"] == title
