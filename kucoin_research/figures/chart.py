@@ -19,7 +19,7 @@ import polars as pl
 from kucoin_research.figures.columns import arrivals, events
 from kucoin_research.figures.empty_axes import axes_of, has_values
 from kucoin_research.figures.gaps import GapMap, GapMark, breaks, shapes
-from kucoin_research.figures.theme import Spec, axis, layout, literal
+from kucoin_research.figures.theme import Spec, axis, fitted, layout, literal
 from kucoin_research.figures.time_axis import Floats, Times, Zone
 from kucoin_research.figures.time_range import Slots, begin_of, followed, shortest_of
 
@@ -399,6 +399,11 @@ class TimeChart(Chart):
     def _time_layout(self, what: str, **options: Any) -> Spec:
         # The time axis lies below the lowest panel.
         lowest = "y2" if "yaxis2" in options else "y"
+        panels = {
+            name: fitted(part, self.sketch.height)
+            for name, part in options.items()
+            if name.startswith("yaxis")
+        }
         return layout(
             self._title(what),
             height=self.sketch.height,
@@ -415,5 +420,5 @@ class TimeChart(Chart):
                 spikecolor="$line",
                 spikesnap="cursor",
             ),
-            **options,
+            **{**options, **panels},
         )
