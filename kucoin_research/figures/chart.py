@@ -210,8 +210,10 @@ class Chart(ABC):
     def _note_within(self, text: str) -> Spec:
         # Plotly does not break lines, and cuts off what is wider than the plot.
         room = max(self.view.px // _LETTER_PX, _SHORTEST_LINE)
+        if len(text) > room:
+            text = "<br>".join(wrap(text, room, break_long_words=False, break_on_hyphens=False))
         return {
-            "text": "<br>".join(wrap(text, room, break_long_words=False, break_on_hyphens=False)),
+            "text": text,
             "showarrow": False,
             "xref": "paper",
             "yref": "paper",
@@ -396,14 +398,13 @@ class TimeChart(Chart):
         """Convert ns UTC to positions on the time axis."""
         return self.sketch.zone.to_axis(times)
 
+    def _panel(self, part: Spec) -> Spec:
+        """Fit the title of a vertical axis, which has our own words only, to its panel."""
+        return fitted(part, self.sketch.height)
+
     def _time_layout(self, what: str, **options: Any) -> Spec:
         # The time axis lies below the lowest panel.
         lowest = "y2" if "yaxis2" in options else "y"
-        panels = {
-            name: fitted(part, self.sketch.height)
-            for name, part in options.items()
-            if name.startswith("yaxis")
-        }
         return layout(
             self._title(what),
             height=self.sketch.height,
@@ -420,5 +421,5 @@ class TimeChart(Chart):
                 spikecolor="$line",
                 spikesnap="cursor",
             ),
-            **{**options, **panels},
+            **options,
         )

@@ -210,8 +210,10 @@ class SpreadChart(TimeChart):
             ],
             "layout": self._time_layout(
                 "spread and imbalance",
-                yaxis=axis("spread (bps of mid)", domain=[0.42, 1], rangemode="tozero"),
-                yaxis2=axis("bid − ask share", domain=[0, 0.36], range=[-1.05, 1.05]),
+                yaxis=self._panel(
+                    axis("spread (bps of mid)", domain=[0.42, 1], rangemode="tozero")
+                ),
+                yaxis2=self._panel(axis("bid − ask share", domain=[0, 0.36], range=[-1.05, 1.05])),
             ),
         }
 
@@ -273,7 +275,7 @@ class MarkChart(TimeChart):
             "layout": self._time_layout(
                 "mark, index and funding",
                 yaxis=price_axis("price", domain=[0.42, 1]),
-                yaxis2=axis("bps (1e-4)", domain=[0, 0.36]),
+                yaxis2=self._panel(axis("bps (1e-4)", domain=[0, 0.36])),
             ),
         }
 
@@ -337,8 +339,8 @@ class FlowChart(TimeChart):
             ],
             "layout": self._time_layout(
                 "order flow",
-                yaxis=size_axis("cumulative delta (size)", domain=[0.42, 1]),
-                yaxis2=size_axis("size per bar", domain=[0, 0.36]),
+                yaxis=self._panel(size_axis("cumulative delta (size)", domain=[0.42, 1])),
+                yaxis2=self._panel(size_axis("size per bar", domain=[0, 0.36])),
                 barmode="relative",
             ),
         }
