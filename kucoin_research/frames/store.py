@@ -63,14 +63,14 @@ class FrameStore:
     def add(self, subscriptions: Iterable[Subscription]) -> None:
         """Keep further channels and symbols."""
         self._kept |= dict.fromkeys(subscriptions)
-        self._list()
         made = {
-            each.record: Ring(each.record, self._capacity)
-            for each in self.channels
-            if each.record not in self.rings
+            each.channel.record: Ring(each.channel.record, self._capacity)
+            for each in self._kept
+            if each.channel.record not in self.rings
         }
         status = {Status: self.rings[Status]}  # it comes last
         self.rings = {k: v for k, v in self.rings.items() if k is not Status} | made | status
+        self._list()  # last, so that whoever finds a channel finds its ring
 
     def drop(self, subscriptions: Iterable[Subscription]) -> None:
         """Forget channels and symbols that never had a row."""
@@ -113,9 +113,20 @@ class FrameStore:
 
     def total(self, channel: Channel) -> int:
         """Count the rows that ever came on a channel."""
-        if self._is_one_of_several(channel):
-            return self._candle_rows[channel.interval]
-        return self.rings[channel.record].total
+        ring = self._ring(channel)
+        return (
+            self._candle_rows[channel.interval] if self._is_one_of_several(channel) else ring.total
+        )
+
+    def _ring(self, channel: Channel) -> Ring:
+        """Find the rows of a channel, which may have been dropped since it was looked up."""
+        ring = self.rings.get(channel.record)
+        if ring is None or (channel not in self.channels and channel.record is not Status):
+            raise UnknownChannel(
+                f"channel {channel} is not streamed by {self._name!r}: subscribing to it has "
+                "failed meanwhile; subscribe to it again"
+            )
+        return ring
 
     def frame(
         self,
@@ -127,7 +138,7 @@ class FrameStore:
     ) -> pl.DataFrame:
         """Take a snapshot of a channel's rows; see ``Stream.frame``."""
         wanted = self.channel(channel)
-        ring = self.rings[wanted.record]
+        ring = self._ring(wanted)
         _check_last(last)
         truth(mark_filled, "mark_filled")
         filters = []

@@ -266,6 +266,11 @@ class Delivery:
         with self.lock:
             self.store.drop(self.handler.forget_empty(subscriptions))
 
+    def knows(self, subscription: Subscription) -> bool:
+        """Return whether a subscription has rows, or had a chance of them."""
+        with self.lock:
+            return self.handler.presences.knows(subscription)
+
     def go(self, subscriptions: Sequence[Subscription], asked: Sequence[Topic]) -> None:
         """Prepare for the end of subscriptions, before the exchange is asked to end topics."""
         self.take_in(lambda: self.handler.presences.go(subscriptions, asked, self.now_ns()))

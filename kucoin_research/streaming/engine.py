@@ -93,7 +93,9 @@ class Engine:
         )
         delivery.forget_failures = self.recovery.forget_failures
 
-    def _supervisor(self, market: Market, topics: Sequence[Topic]) -> ConnectionSupervisor:
+    def _supervisor(
+        self, market: Market, topics: Sequence[Topic], *, is_joining: bool = False
+    ) -> ConnectionSupervisor:
         return ConnectionSupervisor(
             self._delivery,
             market,
@@ -103,6 +105,7 @@ class Engine:
             healing=self._healing,
             budget=self._budget,
             start_thread=self.threads.start,
+            is_joining=is_joining,
         )
 
     # -- the beginning -----------------------------------------------------------------------------
@@ -230,7 +233,7 @@ class Engine:
         most = spec_of(self._delivery.feed).topics_per_connection
         for start in range(0, len(left), most):
             part = left[start : start + most]
-            made = self._supervisor(market, part)
+            made = self._supervisor(market, part, is_joining=True)
             self.joining.append(made)
             asked.append((made, made.add(part)))  # before it connects, so that no answer is missed
             self._run(made)
@@ -239,6 +242,8 @@ class Engine:
     def join(self) -> None:
         """Count connections among those of the stream whose topics were all accepted."""
         joined, self.joining = self.joining, []
+        for supervisor in joined:
+            supervisor.join()
         self.supervisors += joined
 
     def part(self) -> None:

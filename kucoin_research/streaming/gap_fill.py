@@ -264,6 +264,7 @@ class OutagePart:
     began: int
     gap: Gap | None = None  # once the outage is over
     held: list[Record] = field(default_factory=list)
+    given_up: str | None = None  # the interval of candles that nobody will fill here
 
 
 @dataclass(slots=True)
@@ -477,6 +478,7 @@ class GapFiller:
         goes_on = gate.is_armed and not gate.held  # it is silent still
         if gate.is_armed and merged[0].is_whole and not merged[0].rows:
             return [] if goes_on else self._open(gap.record, gap.symbol, now_ns)
+        merged = list(map(_less_given_up, merged, gate.parts))
         local = self._clock.begin(now_ns)
         rows: list[Record] = []
         room: int | None = None
@@ -533,7 +535,7 @@ class GapFiller:
         _account(gate, part, merged, count, ended)
         # Nothing is reported of a silence that has cost nothing and goes on.
         if count or not gate.is_armed or part.held:
-            reports = _filled_rows(tally, first, count, merged, local)
+            reports = _filled_rows(gate, part, merged, first=first, count=count, local=local)
             rows += reports
             local += len(reports)
         return self._release(tally, part.held, local, rows), ended
@@ -597,6 +599,28 @@ class GapFiller:
             rows.append(status_row(local, "not_filled", tally.symbol, tally.channel, why))
             self._clock.end(local + 1)
         return in_order([*rows, *self._open(record, tally.symbol, now_ns)])
+
+    def leave_interval(self, tally: Tally, interval: str | None) -> int | None:
+        """Fill one interval of candles no longer: it is unsubscribed, and others go on.
+
+        Its rows wait with those of the others, so that all keep their order and their stamps.
+
+        Returns
+        -------
+        int | None
+            Open time (ns UTC) of the newest candle of it that waits.
+        """
+        gate = self.gate_of(tally)
+        if gate is None:
+            return None
+        # A page that was asked for before may hold candles from behind the end.
+        gate.number = next(self._numbers)
+        if interval in tally.last_opens and (gate.intervals is None or interval in gate.intervals):
+            for part in gate.parts:
+                part.given_up = interval
+        candles = [row for part in gate.parts for row in part.held if isinstance(row, Candle)]
+        opens = [row.timestamp for row in candles if row.interval == interval]
+        return max((each for each in opens if each is not None), default=None)
 
     def release_full(self, now_ns: int) -> list[Record]:
         """Let the rows of those gates go behind which too many wait."""
@@ -675,18 +699,28 @@ def _merge(gap: FillableGap, fetched: Sequence[Record], gate: Gate) -> list[Merg
     )
 
 
-def _filled_rows(tally: Tally, first: int, count: int, merged: Merged, local: int) -> list[Status]:
+def _less_given_up(merged: Merged, part: OutagePart) -> Merged:
+    if part.given_up is None:
+        return merged
+    return merged._replace(is_whole=False)
+
+
+def _filled_rows(
+    gate: Gate, part: OutagePart, merged: Merged, *, first: int, count: int, local: int
+) -> list[Status]:
     """Make the row that reports the rows from REST; see ``records.filled_until``.
 
     A second row bounds the rows that are still missing, if there are any.
     """
     sequences = [row.sequence for row in merged.rows if isinstance(row, Trade)]
     ends = (sequences[0], sequences[-1]) if sequences else (None, None)
-    symbol, channel = tally.symbol, tally.channel
+    symbol, channel = gate.tally.symbol, gate.tally.channel
     filled = status_row(local, "filled", symbol, channel, f"{count:,} rows came by REST", *ends)
     rows = [filled._replace(timestamp=first)]
     if not merged.is_whole:
         why = "REST does not reach back to the last row before the outage"
+        if part.given_up is not None:
+            why = f"candle:{part.given_up} was unsubscribed before REST had filled the outage"
         bounds = (merged.first_missing, merged.last_missing)
         rows.append(status_row(local + 1, "not_filled", symbol, channel, why, *bounds))
     return rows

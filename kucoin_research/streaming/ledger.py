@@ -22,6 +22,7 @@ from kucoin_research.model.records import (
     Ticker,
     Trade,
     interval_of,
+    local_timestamp_of,
     sequence_of,
     trade_id_of,
 )
@@ -225,9 +226,11 @@ class _CandleCheck(_Check):
 
     def accepts(self, record: Record) -> bool:
         opened, interval = record[0], interval_of(record)
-        if f"candle:{interval}" in self.tally.absent:
+        since = self.tally.absent.get(f"candle:{interval}")
+        # Rows from before the end may have waited for REST.
+        if since is not None and local_timestamp_of(record) >= since:
             return False
-        if opened is not None:
+        if since is None and opened is not None:
             self.tally.last_opens[interval] = opened
         self.tally.count(record[1], None)
         return True

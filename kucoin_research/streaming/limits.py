@@ -13,6 +13,9 @@ from kucoin_research.foundation.forking import in_child
 
 __all__ = ["ConnectBudget", "Healing", "budget_of"]
 
+# Of the places, one in this many is kept for connections in force that are lost or grow old.
+_KEPT = 5
+
 _budgets: dict[str, ConnectBudget] = {}  # of the hosts that are not this machine
 _budgets_lock = threading.Lock()  # guards _budgets
 
@@ -67,16 +70,32 @@ class ConnectBudget:
         self._times: deque[float] = deque()
         self._lock = threading.Lock()  # guards _times
 
-    def take(self, now: float) -> float:
+    def places(self, *, is_further: bool = False) -> int:
+        """Return how many connections may be made within a minute; see ``take``."""
+        return self.per_minute - (self.per_minute // _KEPT if is_further else 0)
+
+    def take(self, now: float, *, is_further: bool = False) -> float:
         """Take a place for a connection.
 
-        Returns 0, or the seconds to wait if there is none: then no place was taken.
+        Parameters
+        ----------
+        now
+            Monotonic seconds.
+        is_further
+            It is for further topics of a running stream, whose other connections must not wait:
+            the last places are not for it.
+
+        Returns
+        -------
+        float
+            0, or the seconds to wait if there is none: then no place was taken.
         """
+        places = self.places(is_further=is_further)
         with self._lock:
             while self._times and self._times[0] + 60.0 - now <= 0.0:  # the same term as below
                 self._times.popleft()
-            if len(self._times) >= self.per_minute:
-                return self._times[0] + 60.0 - now
+            if len(self._times) >= places:
+                return self._times[len(self._times) - places] + 60.0 - now
             self._times.append(now)
             return 0.0
 

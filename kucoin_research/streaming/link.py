@@ -32,6 +32,8 @@ class Link:
         Monotonic seconds.
     settled_ns
         When every subscription had been answered, ns UTC; ``None`` before.
+    idle_since
+        Since when nothing is wanted of it, monotonic seconds; ``None`` while something is.
     asked
         The topics that the exchange was asked for, less those that were taken back. Replaced as a
         whole, so any thread may read it.
@@ -53,6 +55,7 @@ class Link:
         self.decoder = decoder
         self.opened_at = opened_at
         self.settled_ns: int | None = None
+        self.idle_since: float | None = None
         self.asked = frozenset(asked)
         self._lifetime = lifetime  # from the token reply
         self._secrets = secrets  # of its address: a server may repeat them in its messages
@@ -72,9 +75,14 @@ class Link:
             raise
         return self.conversation.overdue(now)
 
-    def align(self, wanted: Iterable[Topic]) -> bool:
-        """Ask for topics that are wanted now, and take others back; return whether there were."""
+    def align(self, wanted: Iterable[Topic], again: Iterable[Topic] = ()) -> bool:
+        """Ask for topics that are wanted now, and take others back; return whether there were.
+
+        Those of ``again`` are subscribed to anew, even if they were asked for before.
+        """
         wanted = frozenset(wanted)
+        if afresh := self.asked.intersection(wanted, again):
+            self.conversation.resubscribe(sorted(afresh))
         if wanted == self.asked:
             return False
         asked, self.asked = self.asked, wanted

@@ -237,10 +237,13 @@ class Presences:
             rows += self._books.leave(tally.symbol, now_ns)
         elif channel.name == "level2":
             rows += self._books.stay_away(tally.symbol, now_ns)
-        elif channel.name in FILLABLE and is_last:
+        elif channel.name in FILLABLE and (is_last or not is_back):
+            # A return that failed has an outage that would never be over; other intervals wait.
             rows += self._gap_filler.leave(tally, now_ns)
         if channel.name == "candle":
-            each.last_open = tally.last_opens.pop(channel.interval, each.last_open)
+            waiting = self._gap_filler.leave_interval(tally, channel.interval)
+            last_open = tally.last_opens.pop(channel.interval, each.last_open)
+            each.last_open = last_open if waiting is None else waiting
         local = self._clock.begin(now_ns)
         each.since = local if since is None else since
         tally.absent[str(channel)] = each.since

@@ -248,6 +248,8 @@ class Stream(TradeBars):
             If they have not come by then.
         StreamStopped
             If the stream ends before that.
+        UnknownChannel
+            If the channel is not streamed here, also if subscribing to it fails meanwhile.
         InvalidInput
             If ``rows`` or ``timeout`` is no number.
         """
@@ -325,6 +327,8 @@ class Stream(TradeBars):
         StreamError, StreamTimeout
             If the exchange refuses any of it, or does not answer in time. The stream goes on as
             before: accepted parts are taken back.
+        AuthenticationFailed, CertificateRefused
+            If a further connection cannot be made; the stream goes on as before.
         StreamStopped
             If the stream was stopped.
         """
@@ -337,16 +341,18 @@ class Stream(TradeBars):
 
     def _announce(
         self, fresh: Sequence[Subscription], instruments: Sequence[Instrument]
-    ) -> Callable[[], None]:
-        """Let recorders know what comes; returns the function that takes it back."""
+    ) -> Callable[[Sequence[Subscription]], None]:
+        """Let recorders know what comes; returns the function that takes back all but some."""
         before = self.instruments
         self.instruments = {**before, **{each.symbol: each for each in instruments}}
         undo = [recorder.include(fresh, instruments) for recorder in self.recorders]
 
-        def take_back() -> None:
-            self.instruments = before
+        def take_back(kept: Sequence[Subscription]) -> None:
+            symbols = {each.symbol for each in kept}
+            known = {each.symbol: each for each in instruments if each.symbol in symbols}
+            self.instruments = {**before, **known}
             for each in undo:
-                each()
+                each(kept)
 
         return take_back
 
@@ -445,10 +451,10 @@ class Stream(TradeBars):
 
     @property
     def state(self) -> State:
-        """The state of the least healthy of its connections."""
+        """The state of the least healthy of its connections, of those with a subscription."""
         if self.stopping.is_set():
             return State.STOPPED
-        states = {supervisor.state for supervisor in self._supervisors}
+        states = {each.state for each in self._supervisors if not each.is_resting}
         for state in (State.FAILED, State.RECONNECTING, State.CONNECTING):
             if state in states:
                 return state
@@ -474,10 +480,8 @@ class Stream(TradeBars):
     @property
     def error(self) -> KucoinResearchError | None:
         """The error of a connection, or of a refused subscription; ``None`` without any."""
-        return next(
-            (supervisor.error for supervisor in self._supervisors if supervisor.error is not None),
-            None,
-        )
+        wanted = (each.error for each in self._supervisors if not each.is_resting)
+        return next((error for error in wanted if error is not None), None)
 
     @property
     def simulation(self) -> float | None:
@@ -497,9 +501,10 @@ class Stream(TradeBars):
         times = [
             supervisor.live_since
             for supervisor in self._engine.first
-            if supervisor.live_since is not None
+            if supervisor.live_since is not None or not supervisor.is_resting
         ]
-        return max(times) if len(times) == len(self._engine.first) else None
+        known = [each for each in times if each is not None]
+        return max(known) if known and len(known) == len(times) else None
 
     @property
     def last_ping(self) -> float | None:

@@ -13,6 +13,7 @@ from kucoin_research.errors import ServiceBusy, StreamError, StreamStopped, Stre
 from kucoin_research.exchange.topics import Topic, topics_for
 from kucoin_research.foundation import interrupts
 from kucoin_research.model.channels import Market, Subscription
+from kucoin_research.model.status import State
 from kucoin_research.streaming.delivery import Delivery
 from kucoin_research.streaming.engine import Engine
 from kucoin_research.streaming.supervisor import ConnectionSupervisor
@@ -61,7 +62,7 @@ class Subscribing:
         self,
         wanted: Iterable[Subscription],
         timeout: float,
-        announce: Callable[[Sequence[Subscription]], Callable[[], object]],
+        announce: Callable[[Sequence[Subscription]], Callable[[Sequence[Subscription]], object]],
     ) -> tuple[Subscription, ...]:
         """Subscribe, and wait for the answers; returns the subscriptions that are new.
 
@@ -73,12 +74,12 @@ class Subscribing:
             Seconds to wait at most.
         announce
             Called with those that are new, before any row of them can come; it returns a function
-            that takes this back.
+            that takes this back, but for those that it is called with: they have rows.
 
         Raises
         ------
-        StreamError
-            If the exchange refuses it; everything is as before.
+        KucoinResearchError
+            If the exchange refuses it, or a new connection for good; everything is as before.
         StreamTimeout
             If an answer did not come in time; everything is as before.
         StreamStopped
@@ -92,7 +93,7 @@ class Subscribing:
                 try:
                     self._add(fresh, deadline)
                 except BaseException:
-                    take_back()
+                    take_back([each for each in fresh if self._delivery.knows(each)])
                     raise
                 announce(fresh)  # to what has begun to record it meanwhile
             return fresh
@@ -132,7 +133,8 @@ class Subscribing:
         self._delivery.go(fresh, topics)  # those that were accepted before the refusal
         self._delivery.left(topics)  # at once: nobody waits for these
         for market, each in asked.items():
-            self._engine.unsubscribe(each, market)
+            for supervisor, change in self._engine.unsubscribe(each, market):
+                supervisor.topics.forget(change)
         self._engine.part()
 
     # -- to go -------------------------------------------------------------------------------------
@@ -182,15 +184,16 @@ class Subscribing:
         """Let topics go on that could not be ended, and return them."""
         kept: set[Topic] = set()
         for supervisor, change in changes:
+            unsent = supervisor.topics.withdraw(change)
             supervisor.topics.forget(change)
             refused = {topic for topic, error in change.errors.items() if not _is_silent(error)}
-            self._delivery.stay(sorted(refused))
+            self._delivery.stay(sorted(refused | unsent))
             # Without an answer it is unknown whether rows are missing from now on: so that is
             # reported as a gap, up to the acknowledgement of another subscription.
-            unsure = change.open | (change.errors.keys() - refused)
+            unsure = (change.open - unsent) | (change.errors.keys() - refused)
             if unsure and not self._delivery.stopping.is_set():
                 self._renew(supervisor, sorted(unsure))
-            kept |= refused | unsure
+            kept |= refused | unsent | unsure
         return kept
 
     def _renew(self, supervisor: ConnectionSupervisor, topics: Sequence[Topic]) -> None:
@@ -215,12 +218,14 @@ class Subscribing:
 
     def _wait(self, changes: _Asked, deadline: float, what: str, *, until_refused: bool) -> None:
         """Wait until each topic is answered, or only until one is refused."""
-        for _, change in changes:
+        for supervisor, change in changes:
             while not change.is_done.is_set():
                 if until_refused and any(each.errors for _, each in changes):
                     return
-                waiting = sorted(topic for _, each in changes for topic in each.open)
-                self._pause(deadline, f"the exchange did not answer: {what} {_named(waiting)}")
+                # Such a connection is not tried again: no answer will come.
+                if supervisor.state is State.FAILED and supervisor.error is not None:
+                    raise supervisor.error
+                self._pause(deadline, _why(changes, what))
 
     def _pause(self, deadline: float, why: str) -> None:
         remaining = deadline - self._clock.monotonic()
@@ -257,6 +262,17 @@ class Subscribing:
 def _is_silent(error: StreamError) -> bool:
     """Return whether the exchange gave no answer at all; see ``Conversation.overdue``."""
     return isinstance(error, ServiceBusy) and not error.code
+
+
+def _why(changes: _Asked, what: str) -> str:
+    """Say for which answers the waiting was in vain, and why, as far as that is known."""
+    pending = [(supervisor, change) for supervisor, change in changes if change.open]
+    asked = f"{what} {_named(sorted(topic for _, each in pending for topic in each.open))}"
+    for supervisor, _ in pending:
+        if supervisor.held_until is not None:
+            return f"no connection could be made yet to {asked}: {supervisor.error}"
+    error = next((each.error for each, _ in pending if each.error is not None), None)
+    return f"the exchange did not answer: {asked}" + (f" ({error})" if error is not None else "")
 
 
 def _named(topics: Sequence[Topic]) -> str:

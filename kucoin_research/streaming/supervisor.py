@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Sequence
+from enum import Enum
 
 from kucoin_research.errors import (
     AuthenticationFailed,
@@ -49,6 +50,10 @@ _FIRST_BACKOFF = 0.5
 _GOOD_LIFE = 5.0
 _AT_ONCE = 0.05
 
+# Seconds for which a connection is kept that nothing is wanted of: whoever turns everything off
+# often turns it on again soon, and each connection counts against the exchange's limit.
+_LINGER = 10.0
+
 # A connection that has brought something this recently is not dead, even if it owes a pong.
 _SPEAKS_NS = 1_000_000_000
 
@@ -69,6 +74,14 @@ _FATAL = (
 )
 
 
+class _Role(Enum):
+    """Whether a connection is one of its stream's: not yet, now, or no longer."""
+
+    JOINING = 0
+    IN_FORCE = 1
+    RETIRED = 2
+
+
 class ConnectionSupervisor:
     """Keeps some topics of a market coming.
 
@@ -84,6 +97,8 @@ class ConnectionSupervisor:
         How to mend connections, and how many may be made.
     start_thread
         Starts a thread of the stream's: a function, and the role in its name.
+    is_joining
+        It is for further topics of a running stream, and counts among its connections by ``join``.
 
     Attributes
     ----------
@@ -101,8 +116,8 @@ class ConnectionSupervisor:
 
     Notes
     -----
-    ``run`` is the thread's function. ``add``, ``remove``, ``retire``, ``abort``, ``request_ping``,
-    ``resubscribe`` and the attributes may be used from any thread.
+    ``run`` is the thread's function. ``add``, ``remove``, ``join``, ``retire``, ``abort``,
+    ``request_ping``, ``resubscribe`` and the attributes may be used from any thread.
     """
 
     def __init__(
@@ -116,6 +131,7 @@ class ConnectionSupervisor:
         healing: Healing,
         budget: ConnectBudget,
         start_thread: Callable[[Callable[[], None], str], None],
+        is_joining: bool = False,
     ) -> None:
         self.number = number
         self.state = State.CONNECTING
@@ -127,7 +143,7 @@ class ConnectionSupervisor:
         self._clock = keeper.clock
         self.market = market
         self.topics = WantedTopics(topics, keeper.clock)
-        self._is_retired = False
+        self._role = _Role.JOINING if is_joining else _Role.IN_FORCE
         self._is_rested = False  # it has no connection because nothing was wanted
         self._most_backoff = healing.most_backoff
         self._budget = budget
@@ -162,6 +178,11 @@ class ConnectionSupervisor:
         return self._trouble or self._answers.refusal
 
     @property
+    def is_resting(self) -> bool:
+        """Whether nothing is wanted of it, so that its state and error say nothing."""
+        return not self.topics.all
+
+    @property
     def simulation(self) -> float | None:
         """The speed of the venue's virtual clock; ``None`` if it runs in real time."""
         return self._opener.simulation
@@ -193,21 +214,17 @@ class ConnectionSupervisor:
                 self._keeper.outage(self.topics.all, self._lost_at_ns, is_over=False)
 
     def _has_ended(self) -> bool:
-        return self._is_retired or self._keeper.stopping.is_set()
-
-    @property
-    def _is_unwanted(self) -> bool:
-        return not self.topics.all
+        return self._role is _Role.RETIRED or self._keeper.stopping.is_set()
 
     def _keep_connected(self) -> None:
         failures = 0
-        stopping = self._keeper.stopping
         while not self._has_ended():
-            if self._link is None and self._is_unwanted:
+            if self._link is None and self.is_resting:
                 self._rest()
                 continue
             # A successor that took over after a loss is connected already.
-            wait = 0.0 if self._link is not None else self._budget.take(self._clock.monotonic())
+            now, is_further = self._clock.monotonic(), self._is_further
+            wait = self._budget.take(now, is_further=is_further) if self._link is None else 0.0
             if wait:
                 self._hold_back(wait)
                 continue
@@ -221,7 +238,8 @@ class ConnectionSupervisor:
                 error = ConnectionLost(f"unexpected {type(failure).__name__} in the feed")
             if self._has_ended():
                 return
-            if error is None or self._is_unwanted:
+            if error is None or self.is_resting:
+                self._is_rested = self._connects > 0
                 continue  # nothing can be lost where nothing is wanted
             lived = self._clock.monotonic() - self._live_at if self.state is State.LIVE else 0.0
             failures = 0 if lived > _GOOD_LIFE else failures + 1
@@ -230,7 +248,20 @@ class ConnectionSupervisor:
             self._lose(error)
             if self.state is State.FAILED:
                 return
-            stopping.wait(self._delay(error, failures))
+            self._pause(self._delay(error, failures))
+
+    @property
+    def _is_further(self) -> bool:
+        return self._role is _Role.JOINING
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, as long as anything is wanted: also a connection that is retired ends soon."""
+        until = self._clock.monotonic() + seconds
+        while not self._has_ended() and not self.is_resting:
+            remaining = until - self._clock.monotonic()
+            if remaining <= 0:
+                return
+            self._keeper.stopping.wait(min(SLICE, remaining))
 
     def _rest(self) -> None:
         """Do without a connection while nothing is wanted: KuCoin ends one that carries nothing."""
@@ -238,22 +269,22 @@ class ConnectionSupervisor:
         self._lost_at_ns, self._is_rested = None, self._connects > 0
         if self._connects:
             self.state, self._trouble = State.LIVE, None
-        while not self._has_ended() and self._is_unwanted:
+        while not self._has_ended() and self.is_resting:
             self._keeper.stopping.wait(SLICE)
 
     def _hold_back(self, seconds: float) -> None:
         """Wait until another connection may be made, and say so meanwhile."""
         self._held_until = self._clock.monotonic() + seconds
-        before = self._trouble
+        before, places = self._trouble, self._budget.places(is_further=self._is_further)
         # A connection that was lost has a reason of its own, which is reported rather than this.
         self._trouble = before or LimitExceeded(
-            f"{self._budget.per_minute} connections were made within a minute, of the 30 that "
+            f"{places} connections were made within a minute, of the 30 that "
             f"KuCoin allows: the next one comes in {seconds:.0f} s (one stream of several symbols "
             "is one connection)"
         )
         log.info("%s waits %.0f s for its turn to connect", self._keeper.name, seconds)
         try:
-            self._keeper.stopping.wait(seconds)
+            self._pause(seconds)
         finally:
             self._held_until, self._trouble = None, before
 
@@ -284,6 +315,7 @@ class ConnectionSupervisor:
         if link is None:
             self._answers.restart()
             link = self._link = self._opener.open()
+            self.topics.take()  # each of its topics is to be answered yet
         self.topics.connected()
         try:
             # Checked after the connection was registered. So either stop() finds the connection and
@@ -298,7 +330,13 @@ class ConnectionSupervisor:
                 self._depart(change, self._last_heard_ns)
 
     def _is_idle(self, link: Link) -> bool:
-        return not (self.topics.all or link.asked) and link.conversation.is_settled
+        """Return whether nothing has been wanted of a connection for a while."""
+        if self.topics.all or link.asked or not link.conversation.is_settled:
+            link.idle_since = None
+            return False
+        now = self._clock.monotonic()
+        link.idle_since = now if link.idle_since is None else link.idle_since
+        return now - link.idle_since >= _LINGER
 
     def _turn(self, link: Link) -> Link:
         """Send, receive, and look after things once; return the link to go on with."""
@@ -307,7 +345,7 @@ class ConnectionSupervisor:
         # until then has been read once the socket is empty.
         now, began_ns = self._clock.monotonic(), self._keeper.now_ns()
         if not self._rollover.is_decided:
-            link.align(self.topics.all)
+            link.align(*self.topics.take())
         self._answers.ask_again(conversation, now)
         self._bear_with_pongs(link, now, began_ns)
         before = conversation.last_ping
@@ -439,7 +477,7 @@ class ConnectionSupervisor:
     def room(self, *, is_private: bool) -> int:
         """Return how many topics more it may carry; none of private ones if it is public."""
         is_closed = is_private and not self._opener.is_private
-        if self.state is State.FAILED or self._is_retired or is_closed:
+        if self.state is State.FAILED or self._role is _Role.RETIRED or is_closed:
             return 0
         return max(self._opener.most_topics - len(self.topics.all), 0)
 
@@ -466,9 +504,13 @@ class ConnectionSupervisor:
             self._keeper.outage(sorted(topics), since_ns, is_over=False)
         self._keeper.left(sorted(topics))
 
+    def join(self) -> None:
+        """Count among the connections of the stream from now on."""
+        self._role = _Role.IN_FORCE
+
     def retire(self) -> None:
         """End this connection alone, for good; its topics must have been removed."""
-        self._is_retired = True
+        self._role = _Role.RETIRED
         self.abort()
 
     def resubscribe(self, symbol: str) -> None:

@@ -77,6 +77,7 @@ class WantedTopics:
         self._lock = threading.Lock()  # guards all of these
         self._adding: list[TopicChange] = []
         self._removing: list[TopicChange] = []
+        self._untold: set[Topic] = set()  # removed since the connection's thread has looked last
         self._is_connected = False
 
     # -- wishes ------------------------------------------------------------------------------------
@@ -98,6 +99,7 @@ class WantedTopics:
         change = TopicChange(topics, self._clock)
         with self._lock:
             self.all = tuple(each for each in self.all if each not in topics)
+            self._untold.update(topics)
             if self._is_connected:
                 self._removing.append(change)
                 return change, True
@@ -110,7 +112,27 @@ class WantedTopics:
             self._adding = [each for each in self._adding if each is not change]
             self._removing = [each for each in self._removing if each is not change]
 
+    def withdraw(self, change: TopicChange) -> frozenset[Topic]:
+        """Take a removal back as far as the exchange was not asked; return those topics."""
+        with self._lock:
+            if change not in self._removing:
+                return frozenset()
+            back = change.open & self._untold
+            self._untold -= back
+            self.all = tuple(dict.fromkeys((*self.all, *sorted(back))))
+        return back
+
     # -- answers, on the thread of the connection --------------------------------------------------
+
+    def take(self) -> tuple[tuple[Topic, ...], frozenset[Topic]]:
+        """Return the topics that are wanted, and those that were removed and added meanwhile.
+
+        The connection has the latter already, but an acknowledgement is waited for.
+        """
+        with self._lock:
+            again = self._untold.intersection(self.all)
+            self._untold.clear()
+            return self.all, frozenset(again)
 
     def connected(self) -> None:
         """Note that there is a connection, which can be asked."""

@@ -292,7 +292,7 @@ class Recorder:
 
     def include(
         self, subscriptions: Iterable[Any], instruments: Iterable[Instrument]
-    ) -> Callable[[], None]:
+    ) -> Callable[[Sequence[Any]], None]:
         """Record further symbols and channels, which ``session.json`` lists before their rows.
 
         Parameters
@@ -304,25 +304,17 @@ class Recorder:
 
         Returns
         -------
-        Callable[[], None]
-            Takes it back, if none of them is streamed after all.
+        Callable[[Sequence[Any]], None]
+            Takes it back but for some of the subscriptions, if they are not streamed after all.
         """
-        subscriptions, before = list(subscriptions), self._manifest.about
-        markets = [*(before["market"] or "").split("+"), *(str(s.market) for s in subscriptions)]
-        facts = {each["symbol"]: each for each in before["instruments"]}
-        facts |= {each["symbol"]: each for each in instruments_to(instruments)}
-        self._manifest.about = before | {
-            "market": "+".join(filter(None, dict.fromkeys(markets))) or None,
-            "symbols": [*dict.fromkeys((*before["symbols"], *(s.symbol for s in subscriptions)))],
-            "channels": [
-                *dict.fromkeys((*before["channels"], *(str(s.channel) for s in subscriptions)))
-            ],
-            "instruments": list(facts.values()),
-        }
+        before, facts = self._manifest.about, list(instruments)
+        self._manifest.about = _with(before, list(subscriptions), facts)
         self._loop.announce()
 
-        def take_back() -> None:
-            self._manifest.about = before
+        def take_back(kept: Sequence[Any]) -> None:
+            symbols = {each.symbol for each in kept}
+            known = [each for each in facts if each.symbol in symbols]
+            self._manifest.about = _with(before, kept, known)
             self._loop.announce()
 
         return take_back
@@ -443,6 +435,23 @@ def recorder_for(
 
 
 _OPTIONS = [name for name in inspect.signature(Recorder).parameters if name != "root"]
+
+
+def _with(
+    about: Mapping[str, Any], subscriptions: Sequence[Any], instruments: Iterable[Instrument]
+) -> dict[str, Any]:
+    """Add subscriptions and the facts of their symbols to the head of ``session.json``."""
+    markets = [*(about["market"] or "").split("+"), *(str(each.market) for each in subscriptions)]
+    channels = (str(each.channel) for each in subscriptions)
+    facts = {each["symbol"]: each for each in about["instruments"]}
+    facts |= {each["symbol"]: each for each in instruments_to(instruments)}
+    return {
+        **about,
+        "market": "+".join(filter(None, dict.fromkeys(markets))) or None,
+        "symbols": [*dict.fromkeys((*about["symbols"], *(s.symbol for s in subscriptions)))],
+        "channels": [*dict.fromkeys((*about["channels"], *channels))],
+        "instruments": list(facts.values()),
+    }
 
 
 def _new_folder(root: Path, name: str) -> SessionFolder:

@@ -70,3 +70,18 @@ def test_channels_and_symbols_are_added_and_dropped_while_it_is_read():
     assert made.symbols == list(SYMBOLS)
     assert list(made.totals) == ["trade", "status"]
     assert made.frame("trade").height == 3
+
+
+@pytest.mark.parametrize("name", ["bbo", "candle:5min"])
+def test_a_channel_that_was_dropped_since_it_was_found_gets_one_sentence(name):
+    made = filled("A", capacity=10)
+    made.add([Subscription(parse_channel("candle:1min"), "A", Market.FUTURES)])
+    wanted = Subscription(parse_channel(name), "A", Market.FUTURES)
+    made.add([wanted])
+    found = made.channel(name)
+    assert made.total(found) == 0
+
+    made.drop([wanted])
+
+    with pytest.raises(kr.UnknownChannel, match=f"channel {name} .* failed meanwhile; subscribe"):
+        made.total(found)

@@ -275,6 +275,57 @@ def test_an_interval_of_candles_comes_and_goes_alone():
         assert "unsubscribed since" not in s.report().channel("candle").reason
 
 
+def test_an_interval_that_goes_keeps_the_rows_that_wait_for_rest(held_time, tmp_path):
+    with (
+        kr.simulate(seed=7) as x,
+        kr.stream("XBTUSDTM", ["candle:1min", "candle:5min"], venue=x.venue, healing=FAST) as s,
+    ):
+        recorder = s.record(tmp_path)
+        wait_until(lambda: s.total("candle:1min") > 1 and s.total("candle:5min") > 1)
+        x.inject("slow_reply", path="/api/v1/kline", count=None, delay=3.0)
+        x.inject("abort")
+        wait_until(lambda: len(waiting(s, "1min")) > 1)
+        held = waiting(s, "1min")
+        s.unsubscribe("XBTUSDTM", "candle:1min")
+        held += waiting(s, "1min")
+        x.heal()
+        wait_until(lambda: not s._handler.gap_filler.gates)
+        held_time.pass_by(1.0)
+        s.stop()
+        recorder.close()
+        account, frame = s.report().channel("candle"), s.frame("candle:1min")
+
+    assert set(held) <= set(frame["local_timestamp"].dt.epoch("ns")), "stamped as they were read"
+    assert frame["local_timestamp"].is_sorted()
+    assert [(gap.cause, gap.filled_by) for gap in account.gaps] == [("disconnected", None)]
+    (reason,) = events(s, "not_filled")["detail"]
+    assert reason == "candle:1min was unsubscribed before REST had filled the outage"
+    assert kr.load(recorder.path).report().channel("candle").gaps == account.gaps
+
+
+def waiting(s, interval):
+    gates = s._handler.gap_filler.gates.values()
+    rows = [row for gate in gates for part in gate.parts for row in part.held]
+    return [row.local_timestamp for row in rows if row.interval == interval]
+
+
+def test_an_interval_that_fails_to_come_back_does_not_hold_the_others_up():
+    with (
+        kr.simulate(seed=5, speed=20.0) as x,
+        kr.stream("XBTUSDTM", ["candle:1min", "candle:5min"], venue=x.venue, healing=FAST) as s,
+    ):
+        wait_until(lambda: s.total("candle:1min") > 3 and s.total("candle:5min") > 3)
+        s.unsubscribe(channels="candle:1min")
+        x.inject("stall_socket")
+        with pytest.raises(kr.StreamTimeout):
+            s.subscribe(channels="candle:1min", timeout=0.5)
+        x.heal()
+        five = s.total("candle:5min")
+        wait_until(lambda: s.total("candle:5min") > five + 3)
+
+        assert "candle:1min unsubscribed since" in s.report().channel("candle").reason
+
+
 def test_an_absent_channel_is_neither_silent_nor_broken(exchange, held_time):
     with kr.stream(
         "XBTUSDTM", ["bbo", "ticker", "level2"], venue=exchange.venue, healing=FAST
@@ -319,11 +370,61 @@ def test_a_stream_of_nothing_rests_without_a_connection(feed, held_time):
         assert causes(s, "level2") == ["unsubscribed"]
 
 
+@pytest.mark.parametrize("feed", FEEDS)
+def test_everything_may_go_and_come_often_over_one_connection(feed, held_time):
+    with (
+        kr.simulate(seed=7) as x,
+        kr.stream("XBTUSDTM", ["trade", "level2"], venue=x.venue, feed=feed) as s,
+    ):
+        wait_until(lambda: s.total("trade") > 1 and is_in_step(s))
+        for _ in range(40):
+            s.unsubscribe()
+            held_time.pass_by(0.2)
+            s.subscribe("XBTUSDTM", ["trade", "level2"])
+        wait_until(lambda: is_in_step(s))
+
+        assert events(s, "connected").height == 1
+        assert s.status.reconnects == 0
+        assert set(causes(s, "trade")) == {"unsubscribed"}
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.05, 10.0, 10.05, 30.0])
+def test_a_connection_that_was_not_wanted_is_never_counted_as_lost(pause, held_time):
+    with kr.simulate(seed=7) as x, kr.stream("XBTUSDTM", "ticker", venue=x.venue) as s:
+        s.wait("ticker", rows=3)
+        s.unsubscribe()
+        held_time.pass_by(pause)
+        s.subscribe("XBTUSDTM", "ticker")
+        s.wait("ticker", rows=s.total("ticker") + 3)
+
+        assert s.status.reconnects == 0
+        assert causes(s, "ticker") == ["unsubscribed"]
+
+
 # -- while the connection is lost, or replaced -----------------------------------------------------
 
 
 def cut(s, number=0):
     s._supervisors[number]._link.connection.abort()
+
+
+def test_a_market_that_never_came_is_of_no_account_once_it_is_unsubscribed(exchange):
+    x = exchange
+    x.inject("html_error", market="spot", path="/api/v1/bullet-public", count=None, status=502)
+    with kr.stream(["XBTUSDTM", "BTC-USDT"], "ticker", venue=x.venue, healing=FAST) as s:
+        wait_until(lambda: s.error is not None and s.total("ticker") > 3)
+        assert s.state is kr.State.CONNECTING
+        assert s.live_since is None
+        s.unsubscribe("BTC-USDT")
+
+        assert s.state is kr.State.LIVE
+        assert s.error is None
+        assert s.live_since is not None
+        assert s.wait_until_live(timeout=0)
+        x.heal()
+        assert s.subscribe("BTC-USDT", "ticker")
+        wait_until(lambda: s.frame("ticker", "BTC-USDT").height > 0)
+        assert s.state is kr.State.LIVE
 
 
 def test_a_change_while_the_connection_is_lost_holds_for_the_next_one(exchange):
@@ -460,6 +561,26 @@ def test_a_refusal_leaves_everything_as_it_was(feed, tmp_path):
         assert "bbo" in session.channels
 
 
+def test_what_had_rows_before_the_refusal_stays_in_the_recording(tmp_path):
+    with (
+        kr.simulate(seed=7, speed=5.0) as x,
+        kr.stream(["XBTUSDTM", "BTC-USDT"], "ticker", venue=x.venue) as s,
+    ):
+        recorder = s.record(tmp_path)
+        wait_until(lambda: len(s.frame("ticker")["symbol"].unique()) == 2)
+        x.inject("stall_socket", market="spot")
+        with pytest.raises(kr.StreamTimeout):
+            s.subscribe(["ETHUSDTM", "ETH-USDT"], ["ticker", "trade"], timeout=2.0)
+        s.stop()
+        recorder.close()
+        session = kr.load(recorder.path)
+
+    assert s.symbols == session.symbols == ["XBTUSDTM", "BTC-USDT", "ETHUSDTM"]
+    assert s.instruments.keys() == session.instruments.keys() == set(s.symbols)
+    assert session.frame("trade", "ETHUSDTM").height == s.frame("trade", "ETHUSDTM").height > 0
+    assert not session.damage
+
+
 def test_a_refused_return_keeps_the_absence_and_its_beginning():
     with (
         kr.simulate(seed=5, speed=10.0, max_topics=2) as x,
@@ -477,6 +598,22 @@ def test_a_refused_return_keeps_the_absence_and_its_beginning():
         s.subscribe("XBTUSDTM", "level2")
         wait_until(lambda: is_in_step(s))
         assert causes(s, "level2") == ["unsubscribed"]
+
+
+def test_whoever_waits_for_a_channel_whose_subscription_fails_hears_of_it(exchange):
+    with kr.stream("XBTUSDTM", ["ticker"], venue=exchange.venue) as s:
+        s.wait("ticker", rows=3)
+        exchange.inject("stall_socket")
+
+        def ask():
+            with pytest.raises(kr.StreamTimeout):
+                s.subscribe("ETHUSDTM", "trade", timeout=1.0)
+
+        asking = spawn(ask)
+        wait_until(lambda: "trade" in s.channels)
+        with pytest.raises(kr.UnknownChannel, match=r"channel trade is not .* failed"):
+            s.wait("trade", rows=5)
+        asking.join()
 
 
 def test_a_further_connection_that_cannot_be_made_is_given_up(exchange):
@@ -497,6 +634,56 @@ def test_a_further_connection_that_cannot_be_made_is_given_up(exchange):
         wait_until(lambda: s.frame("ticker", "BTC-USDT").height > 0)
 
 
+def test_tries_in_vain_hold_up_no_other_connection_and_leave_no_thread(exchange, held_time):
+    with kr.stream("XBTUSDTM", "ticker", venue=exchange.venue) as s:
+        s.wait("ticker", rows=3)
+        exchange.inject("refuse_upgrade", count=None, market="spot", status=403)
+        for _ in range(30):
+            with pytest.raises(kr.StreamTimeout):
+                s.subscribe("BTC-USDT", "ticker", timeout=0.4)
+        held_time.pass_by(0.5)
+
+        assert [t.name for t in s._engine.threads.all if "pump" in t.name and t.is_alive()] == [
+            s._engine.threads.all[0].name
+        ]
+        began, rows = held_time.monotonic(), s.total("ticker")
+        cut(s)
+        s.wait("ticker", rows=rows + 10)
+        assert held_time.monotonic() - began < 5.0
+
+
+def test_a_further_connection_that_is_refused_for_good_says_why_at_once(exchange, held_time):
+    wrong = kr.Credentials("wrong", "wrong", "wrong")
+    with kr.stream("XBTUSDTM", "ticker", credentials=wrong, venue=exchange.venue) as s:
+        s.wait("ticker", rows=3)
+        began = held_time.monotonic()
+        with pytest.raises(kr.AuthenticationFailed):
+            s.subscribe("XBTUSDTM", "order", timeout=10.0)
+
+        assert held_time.monotonic() - began < 3.0
+        assert streamed(s) == {("ticker", "XBTUSDTM")}
+        assert s.channels == ["ticker"]
+        assert s.state is kr.State.LIVE
+        assert s.error is None
+
+
+def test_a_timeout_says_what_the_connection_suffers_from(exchange):
+    few = kr.Healing(connects_per_minute=1)
+    with kr.stream("XBTUSDTM", "ticker", venue=exchange.venue, healing=few) as s:
+        s.wait("ticker", rows=3)
+        with pytest.raises(
+            kr.StreamTimeout, match=r"no connection could be made yet .*1 connections"
+        ):
+            s.subscribe("BTC-USDT", "ticker", timeout=0.5)
+    with kr.stream("XBTUSDTM", "ticker", venue=exchange.venue, healing=FAST) as s:
+        s.wait("ticker", rows=3)
+        exchange.inject("refuse_upgrade", count=None, market="spot")
+        with pytest.raises(
+            kr.StreamTimeout, match=r"did not answer: subscribe to .*\(.*refused the Web"
+        ):
+            s.subscribe("BTC-USDT", "ticker", timeout=1.0)
+
+
 def test_an_unsubscription_without_an_answer_goes_on_and_says_what_may_lack(exchange):
     with kr.stream("XBTUSDTM", ["bbo", "trade"], venue=exchange.venue, healing=FAST) as s:
         s.wait("bbo", rows=20)
@@ -511,6 +698,51 @@ def test_an_unsubscription_without_an_answer_goes_on_and_says_what_may_lack(exch
         assert streamed(s) == {("bbo", "XBTUSDTM"), ("trade", "XBTUSDTM")}
         assert causes(s, "bbo")[0] == "unsubscribed"
         assert s.report().channel("bbo").verdict is kr.Verdict.INCOMPLETE
+
+
+@pytest.mark.parametrize("feed", FEEDS)
+def test_an_unsubscription_that_was_never_sent_leaves_everything_as_it_was(feed, held_time):
+    with (
+        kr.simulate(seed=7) as x,
+        kr.stream("BTC-USDT", ["trade", "level2"], venue=x.venue, feed=feed, healing=FAST) as s,
+    ):
+        wait_until(lambda: is_in_step(s) and s.total("trade") > 3)
+        before = s.subscriptions
+        with pytest.raises(kr.StreamTimeout, match="unsubscribe from"):
+            s.unsubscribe(timeout=0)
+        rows = s.total("level2")
+        wait_until(lambda: s.total("level2") > rows + 30)
+
+        assert s.subscriptions == before
+        assert events(s, "unsubscribed").is_empty()
+        assert is_in_step(s)
+        assert s.unsubscribe(channels="trade")
+        assert s.subscribe(channels="trade")
+        assert causes(s, "trade") == ["unsubscribed"]
+        cut(s)
+        wait_until(lambda: s.report().reconnects == 1 and is_in_step(s))
+        held_time.pass_by(1.0)
+        assert "unsubscribed" not in causes(s, "level2")
+
+
+@pytest.mark.parametrize("feed", FEEDS)
+def test_a_subscription_can_be_tried_again_at_once(feed, held_time):
+    with (
+        kr.simulate(seed=7) as x,
+        kr.stream(["XBTUSDTM", "BTC-USDT"], "ticker", venue=x.venue, feed=feed, healing=FAST) as s,
+    ):
+        wait_until(lambda: len(s.frame("ticker")["symbol"].unique()) == 2)
+        x.inject("stall_socket", market="spot")
+        with pytest.raises(kr.StreamTimeout):
+            s.subscribe(["ETHUSDTM", "ETH-USDT"], ["trade", "level2"], timeout=1.0)
+        assert s.subscribe("ETHUSDTM", ["trade", "level2"], timeout=2.0)
+        wait_until(lambda: is_in_step(s, "ETHUSDTM"))
+        x.heal()
+        x.inject("abort", market="futures")
+        wait_until(lambda: s.report().reconnects)
+        held_time.pass_by(1.0)
+
+        assert causes(s, "trade", "ETHUSDTM").count("disconnected") == 1
 
 
 # -- recordings ------------------------------------------------------------------------------------

@@ -81,3 +81,29 @@ def test_a_change_that_nobody_waits_for_is_not_answered(wanted):
 
     assert wanted.refused([TWO], FULL) == frozenset()
     assert wanted.all == (ONE, TWO)
+
+
+def test_a_removal_that_was_not_sent_can_be_withdrawn(wanted):
+    wanted.add([TWO])
+    wanted.take()
+    change, _ = wanted.remove([TWO])
+
+    assert wanted.withdraw(change) == {TWO}
+    assert wanted.all == (ONE, TWO)
+    assert wanted.take() == ((ONE, TWO), frozenset()), "there is nothing to ask for"
+
+
+def test_a_removal_that_was_sent_cannot_be_withdrawn(wanted):
+    change, _ = wanted.remove([ONE])
+    wanted.take()
+
+    assert wanted.withdraw(change) == frozenset()
+    assert wanted.all == ()
+
+
+def test_a_topic_that_went_and_came_between_two_looks_is_asked_for_again(wanted):
+    wanted.remove([ONE])
+    wanted.add([ONE])
+
+    assert wanted.take() == ((ONE,), {ONE})
+    assert wanted.take() == ((ONE,), frozenset())
