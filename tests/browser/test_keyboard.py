@@ -43,6 +43,8 @@ IS_RINGED = """() => {
   return getComputedStyle(node).outlineStyle !== 'none'
     || getComputedStyle(node, '::before').borderTopStyle === 'solid';
 }"""
+RANGE = """figure => document.querySelector(`${figure} .js-plotly-plot`)._fullLayout.xaxis.range
+  .map((each) => (typeof each === 'number' ? each : Date.parse(`${each.replace(' ', 'T')}Z`)))"""
 MARK = """node => [
   getComputedStyle(node, '::before').content, getComputedStyle(node).borderTopWidth,
 ]"""
@@ -118,6 +120,15 @@ def test_a_dashboard_by_keyboard_alone(notebook, page, shots):
     page.wait_for_selector(f"{MAIN}[role=figure][aria-label*='best bid 8']")
     page.keyboard.press("+")
     page.wait_for_selector(f"{MAIN}.kr-zoomed")
+    begin, end = page.evaluate(RANGE, MAIN)
+    for times in (2, 4):  # the newest data stay in sight, though they have moved on meanwhile
+        page.keyboard.press("+")
+        page.wait_for_function(
+            f"([figure, length]) => {{ const [from, to] = ({RANGE})(figure);"
+            " return Math.abs(to - from - length) < 2; }",
+            arg=[MAIN, (end - begin) / times],
+        )
+        assert abs(page.evaluate(RANGE, MAIN)[1] - end) < 2
     page.keyboard.press("Home")
     page.wait_for_selector(f"{MAIN}:not(.kr-zoomed)")
 

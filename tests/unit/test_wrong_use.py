@@ -1147,7 +1147,7 @@ def test_a_figure_finds_a_streams_candles_however_their_interval_is_written(w, m
     monkeypatch.setattr(
         figures.front,
         "channels_for",
-        lambda kind, source, every, symbol: asked.append(every) or 1 / 0,
+        lambda kind, source, every=None, symbol="": asked.append(every) or 1 / 0,
     )
 
     with pytest.raises(ZeroDivisionError):
