@@ -95,7 +95,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
     ) -> None:
         super().__init__()
         # First, so that the dashboard of the last run has ended.
-        replace_in_cell(self, keeps_picture=False)
+        replaced = replace_in_cell(self, keeps_picture=False)
         self._acting = threading.RLock()  # held by what buttons and callers do
         self._given = source  # the user stops this one, ...
         self._own: Stream | Replay | None = own  # ... and the dashboard this one
@@ -147,6 +147,10 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         for slot in self._slots:
             slot.show(self._scene)
         self._listen()
+        for each in replaced:
+            if isinstance(each, Dashboard) and each._is_built:  # noqa: SLF001 - a peer
+                self._recording.news = each._recording.news  # noqa: SLF001
+        self._say(self._recording.news)
         self._offer_symbols()
         self._allow()
         self._refresh.start()
@@ -274,11 +278,11 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self._watched = Watchlist(made, symbol, self.controls.channels_to_stream())
             failed = None  # the stream runs, and is shown, even if no strategy can run on it
             try:
-                self._begin_strategy(made)
+                self._begin_strategy(made, symbol)
             except (KucoinResearchError, OSError) as error:
                 failed = error
             self._show(replace(self._scene, source=made, symbol=symbol, run=self.run))
-            self._say(self._watched.summary())
+            self._say("; ".join([self._watched.summary(), *self._recording.take_news()]))
             if was_recording:
                 self.record()
             self._allow()
@@ -326,7 +330,9 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
     def paper(self, strategy: Strategy, **options: Any) -> PaperTrading | None:
         """Trade with paper money on what is shown; fills, notes and position appear with it.
 
-        While nothing streams yet, it begins with each ``start``. On the session that the dashboard
+        While nothing streams yet, it begins with each ``start``. Another symbol that is chosen is
+        subscribed to on the same stream, and the strategy begins anew on it; with ``symbols=`` it
+        goes on with these. On the session that the dashboard
         has opened it is played from the first record to the present place, on a replay that was
         handed in it begins at the present place. It follows the replay bar, back and forth.
 
@@ -354,14 +360,16 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
                 self._say("press Start: the strategy begins with the stream")
                 return None
             try:
-                self._begin_strategy(source)
+                self._begin_strategy(source, self.symbol)
             finally:
                 self._show(replace(self._scene, run=self.run))
             return self.run
 
-    def _begin_strategy(self, source: LiveSource) -> None:
-        run = self.run
-        self._desk.begin(source, is_from_start=source is self._own)
+    def _begin_strategy(self, source: LiveSource, symbol: str) -> None:
+        run, is_own = self.run, source is self._own
+        # An own stream carries symbols besides that were looked at before.
+        watched = symbol if is_own and isinstance(source, Stream) else None
+        self._desk.begin(source, symbol=watched, is_from_start=is_own)
         if self.run is not run:
             with self.controls.quietly():
                 self.lower.switch.value = STRATEGY
@@ -411,7 +419,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             return
         self._is_closed = True
         with self._acting:
-            self._recording.end()
+            self._recording.leave()
             self._desk.end()
             if self._own is not None:
                 self._own.stop()
@@ -470,10 +478,11 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         )
         if symbol == self.symbol:
             self.controls.mark_wrong(is_wrong=False)
+            if self._refresh.line[1] == "wrong":  # it is mended
+                running = self._watched if self.is_running else None
+                self._say(_at_present(running, symbol) if self._is_own else "")
         elif not self._is_own:
             self._look_at(symbol)
-        elif self.is_running and self.run is not None:
-            self.start()  # a strategy begins anew on another symbol
         elif self.is_running:
             self._watch(symbol)
         else:
@@ -484,7 +493,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         watched, controls = self._watched, self.controls
         assert watched is not None  # a stream of its own runs
         try:
-            given_up = watched.watch(
+            change = watched.watch(
                 symbol,
                 controls.market.value,
                 controls.channels_to_stream(),
@@ -495,8 +504,15 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             controls.set_back(wrong=symbol if is_unknown else None)
             raise
         controls.accept(symbol)
-        self._show(replace(self._scene, symbol=symbol, every=controls.every))
-        self._say(watched.summary(given_up))
+        line, tone = watched.summary(change), "" if change.left is None else "wrong"
+        if symbol != self.symbol:
+            try:
+                moved = self._desk.move(watched.stream, symbol)
+                line = "; ".join(filter(None, (line, moved)))
+            except (KucoinResearchError, OSError) as error:  # the symbol is shown all the same
+                line, tone = f"{line}; no strategy runs on it: {error}", "wrong"
+        self._show(replace(self._scene, symbol=symbol, every=controls.every, run=self.run))
+        self._say(line, tone)
 
     def _look_at(self, symbol: str) -> None:
         there = self.source.symbols
@@ -508,6 +524,12 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         self._show(replace(self._scene, symbol=symbol))
 
     def _prepare(self, symbol: str) -> None:
+        own = self._own
+        if isinstance(own, Stream) and symbol in own.symbols:
+            self.controls.mark_wrong(is_wrong=False)
+            self._show(replace(self._scene, source=own, symbol=symbol))
+            self._say(f"{symbol} as it was when the stream stopped; press Start to stream it")
+            return
         self.controls.mark_wrong(is_wrong=True)
         self._starter.check(symbol, self.controls.market.value)
         self.controls.mark_wrong(is_wrong=False)
@@ -581,6 +603,10 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     def __repr__(self) -> str:
         return f"<Dashboard of {self.symbol}>"
+
+
+def _at_present(running: Watchlist | None, symbol: str) -> str:
+    return f"press Start to stream {symbol}" if running is None else running.summary()
 
 
 def _choose_newest(texts: RunTexts) -> None:

@@ -16,6 +16,7 @@ const STRIDES = [[1, 'trades', 'next trade'], [1, 'rows', '1 row'], [10, 'rows',
   [1, 'seconds', '1 s'], [10, 'seconds', '10 s'], [60, 'seconds', '1 min']];
 // The arrow keys move the slider by the first of these lengths that is a hundredth of the whole; ms.
 const MOVES = [1, 10, 100, 500, 1e3, 2e3, 5e3, 10e3, 15e3, 30e3, 60e3, 300e3, 600e3, 900e3, 1800e3, 3600e3, 14400e3, 86400e3];
+const NEAR = 1e-3;  // ms
 const SEEK_AFTER = 250;  // ms after the last key
 
 function make(tag, name, ...inside) {
@@ -188,7 +189,7 @@ function bar(send) {
     put(tip, hole[2]);
     tip.style.left = `${100 * Math.min(Math.max(share, 0.15), 0.85)}%`;
   };
-  const showGapAtKnob = () => showGap(slider.value / 10000);
+  const showGapAtKnob = () => showGap(at);
   slider.addEventListener('focus', showGapAtKnob);
   for (const kind of ['pointermove', 'pointerdown']) {
     slider.addEventListener(kind, ({offsetX}) => showGap(offsetX / slider.clientWidth));
@@ -198,7 +199,7 @@ function bar(send) {
   thumb.setAttribute('aria-hidden', 'true');  // the slider's own text says it
   let isHeld = false, times = [0, 0, 'UTC', 0], label = () => '', waiting = 0, at = 0;
   const show = (share) => {  // where the thumb is going
-    at = share;
+    at = share;  // exactly, unlike the slider's own value
     slider.value = Math.round(10000 * share);
     done.style.width = `${100 * share}%`;
     thumb.hidden = false;
@@ -219,7 +220,7 @@ function bar(send) {
   slider.addEventListener('input', () => show(slider.value / 10000));
   slider.addEventListener('change', seek);
   slider.addEventListener('keydown', (event) => {
-    const share = isForJupyter(event) ? null : moved(event.key, isHeld ? at : slider.value / 10000, times);
+    const share = isForJupyter(event) ? null : moved(event.key, at, times);
     if (share === null) return;
     event.preventDefault();
     isHeld = true;
@@ -251,7 +252,8 @@ function bar(send) {
         speed.value = state.speed;
       }
       if (!isHeld) {
-        slider.value = Math.round(10000 * state.at);
+        at = state.at;
+        slider.value = Math.round(10000 * at);
         done.style.width = `${100 * state.at}%`;
       }
       // While it plays, a slider that has the focus would be read out all the time.
@@ -274,12 +276,14 @@ function nameIt(node, name) {
   node.setAttribute('aria-label', name);
 }
 
-// The share of the whole that a key moves the slider to; null for other keys.
-function moved(key, share, [from, to]) {
-  const whole = to - from, now = from + share * whole;
-  const small = MOVES.find((each) => 100 * each >= whole) ?? whole / 100, large = 10 * small;
-  const next = (length) => (Math.floor(now / length + 1e-6) + 1) * length;
-  const before = (length) => (Math.ceil(now / length - 1e-6) - 1) * length;
+// The share of the whole that a key moves the slider to; null for other keys. It goes to the next round time of the labels.
+function moved(key, share, [from, to, , offset]) {
+  const whole = to - from, now = from + share * whole + offset;
+  const small = MOVES.find((each) => 100 * each >= whole) ?? whole / 100;
+  const large = MOVES.findLast((each) => each > small && each <= 10 * small) ?? 10 * small;
+  // A time of today has a resolution of about 0.0002 ms here: less than NEAR from a round one, it is that one.
+  const next = (length) => (Math.floor((now + NEAR) / length) + 1) * length - offset;
+  const before = (length) => (Math.ceil((now - NEAR) / length) - 1) * length - offset;
   const wanted = {
     ArrowRight: () => next(small), ArrowUp: () => next(small), ArrowLeft: () => before(small), ArrowDown: () => before(small),
     PageUp: () => next(large), PageDown: () => before(large), Home: () => from, End: () => to,

@@ -19,11 +19,14 @@ class RecordingControl:
     ----------
     recorder
         The recorder of the present recording, or of the last one.
+    news
+        Summary of a recording that ended when its cell was run again; empty once it is reported.
     """
 
     def __init__(self, controls: Controls) -> None:
         self._controls = controls
         self.recorder: Recorder | None = None
+        self.news = ""
 
     @property
     def is_on(self) -> bool:
@@ -44,6 +47,21 @@ class RecordingControl:
         if self.recorder is not None:
             self.recorder.close()
         self.show(is_on=False)
+
+    def leave(self) -> None:
+        """End the recording that runs; the dashboard that takes the place of this one reports it.
+
+        The one that is left has no status line any more.
+        """
+        was_on = self.is_on
+        self.end()
+        if was_on:
+            self.news = self.summary()
+
+    def take_news(self) -> list[str]:
+        """Return the news as parts of a line, once."""
+        news, self.news = self.news, ""
+        return [news] if news else []
 
     def show(self, *, is_on: bool) -> None:
         """Set the Record button, without a press."""

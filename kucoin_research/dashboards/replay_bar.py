@@ -71,7 +71,8 @@ class ReplayBar:
         position = self.position_ns
         return {
             "state": str(self.replay.state),
-            "at": round(self._share(position), 4),
+            # Exact, since the keys of the slider go on from there to the next round time.
+            "at": self._share(position),
             "here": moment(position, self._zone)[11:],
             "speed": _speed_text(self.replay.speed),
         }
@@ -182,9 +183,11 @@ class ReplayBar:
             detach()
 
     def seek(self, share: float) -> None:
-        """Go to a place between start (0) and end (1)."""
+        """Go to a place between start (0) and end (1); a replay that has ended stands there."""
         if not 0 <= share <= 1:
             raise InvalidInput(f"a replay is wound to a place between 0 and 1, not {shown(share)}")
+        if str(self.replay.state) == "ended":
+            self.replay.pause()  # it would play on from there otherwise
         self.replay.seek(self._start + round(share * self._length))
 
     def set_speed(self, text: str) -> None:

@@ -65,7 +65,9 @@ class StrategyDesk:
             raise InvalidInput("record= is for a stream; what is shown here is a recording already")
         self._asked = strategy, options
 
-    def begin(self, source: LiveSource, *, is_from_start: bool = False) -> None:
+    def begin(
+        self, source: LiveSource, *, symbol: str | None = None, is_from_start: bool = False
+    ) -> None:
         """Begin the strategy that was asked for, if one was, and the source has rows to come.
 
         If it cannot begin, none runs.
@@ -74,6 +76,8 @@ class StrategyDesk:
         ----------
         source
             A stream or a replay.
+        symbol
+            Trade this symbol alone, unless the strategy was asked for with others; left out: all.
         is_from_start
             Whether a replay is to have been played to it from the first record on.
         """
@@ -83,12 +87,37 @@ class StrategyDesk:
         self.run = None
         strategy, options = self._asked
         reached = source.position_ns if is_from_start and isinstance(source, Replay) else None
+        is_playing = isinstance(source, Replay) and source.state == "playing"
         if isinstance(source, Replay) and reached is not None and source.start_ns is not None:
+            source.pause()  # else it would play the first records before the strategy is there
             source.seek(source.start_ns)
-        self.run, self._is_own = paper(strategy, source, **options), True
+        named = options if symbol is None else {"symbols": symbol, **options}
+        self.run, self._is_own = paper(strategy, source, **named), True
         self._asked = self.run.fresh_strategy, options  # without the state that it gets now
         if isinstance(source, Replay) and reached is not None:
             source.seek(reached)
+            if is_playing:
+                source.resume()
+
+    def move(self, source: LiveSource, symbol: str) -> str:
+        """Begin the strategy anew on another symbol of the same stream, where that is sound.
+
+        One that was asked for with symbols of its own goes on with them.
+
+        Returns
+        -------
+        str
+            What became of it, for a line below the charts; empty if no strategy runs.
+        """
+        run = self.run
+        if self._asked is None or run is None:
+            return ""
+        if self._asked[1].get("symbols") is None:
+            self.begin(source, symbol=symbol)
+            return f"the strategy begins anew on {symbol}"
+        return (
+            f"the strategy goes on with {', '.join(run.facts.channels)}" if run.is_running else ""
+        )
 
     def end(self) -> None:
         """Stop the run, if the dashboard has begun it; its result stays."""

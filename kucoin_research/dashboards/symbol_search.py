@@ -62,22 +62,30 @@ def find_symbol(text: str, listed: Sequence[str], market: Market) -> Found:
     """
     if text in listed:
         return Found(text)
-    wanted = _bare(text)
-    theirs, ours = _BITCOIN[market]
-    wanted = ours + wanted.removeprefix(theirs) if wanted.startswith(theirs) else wanted
+    wanted = _spellings(_bare(text), market)
     if not wanted:
         return Found(None)
     bare = {symbol: _bare(symbol) for symbol in listed}
-    spellings = (wanted, f"{wanted}M", f"{wanted}{_DEFAULT_END[market]}")
-    for spelling in spellings:
-        same = [symbol for symbol, name in bare.items() if name == spelling]
-        if same:
-            return Found(same[0])
+    for end in ("", "M", _DEFAULT_END[market]):
+        for spelling in wanted:
+            same = [symbol for symbol, name in bare.items() if name == spelling + end]
+            if same:
+                return Found(same[0])
     begins = [symbol for symbol, name in bare.items() if name.startswith(wanted)]
-    fits = begins or [symbol for symbol, name in bare.items() if wanted in name]
+    fits = begins or [
+        symbol for symbol, name in bare.items() if any(each in name for each in wanted)
+    ]
     if len(fits) == 1:
         return Found(fits[0])
     return Found(None, tuple(_likeliest_first(fits, market)))
+
+
+def _spellings(bare: str, market: Market) -> tuple[str, ...]:
+    """Return a text as typed, and with the market's name of bitcoin: ``BTCDOM`` is none of it."""
+    theirs, ours = _BITCOIN[market]
+    if not bare.startswith(theirs):
+        return (bare,) if bare else ()
+    return bare, ours + bare.removeprefix(theirs)
 
 
 def _bare(text: str) -> str:

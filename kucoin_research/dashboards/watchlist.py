@@ -5,14 +5,18 @@ A symbol that was looked at goes on behind for a while, so that coming back to i
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-from kucoin_research.errors import KucoinResearchError
+from kucoin_research.errors import ChannelNotOffered, KucoinResearchError
 from kucoin_research.exchange.topics import Feed, topics_for
 from kucoin_research.model.channels import Market, Subscription, market_of, parse_channel
 from kucoin_research.streaming.stream import Stream
 
-__all__ = ["MOST_WATCHED", "Watchlist", "offered"]
+__all__ = ["MOST_WATCHED", "Change", "Watchlist", "offered"]
+
+log = logging.getLogger(__name__)
 
 #: Symbols that stream at once, the one that is shown included, unless a recording goes on.
 MOST_WATCHED = 4
@@ -33,6 +37,22 @@ def offered(channels: Iterable[str], market: str, feed: Feed) -> list[str]:
     return found
 
 
+class Change(NamedTuple):
+    """Symbols that a stream carries no more, for a line below the charts.
+
+    Attributes
+    ----------
+    given_up
+        Symbols whose rows have ended.
+    left
+        Why the exchange has not ended all unwanted topics; None if it has. The next change asks for
+        it again.
+    """
+
+    given_up: tuple[str, ...] = ()
+    left: KucoinResearchError | None = None
+
+
 class Watchlist:
     """Subscribes a running stream to what a dashboard shows, and unsubscribes what it need not.
 
@@ -50,7 +70,8 @@ class Watchlist:
     stream
         The stream.
     symbols
-        Those that stream now; the last one was looked at last.
+        Those that stream now; the last one was looked at last. One that could not be given up is
+        still among them.
     channels
         Those that were chosen last, as far as a market has them.
 
@@ -67,8 +88,8 @@ class Watchlist:
 
     def watch(
         self, symbol: str, market: str | None, channels: Sequence[str], *, keeps_all: bool
-    ) -> list[str]:
-        """Stream a symbol, and those channels of all symbols; return the symbols given up.
+    ) -> Change:
+        """Stream a symbol, and those channels of all symbols; return the symbols given up for it.
 
         Parameters
         ----------
@@ -81,19 +102,29 @@ class Watchlist:
 
         Raises
         ------
+        ChannelNotOffered
+            If the symbol's market has none of the channels; everything is as it was.
         KucoinResearchError
-            As ``Stream.subscribe`` does; everything is as it was.
+            As ``Stream.subscribe`` does; what streamed before goes on, and is still shown.
         """
         markets = {**self._markets, symbol: market or str(market_of(symbol))}
+        if not offered(channels, markets[symbol], self.stream.feed):
+            raise ChannelNotOffered(_none_is_offered(symbol, markets[symbol], channels))
         order = [*(each for each in self.symbols if each != symbol), symbol]
         kept = order if keeps_all else order[-MOST_WATCHED:]
         self._subscribe(kept, markets, channels)
         given_up = [each for each in order if each not in kept]
-        self.symbols, self._markets, self.channels = kept, markets, list(channels)
-        if given_up:
-            self.stream.unsubscribe(given_up, timeout=_ANSWER)
-        self._unsubscribe(kept, channels)
-        return given_up
+        self.symbols, self._markets, self.channels = order, markets, list(channels)
+        try:
+            if given_up:
+                self.stream.unsubscribe(given_up, timeout=_ANSWER)
+                self.symbols = kept
+            self._unsubscribe(kept, channels)
+        except KucoinResearchError as error:
+            # The symbol that was asked for streams: that the exchange does not end another one is
+            # no reason not to show it.
+            return Change(tuple(each for each in given_up if each not in self.symbols), error)
+        return Change(tuple(given_up))
 
     def _subscribe(
         self, symbols: Sequence[str], markets: dict[str, str], channels: Sequence[str]
@@ -106,9 +137,20 @@ class Watchlist:
                 if wanted:
                     added += self.stream.subscribe(its, wanted, market=market, timeout=_ANSWER)
         except KucoinResearchError:
-            for each in added:  # on the other market
-                self.stream.unsubscribe(each.symbol, str(each.channel), timeout=_ANSWER)
+            self._take_back(added, markets)
             raise
+
+    def _take_back(self, added: Iterable[Subscription], markets: dict[str, str]) -> None:
+        """End subscriptions of one market, as the other one has refused the rest."""
+        for symbol in dict.fromkeys(each.symbol for each in added):
+            its = [str(each.channel) for each in added if each.symbol == symbol]
+            try:
+                self.stream.unsubscribe(symbol, its, timeout=_ANSWER)
+            except KucoinResearchError as error:
+                log.warning("%s of %s streams on unasked: %s", ", ".join(its), symbol, error)
+                if symbol not in self.symbols:  # it is the next to be given up
+                    self.symbols.insert(0, symbol)
+                    self._markets[symbol] = markets[symbol]
 
     def _unsubscribe(self, symbols: Sequence[str], channels: Sequence[str]) -> None:
         wanted = {parse_channel(each) for each in channels}
@@ -120,14 +162,32 @@ class Watchlist:
         if unwanted:
             self.stream.unsubscribe(symbols, list(unwanted), timeout=_ANSWER)
 
-    def summary(self, given_up: Sequence[str] = ()) -> str:
+    def summary(self, change: Change | None = None) -> str:
         """Describe in a line what streams now, and what does not any more."""
         *behind, shown = self.symbols
-        here = offered(self.channels, self._markets[shown], self.stream.feed)
+        market = self._markets[shown]
+        here = offered(self.channels, market, self.stream.feed)
         parts = [f"streaming {shown}: {', '.join(here)}"]
+        lacking = [each for each in self.channels if each not in here]
+        if lacking:
+            parts.append(f"{_are(lacking)} not on {market}")
         if behind:
             goes = "goes" if len(behind) == 1 else "go"
             parts.append(f"{', '.join(behind)} {goes} on behind")
+        given_up, left = change or Change()
         if given_up:
             parts.append(f"{', '.join(given_up)} no longer ({MOST_WATCHED} at most)")
+        if left is not None:
+            parts.append(f"the next press tries again to end what is not wanted: {left}")
         return "; ".join(parts)
+
+
+def _none_is_offered(symbol: str, market: str, channels: Sequence[str]) -> str:
+    return (
+        f"nothing would stream {symbol}: {_are(channels)} not on {market}; "
+        "switch on another channel first"
+    )
+
+
+def _are(names: Sequence[str]) -> str:
+    return f"{', '.join(names)} {'is' if len(names) == 1 else 'are'}"

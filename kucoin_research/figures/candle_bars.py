@@ -9,17 +9,24 @@ import numpy as np
 import polars as pl
 
 from kucoin_research.errors import InvalidInput
-from kucoin_research.figures.columns import numbers
+from kucoin_research.figures.columns import nanoseconds, numbers
 from kucoin_research.figures.time_axis import Floats, Times
 from kucoin_research.model.intervals import parse_interval
 
-__all__ = ["COLUMNS", "CandleBars", "Candles", "fitting"]
+__all__ = ["COLUMNS", "CandleBars", "Candles", "fitting", "longer"]
 
 _SECOND = 1_000_000_000
 # Each divides the next, so that candles can be joined.
 _LADDER = tuple(n * _SECOND for n in (1, 5, 15, 60, 300, 900, 3_600, 14_400, 86_400))
 _UNKNOWN = 60 * _SECOND  # the interval of a single bar that does not say it
 _MOST = 100_000  # candles held
+_MOST_NS = (1 << 63) - 1
+#: Bars that end with an amount, as ``ohlcv`` states them, and their words.
+_AMOUNTS = {
+    "volume": "bars by volume of {}",
+    "notional": "bars by turnover of {}",
+    "ticks": "bars of {} trades",
+}
 
 COLUMNS = ("open", "high", "low", "close", "volume", "notional")
 Columns = dict[str, Floats]
@@ -30,8 +37,8 @@ class Candles(NamedTuple):
 
     Attributes
     ----------
-    opens, width
-        Open times in order, and the interval, ns.
+    opens, ends, width
+        Open times in order, the ends, and the interval, ns. Bars of unequal length have the least.
     columns
         Those of ``COLUMNS``.
     vwap
@@ -39,6 +46,7 @@ class Candles(NamedTuple):
     """
 
     opens: Times
+    ends: Times
     width: int
     columns: Columns
     vwap: Floats
@@ -52,13 +60,25 @@ def fitting(length: int, most: int) -> int:
     return usual
 
 
+def longer(width: int, least: int) -> int:
+    """Choose the shortest usual interval, ns, of at least a length that is a multiple of another.
+
+    Where no usual one is, the interval is doubled until it suffices.
+    """
+    multiples = [each for each in _LADDER if each > width and each % width == 0]
+    longest = multiples[-1] if multiples else width
+    while longest < least:
+        longest *= 2
+    return next((each for each in (width, *multiples) if each >= least), longest)
+
+
 class CandleBars:
     """Holds candles of one interval, ordered by their open time.
 
     Parameters
     ----------
     width
-        Interval of candles that are made of trades, ns.
+        Interval of candles that are made of trades, ns; that asked for, unless it is free.
     is_free
         Whether this interval may grow, so that all trades have room. Otherwise the oldest candles
         are forgotten.
@@ -69,6 +89,8 @@ class CandleBars:
         Open times, ns, and the columns of ``COLUMNS``.
     is_of_trades, is_of_mids
         Whether they are made of trades; whether they are bars of the mid, which have no volume.
+    stated
+        The interval as the rows state it, such as ``1min`` or ``volume:50``.
     """
 
     def __init__(self, width: int, *, is_free: bool) -> None:
@@ -77,25 +99,65 @@ class CandleBars:
         self.is_of_trades = False
         self.is_of_mids = False
         self._width = width
-        self._stated = 0  # the interval that the rows state, ns
+        self.stated = ""  # the interval as the rows state it
+        self._stated = 0  # the same in ns; 0 where that is no fixed length
+        self._months = 0  # the same in months
+        self._last_end = 0  # end of the newest bar, ns, where the rows state it
         self._is_free = is_free
         self._passed = np.zeros(2)  # notional and volume of the candles that were forgotten
 
     @property
     def width(self) -> int:
-        """The interval of the candles, ns."""
+        """The interval of the candles, ns; of those of unequal length, the least."""
         if self.is_of_trades:
             return self._width
-        if self._stated or self.opens.size < 2:
-            return self._stated or _UNKNOWN
-        return int(np.diff(self.opens).min())
+        if self._stated:
+            return self._stated
+        if not self.is_regular:
+            return max(int((self.ends - self.opens).min(initial=_MOST_NS)), 1)
+        if self.opens.size < 2:
+            return _UNKNOWN if self._is_free else self._width
+        least = int(np.diff(self.opens).min())
+        # Each may have a hole beside it, so an interval that was asked for may be theirs.
+        return least if self._is_free or least % self._width else self._width
 
     @property
     def is_regular(self) -> bool:
-        """Whether they open at multiples of their interval, as bars of a volume do not."""
-        if self.is_of_trades or self._stated or self.opens.size < 2:
+        """Whether they have one interval, as months and bars of a volume do not."""
+        if self.is_of_trades or self._stated:
             return True
-        return not (np.diff(self.opens) % self.width).any()
+        if self._months or self.is_by_amount:
+            return not self.opens.size
+        apart = np.diff(self.opens)
+        return not apart.size or not (apart % apart.min()).any()
+
+    @property
+    def is_by_amount(self) -> bool:
+        """Whether a bar ends with an amount that was traded, rather than with a time."""
+        return not self.is_of_trades and self.stated.partition(":")[0] in _AMOUNTS
+
+    @property
+    def words(self) -> str:
+        """Name the bars that have no interval, for a title."""
+        if self._months:
+            return f"{self._months} month candles"
+        kind, _, amount = self.stated.partition(":")
+        return _AMOUNTS[kind].format(amount) if kind in _AMOUNTS else "candles of unequal length"
+
+    @property
+    def ends(self) -> Times:
+        """The end of each candle, ns; where it is not known, the next one's open."""
+        if self.is_regular or not self.opens.size:
+            return self.opens + (self.width if self.is_regular else 0)
+        if self._months:
+            month = self.opens.astype("datetime64[ns]").astype("datetime64[M]")
+            begin, end = (each.astype("datetime64[ns]") for each in (month, month + self._months))
+            lengths: Times = (end - begin).astype(np.int64)
+            return self.opens + lengths
+        apart = np.diff(self.opens)
+        usual = int(np.median(apart)) if apart.size else _UNKNOWN
+        last = self._last_end if self._last_end > self.opens[-1] else int(self.opens[-1]) + usual
+        return np.append(self.opens[1:], np.int64(last))
 
     def take(self, rows: pl.DataFrame, times: Times) -> None:
         """Add trades or candles with their times, ns."""
@@ -104,9 +166,23 @@ class CandleBars:
         if self.is_of_trades:
             self._add(*_of_trades(rows, times, self._width))
         else:
-            self._stated = _stated(rows)
+            self._state(rows)
             self._replace(*_of_candles(rows, times))
         self._bound()
+
+    def _state(self, rows: pl.DataFrame) -> None:
+        """Note the interval that the newest row states."""
+        stated = rows["interval"][-1] if "interval" in rows.columns else None
+        self.stated = "" if stated is None else str(stated)
+        try:
+            interval = parse_interval(stated, "interval")
+        except InvalidInput:  # bars by volume, or a column of somebody's own: their times count
+            self._stated = self._months = 0
+        else:
+            self._stated = interval.ns or 0
+            self._months = 0 if interval.ns else interval.number
+        if "close_time" in rows.columns:
+            self._last_end = int(nanoseconds(rows["close_time"][-1:])[0])
 
     def _add(self, opens: Times, columns: Columns) -> None:
         self.opens, self.columns = _joined(
@@ -116,7 +192,7 @@ class CandleBars:
 
     def _replace(self, opens: Times, columns: Columns) -> None:
         # Each push of a candle holds the whole candle, so the newest push replaces the others.
-        if self.opens.size and opens[0] <= self.opens[-1]:
+        if self.opens.size and opens.size and opens[0] <= self.opens[-1]:
             kept = ~np.isin(self.opens, opens)
             self.opens = self.opens[kept]
             self.columns = {name: values[kept] for name, values in self.columns.items()}
@@ -131,7 +207,7 @@ class CandleBars:
         extra = self.opens.size - _MOST
         if extra > 0:
             for place, name in enumerate(("notional", "volume")):
-                self._passed[place] += self.columns[name][:extra].sum()
+                self._passed[place] += np.nansum(self.columns[name][:extra])
             self.opens = self.opens[extra:]
             self.columns = {name: values[extra:] for name, values in self.columns.items()}
 
@@ -141,38 +217,28 @@ class CandleBars:
         They are joined to an interval, ns, which is a multiple of their own.
         """
         notional = np.cumsum(self.columns["notional"]) + self._passed[0]
-        volume = np.cumsum(self.columns["volume"]) + self._passed[1]
+        volume = np.nancumsum(self.columns["volume"]) + self._passed[1]
         with np.errstate(divide="ignore", invalid="ignore"):
             vwap = notional / volume
         is_joined = width != self.width
         opens = self.opens // width * width if is_joined else self.opens
-        low = int(np.searchsorted(opens, span[0] - width, "right"))
+        ends = opens + width if is_joined else self.ends
+        low = int(np.searchsorted(ends, span[0], "right"))
         part = slice(low, int(np.searchsorted(opens, span[1], "right")))
-        opens, vwap = opens[part], vwap[part]
+        opens, ends, vwap = opens[part], ends[part], vwap[part]
         columns = {name: values[part] for name, values in self.columns.items()}
         if not is_joined:
-            return Candles(opens, width, columns, vwap)
+            return Candles(opens, ends, width, columns, vwap)
         last = np.append(opens[1:] != opens[:-1], np.ones(min(opens.size, 1), bool))
         opens, columns = _joined(opens, columns)
-        return Candles(opens, width, columns, vwap[last])
+        return Candles(opens, opens + width, width, columns, vwap[last])
 
     def count(self, span: tuple[int, int], width: int) -> int:
         """Count the candles of an interval that have a part in a span of time, ns."""
-        low = np.searchsorted(self.opens, span[0] - self.width, "right")
+        low = np.searchsorted(self.ends, span[0], "right")
         high = np.searchsorted(self.opens, span[1], "right")
         opens = self.opens[low:high] // width
         return int((opens[1:] != opens[:-1]).sum()) + min(opens.size, 1)
-
-
-def _stated(rows: pl.DataFrame) -> int:
-    """Return the interval that the newest candle states, ns; 0 where that is no fixed length."""
-    if "interval" not in rows.columns:
-        return 0
-    stated = rows["interval"][-1]
-    try:
-        return parse_interval(stated, "interval").ns or 0
-    except InvalidInput:  # bars by volume, or a column of somebody's own: their times count
-        return 0
 
 
 def _of_trades(rows: pl.DataFrame, times: Times, width: int) -> tuple[Times, Columns]:
@@ -184,11 +250,16 @@ def _of_trades(rows: pl.DataFrame, times: Times, width: int) -> tuple[Times, Col
 
 
 def _of_candles(rows: pl.DataFrame, times: Times) -> tuple[Times, Columns]:
-    order = np.argsort(times, kind="stable")
-    last = order[np.append(times[order][1:] != times[order][:-1], True)]
-    there = [name for name in COLUMNS[:5] if name in rows.columns]
+    prices = [numbers(rows, name) for name in COLUMNS[:4]]
+    known = np.flatnonzero(np.isfinite(prices).all(axis=0))  # the others are no candles
+    order = known[np.argsort(times[known], kind="stable")]
+    last = order[
+        np.append(times[order][1:] != times[order][:-1], np.ones(min(order.size, 1), bool))
+    ]
+    columns = {name: values[last] for name, values in zip(COLUMNS, prices, strict=False)}
     # Bars of the mid have no volume, hence no VWAP.
-    columns = {"volume": np.zeros(last.size)} | {name: numbers(rows, name)[last] for name in there}
+    volume = numbers(rows, "volume")[last] if "volume" in rows.columns else np.zeros(last.size)
+    columns["volume"] = np.where(np.isfinite(volume), volume, np.nan)
     columns["notional"] = _notional(rows, last, columns)
     return times[last], columns
 

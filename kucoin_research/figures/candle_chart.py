@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, shown
-from kucoin_research.figures.candle_bars import COLUMNS, CandleBars, Candles, fitting
+from kucoin_research.figures.candle_bars import COLUMNS, CandleBars, Candles, fitting, longer
 from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
 from kucoin_research.figures.columns import arrivals, events
 from kucoin_research.figures.downsample import broken
@@ -20,6 +20,7 @@ from kucoin_research.figures.theme import (
     Spec,
     filled,
     hollow,
+    literal,
     price_axis,
     size_axis,
 )
@@ -43,7 +44,9 @@ _WHOLE, _VWAP, _RISING, _FALLING, _PARTIAL, _SLOT, _MARKS = range(7)
 _PRICES = COLUMNS[:4]
 _UPPER, _ALL = [0.28, 1], [0, 1]  # heights of the prices: above the volume, and without it
 _PALE = 0.4  # opacity of the volume of a partial candle
-
+_ALIKE = 1.5  # times the shortest: candles of one width will do, as for months
+_THIN = 5_000  # part of the range that is the width of a candle as thin as a line
+_BODY = 0.7  # share of a bar's time that its body fills, as those of candles do
 
 Booleans = npt.NDArray[np.bool_]
 
@@ -80,17 +83,19 @@ class CandleChart(TimeChart):
         super().__init__(view, sketch)
         self._most = max(view.px // _PX, 60)
         every = sketch.options.get("every")
-        self._is_chosen = every is not None
-        least = fitting(view.shortest_ns, self._most) if every is None else interval_ns(every)
-        self._bars = CandleBars(least, is_free=every is None)
+        self._asked = 0 if every is None else interval_ns(every)
+        least = self._asked or fitting(view.shortest_ns, self._most)
+        self._bars = CandleBars(least, is_free=not self._asked)
         self._width = least  # as shown, which may be longer
         self._marks = marks_of(view, sketch, _MARKS)
+        self._bodies = _MARKS + len(marks_spec(self._marks))  # number of the first such trace
 
     def spec(self) -> Spec:
         """Describe the traces: candles, VWAP, volumes, partial candles, a slot, and marks.
 
         Plotly makes candles as wide as the least distance between any two of them. The slot is a
-        pair of candles at the right distance that nobody sees.
+        pair of candles at the right distance that nobody sees. Where bars differ in length, bars
+        are their bodies, and the candles are as thin as their wicks.
         """
         no_hover = {"hoverinfo": "skip"}
         return {
@@ -108,6 +113,8 @@ class CandleChart(TimeChart):
                 _candles("partial candles", "$buy_soft", "$sell_soft"),
                 {**_candles("slot", CLEAR, CLEAR), **no_hover},
                 *marks_spec(self._marks),
+                _body("body, rising", hollow("$buy")),
+                _body("body, falling", filled("$sell")),
             ],
             "layout": {
                 **self._time_layout(
@@ -133,6 +140,7 @@ class CandleChart(TimeChart):
         # A candle's own time is its open, long before it arrives: gaps are placed by arrival.
         self._note(role, arrivals(rows), times)
         self._bars.take(rows, times)
+        self._check_interval()
         self._width = self._fitting_width()
 
     def _fitting_width(self) -> int:
@@ -141,16 +149,38 @@ class CandleChart(TimeChart):
         The length of a followed window decides rather than the number of candles in it, which is
         now one more and now one less: the interval would change to and fro.
         """
-        width = self._bars.width
-        if self._bars.is_of_trades and not self._is_chosen:
-            return max(width, fitting(self._length_ns, self._most))
+        if self._bars.is_of_trades and not self._asked:
+            return max(self._bars.width, fitting(self._length_ns, self._most))
+        if not self._bars.is_regular:
+            own = self._bars.width
+            is_room = self._bars.count(self._in_view(), own) <= self._most
+            return own if is_room else max(own + 1, fitting(self._length_ns, self._most))
+        own = width = max(self._bars.width, self._asked)
         if self.view.span is None and self.view.window_ns is not None:
-            while self._length_ns > width * self._most:
-                width *= 2
-            return width
+            return longer(own, -(-self._length_ns // self._most))
         while self._bars.count(self._in_view(), width) > self._most:
-            width *= 2
+            width = longer(own, width + 1)
         return width
+
+    def _check_interval(self) -> None:
+        """Refuse an interval that the bars cannot be joined to."""
+        own, stated = self._bars.width, self._bars.stated
+        if not self._asked or self._bars.is_of_trades or not self._bars.opens.size:
+            return
+        every = self.sketch.options["every"]
+        if not self._bars.is_regular:
+            what = f"bars of {shown(stated)}" if stated else "these bars"
+            raise InvalidInput(f"{what} have no fixed length, so leave every={shown(every)} out")
+        if self._asked % own:
+            raise InvalidInput(
+                f"every={shown(every)} is no multiple of the bars' own interval, {_name(own)}; "
+                "leave it out, or make candles of trades"
+            )
+
+    @property
+    def _is_regular(self) -> bool:
+        # Bars by volume are joined by time where there is no room for them.
+        return self._bars.is_regular or self._width != self._bars.width
 
     def _slots(self) -> Slots | None:
         if not self._bars.opens.size:
@@ -158,6 +188,8 @@ class CandleChart(TimeChart):
         newest = int(self._bars.opens[-1])
         if self._width != self._bars.width:
             newest = newest // self._width * self._width
+        if not self._is_regular:
+            return Slots(int(self._bars.ends[-1]) - newest, newest)
         is_all = self.sketch.is_complete and self.view.window_ns is None
         return Slots(self._width, newest, _ROOM_OF_ALL if is_all else _ROOM)
 
@@ -177,7 +209,8 @@ class CandleChart(TimeChart):
         is_partial[list(cuts)] = True
         self._draw_candles(arrays, candles, is_partial)
         self._draw_volumes(arrays, candles, is_partial)
-        times, values = broken(candles.opens, candles.vwap, self.gap_breaks)
+        self._draw_bodies(arrays, candles, is_partial)
+        times, values = broken(self._middles(candles), candles.vwap, self.gap_breaks)
         arrays[_VWAP, "x"], arrays[_VWAP, "y"] = self._on_slots(times), values
         texts = draw_marks(self._marks, self, arrays)
         prices = [arrays[trace, name] for trace in (_WHOLE, _PARTIAL) for name in _PRICES]
@@ -191,26 +224,59 @@ class CandleChart(TimeChart):
         return self._drawing(arrays, texts, **parts)
 
     def _draw_candles(self, arrays: Arrays, candles: Candles, is_partial: Booleans) -> None:
-        x = self._on_slots(candles.opens)
+        at = self._middles(candles)
+        x = self._on_slots(at)
         for trace, chosen in ((_WHOLE, ~is_partial), (_PARTIAL, is_partial)):
             arrays[trace, "x"] = x[chosen]
             for name in _PRICES:
                 arrays[trace, name] = candles.columns[name][chosen]
-        last = candles.opens[-1:]
-        arrays[_SLOT, "x"] = self._on_slots(np.concatenate((last - candles.width, last)))
+        last = at[-1:]
+        arrays[_SLOT, "x"] = self._on_slots(np.concatenate((last - self._apart(candles), last)))
         for name in _PRICES:
             arrays[_SLOT, name] = np.repeat(candles.columns["close"][-1:], 2)
 
     def _draw_volumes(self, arrays: Arrays, candles: Candles, is_partial: Booleans) -> None:
         columns = candles.columns
-        x, opacity = self._on_slots(candles.opens), np.where(is_partial, _PALE, 1.0)
+        x, opacity = self._on_slots(self._middles(candles)), np.where(is_partial, _PALE, 1.0)
         rises = columns["close"] >= columns["open"]
         there = np.full(rises.size, not self._bars.is_of_mids)
         for trace, chosen in ((_RISING, rises & there), (_FALLING, ~rises & there)):
             arrays[trace, "x"], arrays[trace, "y"] = x[chosen], columns["volume"][chosen]
             arrays[trace, "marker.opacity"] = opacity[chosen]
             # Plotly would derive it from the distances within each trace alone.
-            arrays[trace, "width"] = np.full(int(chosen.sum()), 0.7 * candles.width / 1e6)
+            arrays[trace, "width"] = 0.7 * (candles.ends - candles.opens)[chosen] / 1e6
+
+    def _apart(self, candles: Candles) -> int:
+        """Return the distance, ns, of the pair that sets the width of all candles."""
+        if self._has_bodies(candles):
+            # Plotly takes no notice of a distance below a 10,000th of the range.
+            return max(int(candles.ends[-1] - candles.opens[0]) // _THIN, 1)
+        # Those of months have the least distance between them; a pair might come too close to one.
+        return candles.width if self._is_regular or candles.opens.size < 2 else 0
+
+    def _has_bodies(self, candles: Candles) -> bool:
+        if self._is_regular or not candles.opens.size:
+            return False
+        lengths = candles.ends - candles.opens
+        return bool(lengths.max() > _ALIKE * lengths.min())
+
+    def _draw_bodies(self, arrays: Arrays, candles: Candles, is_partial: Booleans) -> None:
+        columns, has_bodies = candles.columns, self._has_bodies(candles)
+        x, opacity = self._on_slots(self._middles(candles)), np.where(is_partial, _PALE, 1.0)
+        rises = columns["close"] >= columns["open"]
+        for trace, is_side in enumerate((rises, ~rises), self._bodies):
+            chosen = is_side & has_bodies
+            opens, closes = columns["open"][chosen], columns["close"][chosen]
+            arrays[trace, "x"], arrays[trace, "base"] = x[chosen], opens
+            arrays[trace, "y"] = closes - opens
+            arrays[trace, "marker.opacity"] = opacity[chosen]
+            arrays[trace, "width"] = _BODY * (candles.ends - candles.opens)[chosen] / 1e6
+
+    def _middles(self, candles: Candles) -> Times:
+        """Return the place of each candle; plotly itself centres those of one interval."""
+        if self._is_regular:
+            return candles.opens
+        return candles.opens + (candles.ends - candles.opens) // 2
 
     def _on_slots(self, opens: Times) -> Floats:
         """Convert open times to positions on the axis that are whole slots apart.
@@ -218,7 +284,7 @@ class CandleChart(TimeChart):
         Where the zone's offset changes, those of days would be an hour off.
         """
         x = self.on_axis(opens)
-        if not opens.size or not self._bars.is_regular:
+        if not opens.size or not self._is_regular:
             return x
         length = self._width / 1e6
         return np.asarray(x[-1] + np.round((x - x[-1]) / length) * length)
@@ -226,7 +292,7 @@ class CandleChart(TimeChart):
     def _periods(self, candles: Candles) -> dict[str, Any]:
         """Return the length of a slot, in whose middle plotly puts a candle; x is the open time."""
         length, first = 0.0, 0.0
-        if candles.opens.size and self._bars.is_regular:
+        if candles.opens.size and self._is_regular:
             length = candles.width / 1e6
             # Any begin of a slot would do; this one stays as it is when new candles come.
             first = float(self.on_axis(candles.opens[-1:])[0]) % length
@@ -237,7 +303,13 @@ class CandleChart(TimeChart):
     def _cuts(self, candles: Candles) -> dict[int, str]:
         gaps, since = self._gap_map.found, self._oldest
         return cuts_of(
-            candles.opens, candles.width, since, gaps, zone=self.sketch.zone, rows=self._rows
+            candles.opens,
+            candles.ends,
+            since,
+            gaps,
+            width=candles.width,
+            zone=self.sketch.zone,
+            rows=self._rows,
         )
 
     def _hover(self, candles: Candles, cuts: dict[int, str]) -> dict[str, Any]:
@@ -246,17 +318,35 @@ class CandleChart(TimeChart):
             candles.opens, candles.width, until, zone=self.sketch.zone, rows=self._rows
         )
         texts = [cuts.get(place, "") for place in range(candles.opens.size)]
+        if not self._is_regular:
+            texts = [
+                "<br>".join(filter(None, each))
+                for each in zip(self._times_of(candles), texts, strict=True)
+            ]
         if running:
             texts[-1] = "<br>".join(filter(None, (texts[-1], running)))
         whole = [text for place, text in enumerate(texts) if place not in cuts]
         partial = [texts[place] for place in sorted(cuts)]
         return {f"{_WHOLE}.hovertext": whole, f"{_PARTIAL}.hovertext": partial}
 
+    def _times_of(self, candles: Candles) -> list[str]:
+        # The axis shows the middle of a bar where it shows the open of a candle.
+        return [
+            f"from {begin} to {end}"
+            for begin, end in zip(*map(self._clocks, (candles.opens, candles.ends)), strict=True)
+        ]
+
+    def _clocks(self, times: Times) -> list[str]:
+        written = self.sketch.zone.written
+        return [written(each, has_date=True) for each in times.tolist()]
+
     @property
     def _rows(self) -> str:
         return "trades" if self._bars.is_of_trades else "candles"
 
     def _words(self) -> str:
+        if not self._is_regular:
+            return f"{literal(self._bars.words)}, volume and VWAP"
         what = "bars of the mid" if self._bars.is_of_mids else "candles, volume and VWAP"
         return f"{_name(self._width)} {what}"
 
@@ -288,6 +378,20 @@ def _volumes(name: str, marker: Spec) -> Spec:
         "xperiodalignment": "middle",
         "marker": marker,
         "hovertemplate": "volume %{y:,.15~r}<extra></extra>",
+        "showlegend": False,
+    }
+
+
+def _body(name: str, marker: Spec) -> Spec:
+    return {
+        "type": "bar",
+        "name": name,
+        "x": [],
+        "y": [],
+        "base": [],
+        "width": [],
+        "marker": marker,
+        "hoverinfo": "skip",
         "showlegend": False,
     }
 

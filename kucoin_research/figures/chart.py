@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from textwrap import wrap
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -18,12 +19,14 @@ import polars as pl
 from kucoin_research.figures.columns import arrivals, events
 from kucoin_research.figures.empty_axes import axes_of, has_values
 from kucoin_research.figures.gaps import GapMap, GapMark, breaks, shapes
-from kucoin_research.figures.theme import Spec, axis, layout, literal
+from kucoin_research.figures.theme import Spec, axis, fitted, layout, literal
 from kucoin_research.figures.time_axis import Floats, Times, Zone
 from kucoin_research.figures.time_range import Slots, begin_of, followed, shortest_of
 
 __all__ = ["Arrays", "Chart", "Drawing", "Role", "Sketch", "TimeChart", "View"]
 
+_LETTER_PX = 8  # of a note, on average; an estimate on the safe side
+_SHORTEST_LINE = 12  # letters
 _FIRST_NS, _LAST_NS = -(1 << 63) + 1, (1 << 63) - 1
 
 #: Values of trace attributes: ``{(trace, "marker.size"): array}``.
@@ -198,8 +201,17 @@ class Chart(ABC):
         notes = [] if any(filled.values()) else [self._note_within(self.waiting())]
         return {**axes, "annotations": notes}
 
-    @staticmethod
-    def _note_within(text: str) -> Spec:
+    def _titled(self, parts: dict[str, Any], filled: dict[str, bool]) -> dict[str, Any]:
+        """Return the parts, without a title beside the note of a compact chart without data."""
+        if self.sketch.is_compact and "title.text" in parts and not any(filled.values()):
+            return {**parts, "title.text": ""}
+        return parts
+
+    def _note_within(self, text: str) -> Spec:
+        # Plotly does not break lines, and cuts off what is wider than the plot.
+        room = max(self.view.px // _LETTER_PX, _SHORTEST_LINE)
+        if len(text) > room:
+            text = "<br>".join(wrap(text, room, break_long_words=False, break_on_hyphens=False))
         return {
             "text": text,
             "showarrow": False,
@@ -226,6 +238,7 @@ class TimeChart(Chart):
         self._oldest = 0
         self._gap_map = GapMap()
         self._clock_role = ""  # its rows place the gaps
+        self._before: dict[str, tuple[int, pl.DataFrame]] = {}  # by role: last row before the span
         self._beyond: set[str] = set()  # roles that have a row after the span
 
     @property
@@ -238,26 +251,63 @@ class TimeChart(Chart):
         self._gap_map = GapMap(gaps)
 
     def _clip(self, role: str, rows: pl.DataFrame) -> tuple[pl.DataFrame, Times]:
-        """Note the times of rows; returns the rows in view with their times."""
+        """Note the times of rows; returns the rows in view with their times.
+
+        Of a span, the last row before it and the first after it belong to them: a value stands
+        until the next one, so the lines enter and leave the picture.
+        """
         times = events(rows)
         if not times.size:
             return rows, times
         self._note(role, arrivals(rows), times)
         if self.view.span is None:
             return rows, times
-        begin, end = self.view.span
-        margin = (end - begin) // 20
-        inside = (times >= begin - margin) & (times <= end + margin)
-        if inside.all():
-            return rows, times
-        # One more row on either side, for the lines that leave the picture. The one after the span
-        # may come in a later batch, but only the first of them counts.
-        inside[:-1] |= inside[1:]
-        beyond = np.flatnonzero(times > end + margin)[:1]
-        if beyond.size and role not in self._beyond:
+        begin, end = self._edges
+        self._hold(role, rows, times, begin)
+        inside = self._inside(times)
+        beyond = np.flatnonzero(times > end)[:1]
+        has_begun = role in self._before or inside.any()
+        if beyond.size and has_begun and role not in self._beyond:
             self._beyond.add(role)
             inside[beyond] = True
-        return rows.filter(pl.Series(inside)), times[inside]
+        if not inside.any():
+            return rows[:0], times[:0]
+        if not inside.all():
+            rows, times = rows.filter(pl.Series(inside)), times[inside]
+        return self._with_row_before(role, rows, times)
+
+    @property
+    def _edges(self) -> tuple[int, int]:
+        # Of the rows to keep: a little more than the view, so that it can be moved at once.
+        begin, end = self._in_view()
+        margin = (end - begin) // 20
+        return begin - margin, end + margin
+
+    def _inside(self, times: Times) -> npt.NDArray[np.bool_]:
+        """Return which of the rows kept lie in view; the others matter to lines only."""
+        if self.view.span is None:
+            return np.ones(times.size, bool)
+        begin, end = self._edges
+        return (times >= begin) & (times <= end)
+
+    def _hold(self, role: str, rows: pl.DataFrame, times: Times, begin: int) -> None:
+        # The rows of the span may come in a later batch than the row before it.
+        earlier = np.flatnonzero(times < begin)
+        if not earlier.size:
+            return
+        place = int(earlier[times[earlier] == times[earlier].max()][-1])
+        known = self._before.get(role)
+        if known is None or int(times[place]) >= known[0]:
+            self._before[role] = int(times[place]), rows[place : place + 1]
+
+    def _with_row_before(
+        self, role: str, rows: pl.DataFrame, times: Times
+    ) -> tuple[pl.DataFrame, Times]:
+        time, before = self._before.get(role, (0, rows[:0]))
+        if not before.height:
+            return rows, times
+        self._before[role] = time, before[:0]  # added once
+        return pl.concat((before, rows)), np.concatenate((np.array([time], np.int64), times))
 
     def _note(self, role: str, local: Times, times: Times) -> None:
         newest, oldest = int(times.max()), int(times.min())
@@ -332,7 +382,7 @@ class TimeChart(Chart):
         patch = {
             "shapes": shapes(inside, edge, self.sketch.zone, shortest_ns=shortest),
             **self._parts(filled),
-            **parts,
+            **self._titled(parts, filled),
         }
         if self.time_axis is not None and self.view.span is not None:
             patch[f"{self.time_axis}.visible"] = True  # a range without rows is a place, too
@@ -347,6 +397,10 @@ class TimeChart(Chart):
     def on_axis(self, times: Times) -> Floats:
         """Convert ns UTC to positions on the time axis."""
         return self.sketch.zone.to_axis(times)
+
+    def _panel(self, part: Spec) -> Spec:
+        """Fit the title of a vertical axis, which has our own words only, to its panel."""
+        return fitted(part, self.sketch.height)
 
     def _time_layout(self, what: str, **options: Any) -> Spec:
         # The time axis lies below the lowest panel.

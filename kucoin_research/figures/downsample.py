@@ -171,7 +171,10 @@ class Extremes:
 
 
 def _wider(width: int, times: Times, most: int) -> int:
-    return 2 * width if width else bucket_width(int(times[-1] - times[0]) + 1, most)
+    if width:
+        return 2 * width
+    # Without the first and the last point, which may lie far outside the picture.
+    return bucket_width(int(times[-2] - times[1]) + 1, most) if times.size > 3 else 1
 
 
 class Bubbles:

@@ -137,9 +137,10 @@ def candles(
     symbol
         The symbol to show; may be left out where there is only one.
     every
-        The interval, such as ``"10s"`` or ``"5min"``. A stream's candles of this interval are
-        shown, or else candles made of its trades. Left out: the source's own candles, or an
-        interval that suits the view.
+        The interval, such as ``"10s"`` or ``"5min"``; left out: one that suits the view. A running
+        stream's or replay's candles of this interval are shown if they reach back as far as its
+        trades (left out: further, by a whole candle), otherwise candles made of the trades. Bars of
+        a frame or a session are joined to the interval, if it is a multiple of theirs.
     status, window, tz, theme, height
         As for ``price``.
 
@@ -154,8 +155,8 @@ def candles(
     Raises
     ------
     ColumnMissing, InvalidInput
-        As for ``price``; also if ``every`` is no interval, or if the rows are no trades: tickers,
-        which skip some, or orders or changes of a book.
+        As for ``price``; also if ``every`` is no interval or no multiple of the bars' own, or if
+        the rows are no trades: tickers, which skip some, or orders or changes of a book.
     UnknownChannel
         If a stream or session has neither candles nor trades.
     """

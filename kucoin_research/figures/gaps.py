@@ -91,6 +91,8 @@ def gaps_of(
     for (channel, _), statuses in lost.items():
         details = {_span(row): row.detail for row in statuses if row.event == "gap"}
         for gap in reported_gaps(channel, statuses):
+            if gap.candle is not None and not _is_shown(gap.candle, wanted):
+                continue
             kind = "gap" if gap.filled_by is None else "filled"
             detail = None if gap.filled_by else details.get((gap.began, gap.ended))
             found.append(GapMark(kind, gap.began, gap.ended, detail or gap.reason))
@@ -159,19 +161,22 @@ def _take(found: list[GapMark], row: Status, wanted: frozenset[str]) -> None:
         found.append(GapMark("outage", begin, None, detail))
     elif row.event == "connected":
         _close(found, end, "outage")
-    elif row.event == UNWANTED and _is_shown(row, wanted):
+    elif row.event == UNWANTED and _is_shown(_channel_of(row), wanted):
         found.append(GapMark(UNWANTED, begin, None, detail))
-    elif row.event == "subscribed" and _is_shown(row, wanted):
+    elif row.event == "subscribed" and _is_shown(_channel_of(row), wanted):
         _close(found, end, UNWANTED)
     elif row.event == "silent_topic":
         found.append(GapMark("silent", begin, end, detail))
 
 
-def _is_shown(row: Status, wanted: frozenset[str]) -> bool:
-    # The detail begins with the channel. Of candles the figure may show another interval.
-    channel = (row.detail or "").partition(" ")[0]
+def _channel_of(row: Status) -> str:
+    return (row.detail or "").partition(" ")[0]  # with the interval of candles
+
+
+def _is_shown(channel: str, wanted: frozenset[str]) -> bool:
+    # Of candles the figure may show another interval.
     intervals = {name for name in wanted if name.startswith("candle:")}
-    return row.channel != "candle" or not intervals or channel in intervals
+    return not channel.startswith("candle:") or not intervals or channel in intervals
 
 
 def _close(found: list[GapMark], end: int, kind: str) -> None:

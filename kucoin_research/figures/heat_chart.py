@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import floor
 
 import numpy as np
@@ -20,7 +21,7 @@ from kucoin_research.figures.columns import best_quotes, events
 from kucoin_research.figures.downsample import Extremes, broken, bucket_width
 from kucoin_research.figures.line_charts import ASK_DASH, line
 from kucoin_research.figures.theme import Spec, price_axis
-from kucoin_research.figures.time_axis import Floats
+from kucoin_research.figures.time_axis import Floats, Times
 from kucoin_research.figures.time_range import Slots
 from kucoin_research.figures.value_axis import last_place, nice_step
 
@@ -49,6 +50,8 @@ class HeatChart(TimeChart):
         self._columns: dict[int, Levels] = {}  # by bucket of time
         self._touch = [Extremes(view.points) for _ in range(2)]
         self._walk: BookWalk | None = None
+        self._earlier: tuple[int, Levels] | None = None  # of the walk, the last before the span
+        self._has_later = False
 
     def spec(self) -> Spec:
         """Describe the traces: heat map, best bid, best ask."""
@@ -114,12 +117,29 @@ class HeatChart(TimeChart):
         if times.size:
             self._fit()
         for time, levels in self._walk.states(rows, events(rows), self._width):
-            inside = self.view.span is None or self.view.span[0] <= time <= self.view.span[1]
-            if inside and levels.mid is not None:
-                self._columns[time // self._width] = levels
-                at = np.array([time], np.int64)
-                self._touch[0].add(at, levels.bids[:1])
-                self._touch[1].add(at, levels.asks[:1])
+            if levels.mid is not None:
+                self._take_state(time, levels)
+
+    def _take_state(self, time: int, levels: Levels) -> None:
+        if self.view.span is None:
+            self._put(time, levels)
+            return
+        begin, end = self._edges
+        if time < begin:
+            self._earlier = time, levels
+            return
+        if self._earlier is not None:
+            self._put(*self._earlier)
+            self._earlier = None
+        if time <= end or (self._columns and not self._has_later):
+            self._has_later = time > end
+            self._put(time, levels)
+
+    def _put(self, time: int, levels: Levels) -> None:
+        self._columns[time // self._width] = levels
+        at = np.array([time], np.int64)
+        self._touch[0].add(at, levels.bids[:1])
+        self._touch[1].add(at, levels.asks[:1])
 
     def _fit(self) -> None:
         # Columns grow wider as the time shown grows longer, to keep their number bounded.
@@ -159,48 +179,64 @@ class HeatChart(TimeChart):
         self._columns = {k: levels for k, levels in self._columns.items() if k >= oldest}
 
     def _matrix(self) -> tuple[Floats, Floats, Floats32]:
-        if not any(levels.bids.size or levels.asks.size for levels in self._columns.values()):
+        keys = self._keys()
+        books = self._standing(keys)
+        there = [book for book in books if book is not None]
+        if not any(book.bids.size or book.asks.size for book in there):
             return np.empty(0), np.empty(0), np.empty((0, 0), np.float32)
-        keys = np.arange(min(self._columns), max(self._columns) + 1)
-        low, high = self._price_range()
+        low, high = _price_range(there)
         step = self._fitted_step(low, high)
         first, count = floor(low / step), int(floor(high / step) - floor(low / step)) + 1
         if count == 1:  # plotly would draw a single row with height 1, whatever the price
             first, count = first - 1, 3
         sizes = np.full((keys.size, count), np.nan, np.float64)
-        previous, quiet, stands = None, 0, self._stands
-        for place, key in enumerate(keys.tolist()):
-            levels = self._columns.get(key)
-            # A book stays as it is until it changes; after a long silence it is unknown.
-            quiet = 0 if levels is not None else quiet + 1
-            levels = previous if levels is None and quiet <= stands else levels
-            previous = levels
-            if levels is not None:
-                sizes[place] = _binned(levels, step, first, count)
+        for place, book in enumerate(books):
+            if book is not None:
+                sizes[place] = _binned(book, step, first, count)
         z = np.where(np.isfinite(sizes), np.log10(np.maximum(sizes, 1e-9)), np.nan)
         z[sizes == 0] = np.nan
-        if keys.size > 1:
-            times = keys * self._width + self._width // 2
-        else:  # plotly would draw a single column a millisecond wide, so it gets the edges
-            begin = int(keys[0]) * self._width
-            times = np.array([begin, max(begin + self._width, self.range_ns[1])])
         prices = (first + np.arange(count) + 0.5) * step
-        return self.on_axis(times), prices.astype(np.float64), z.astype(np.float32)
+        x = self.on_axis(self._column_times(keys))
+        return x, prices.astype(np.float64), z.astype(np.float32)
+
+    def _keys(self) -> Times:
+        """Return the columns from the first book in view to the last, also those without one."""
+        if not self._columns:
+            return np.empty(0, np.int64)
+        first, last = min(self._columns), max(self._columns)
+        if self.view.span is not None:  # the books before and after the span may be far away
+            begin, end = self._edges
+            first, last = max(first, begin // self._width), min(last, end // self._width)
+        return np.arange(first, last + 1)
+
+    def _standing(self, keys: Times) -> list[Levels | None]:
+        """Return the book at each of some columns in a row."""
+        # A book stays as it is until it changes; after a long silence it is unknown.
+        stands = self._stands
+        newest = max((key for key in self._columns if keys.size and key < keys[0]), default=None)
+        found: list[Levels | None] = []
+        for key in keys.tolist():
+            newest = key if key in self._columns else newest
+            has_ended = newest is None or key - newest > stands
+            found.append(None if newest is None or has_ended else self._columns[newest])
+        return found
+
+    def _column_times(self, keys: Times) -> Times:
+        if keys.size > 1:
+            return keys * self._width + self._width // 2
+        # Plotly would draw a single column a millisecond wide, so it gets the edges. It is as wide
+        # as its time, and while the newest data are followed it may reach to the end of the axis.
+        begin = int(keys[0]) * self._width
+        end = begin + self._width
+        return np.array([begin, end if self.view.span is not None else max(end, self.range_ns[1])])
 
     @property
     def _stands(self) -> int:
-        # The same length of time, however narrow the columns are while the window fills.
-        length = self.view.length_ns
-        full = self._width if length is None else bucket_width(length, self._most)
+        # The same length of time, however narrow the columns are: while the window fills, and in a
+        # zoomed view.
+        length = self.view.window_ns or self._newest - self._oldest
+        full = bucket_width(max(length, self.view.length_ns or 0), self._most)
         return _STANDS * max(full // self._width, 1)
-
-    def _price_range(self) -> tuple[float, float]:
-        books = self._columns.values()
-        lows = [book.bids[:_PRICED][-1] for book in books if book.bids.size]
-        highs = [book.asks[:_PRICED][-1] for book in books if book.asks.size]
-        low = min(lows) if lows else min(highs)
-        high = max(highs) if highs else max(lows)
-        return float(low), float(high)
 
     def _fitted_step(self, low: float, high: float) -> float:
         # Kept while it fits roughly, so that old columns stay as they are.
@@ -210,6 +246,14 @@ class HeatChart(TimeChart):
         if not (self._step and wanted <= self._step <= 4 * wanted):
             self._step = nice_step(wanted)
         return self._step
+
+
+def _price_range(books: Sequence[Levels]) -> tuple[float, float]:
+    lows = [book.bids[:_PRICED][-1] for book in books if book.bids.size]
+    highs = [book.asks[:_PRICED][-1] for book in books if book.asks.size]
+    low = min(lows) if lows else min(highs)
+    high = max(highs) if highs else max(lows)
+    return float(low), float(high)
 
 
 _PRICED = 50  # levels of a side that the range of prices covers

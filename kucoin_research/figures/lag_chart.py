@@ -82,8 +82,11 @@ class LagChart(TimeChart):
         lags = self._lags(rows)
         is_known = ~np.isnan(lags)
         times, lags = times[is_known], lags[is_known]
+        is_inside = self._inside(times)
+        if not is_inside.any():  # a lag is its row's own and does not last until the next one
+            return
         self._series[0].add(times, lags, self.horizon)
-        self._values = np.concatenate((self._values, lags))[-self._NEWEST :]
+        self._values = np.concatenate((self._values, lags[is_inside]))[-self._NEWEST :]
 
     def draw(self) -> Drawing:
         """Draw the rows taken so far."""

@@ -145,8 +145,9 @@ class PriceChart(TimeChart):
                 series.add(times, values, self.horizon)
             return
         price, size, side = numbers(rows, "price"), numbers(rows, "size"), sides(rows)
+        is_inside = self._inside(times)
         for wanted, trades in self._trades.items():
-            chosen = side == wanted
+            chosen = (side == wanted) & is_inside
             trades.add(times[chosen], price[chosen], size[chosen], self.horizon)
 
     def draw(self) -> Drawing:
@@ -209,8 +210,10 @@ class SpreadChart(TimeChart):
             ],
             "layout": self._time_layout(
                 "spread and imbalance",
-                yaxis=axis("spread (bps of mid)", domain=[0.42, 1], rangemode="tozero"),
-                yaxis2=axis("bid − ask share", domain=[0, 0.36], range=[-1.05, 1.05]),
+                yaxis=self._panel(
+                    axis("spread (bps of mid)", domain=[0.42, 1], rangemode="tozero")
+                ),
+                yaxis2=self._panel(axis("bid − ask share", domain=[0, 0.36], range=[-1.05, 1.05])),
             ),
         }
 
@@ -272,7 +275,7 @@ class MarkChart(TimeChart):
             "layout": self._time_layout(
                 "mark, index and funding",
                 yaxis=price_axis("price", domain=[0.42, 1]),
-                yaxis2=axis("bps (1e-4)", domain=[0, 0.36]),
+                yaxis2=self._panel(axis("bps (1e-4)", domain=[0, 0.36])),
             ),
         }
 
@@ -336,27 +339,29 @@ class FlowChart(TimeChart):
             ],
             "layout": self._time_layout(
                 "order flow",
-                yaxis=size_axis("cumulative delta (size)", domain=[0.42, 1]),
-                yaxis2=size_axis("size per bar", domain=[0, 0.36]),
+                yaxis=self._panel(size_axis("cumulative delta (size)", domain=[0.42, 1])),
+                yaxis2=self._panel(size_axis("size per bar", domain=[0, 0.36])),
                 barmode="relative",
             ),
         }
 
     def take(self, role: str, rows: pl.DataFrame) -> None:
-        """Add trades; those without a side count as 0."""
+        """Add trades; those without a side count as 0, those without a size are left out."""
         if not rows.height:
             return
-        signed = np.nan_to_num(sides(rows) * numbers(rows, "size"))
-        rows = rows.with_columns(
-            pl.Series("signed", signed),
-            pl.Series("running", self._total + np.cumsum(signed)),
-        )
+        size = numbers(rows, "size")
+        is_known = np.isfinite(size)
+        signed = np.where(is_known, sides(rows) * np.where(is_known, size, 0.0), 0.0)
+        running = np.where(is_known, self._total + np.cumsum(signed), np.nan)
         self._total += float(signed.sum())
+        signed[~is_known] = np.nan
+        rows = rows.with_columns(pl.Series("signed", signed), pl.Series("running", running))
         rows, times = self._clip(role, rows)
         signed = numbers(rows, "signed")
         self._delta[0].add(times, numbers(rows, "running"), self.horizon)
         halves = np.stack((np.maximum(signed, 0), np.minimum(signed, 0)))
-        self._bars.add(times, halves, self.horizon)
+        is_bar = self._inside(times) & np.isfinite(signed)
+        self._bars.add(times[is_bar], halves[:, is_bar], self.horizon)
 
     def _slots(self) -> Slots:
         width = self._bars.width

@@ -23,7 +23,7 @@ class Closable(Protocol):
 _cells: dict[str, tuple[str, list[tuple[weakref.ref[Closable], dict[str, bool]]]]] = {}
 
 
-def replace_in_cell(made: Closable, **options: bool) -> None:
+def replace_in_cell(made: Closable, **options: bool) -> list[Closable]:
     """Close the widgets that an earlier run of the same cell made; outside a notebook, none.
 
     Parameters
@@ -32,20 +32,28 @@ def replace_in_cell(made: Closable, **options: bool) -> None:
         Is closed when its cell is run again.
     **options
         Given to its ``close`` then.
+
+    Returns
+    -------
+    list[Closable]
+        The widgets that were closed.
     """
     cell = cell_of()
     if cell is None:
-        return
+        return []
     name, run = cell
     earlier = _cells.get(name)
     if earlier is not None and earlier[0] == run:
         earlier[1].append((weakref.ref(made), options))
-        return
+        return []
+    closed = []
     for reference, how in earlier[1] if earlier is not None else ():
         old = reference()
         if old is not None:
             old.close(**how)
+            closed.append(old)
     _cells[name] = (run, [(weakref.ref(made), options)])
+    return closed
 
 
 def cell_of() -> tuple[str, str] | None:

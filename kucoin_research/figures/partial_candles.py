@@ -16,20 +16,27 @@ _LOST = ("gap", "outage")  # a gap that was filled costs nothing, a silence perh
 
 
 def cuts_of(
-    opens: Times, width: int, since: int, gaps: Iterable[Mapped], *, zone: Zone, rows: str
+    opens: Times,
+    ends: Times,
+    since: int,
+    gaps: Iterable[Mapped],
+    *,
+    width: int,
+    zone: Zone,
+    rows: str,
 ) -> dict[int, str]:
     """Find the candles that are made of a part of their time, with the words for it.
 
     Parameters
     ----------
-    opens, width
-        Open times in order, and the interval, ns.
+    opens, ends
+        Open times in order, and the ends, ns.
     since
         Time of the first row, ns. What came before it is not known.
     gaps
         Placed on the clock of the rows.
-    zone
-        Of the times in the words.
+    width, zone
+        The interval, ns, and the zone of the times in the words.
     rows
         The name of the rows that they are made of.
 
@@ -40,12 +47,12 @@ def cuts_of(
     """
     found: dict[int, str] = {}
     first = int(np.searchsorted(opens, since, "right")) - 1
-    if first >= 0 and 0 < since - int(opens[first]) < width:
+    if first >= 0 and opens[first] < since < ends[first]:
         found[first] = f"partial: {rows} since {_clock(since, width, zone)}"
     for gap in gaps:
         if gap.kind not in _LOST:
             continue
-        low = int(np.searchsorted(opens, gap.begin - width, "right"))
+        low = int(np.searchsorted(ends, gap.begin, "right"))
         high = opens.size if gap.end is None else int(np.searchsorted(opens, gap.end, "left"))
         for place in range(low, high):
             found.setdefault(place, f"partial: {_of_gap(gap, width, zone)}")

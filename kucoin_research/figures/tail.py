@@ -13,6 +13,8 @@ from kucoin_research.figures.book_levels import SIDE_BY_SIDE
 from kucoin_research.figures.chart import Role
 from kucoin_research.figures.columns import nanoseconds
 from kucoin_research.figures.gaps import GapMark, gaps_of
+from kucoin_research.model.channels import parse_channel
+from kucoin_research.model.intervals import MINUTE, parse_interval
 from kucoin_research.model.source import LiveSource, Source, is_live, is_stream
 
 __all__ = ["Fixed", "Joined", "Rewound", "Rows", "Tail", "pick_channel", "pick_symbol"]
@@ -69,13 +71,40 @@ def pick_channel(
 ) -> str | None:
     """Find the best of a source's channels for a role; ``None`` if it has none.
 
-    One that streams now, of that symbol if it is named, is better than one that did before.
+    One that streams now, of that symbol if it is named, is better than one that did before. The
+    exchange's candles are better than candles made of trades only if they reach back further: by a
+    whole candle, or at least as far where ``every`` asks for their interval. Otherwise a channel of
+    candles that has just begun would replace all candles shown by one.
     """
     there = list(_usable(source, role, every))
-    if not is_stream(source):
-        return there[0] if there else None
-    now = {str(each.channel) for each in source.subscriptions if symbol in ("", each.symbol)}
-    return next((name for name in there if name in now), there[0] if there else None)
+    if is_stream(source):
+        now = {str(each.channel) for each in source.subscriptions if symbol in ("", each.symbol)}
+        there = [name for name in there if name in now] or there
+    if not there:
+        return None
+    best = there[0]
+    if is_live(source) and _is_candle(best) and "trade" in there:
+        return best if _reaches_back(source, best, symbol, is_wanted=every is not None) else "trade"
+    return best
+
+
+def _is_candle(channel: str) -> bool:
+    return parse_channel(channel).name == "candle"
+
+
+def _reaches_back(source: LiveSource, candles: str, symbol: str, *, is_wanted: bool) -> bool:
+    """Return whether the exchange's candles reach back further than the trades do."""
+    opened, traded = (_first(source, channel, symbol) for channel in (candles, "trade"))
+    if opened is None:
+        return is_wanted and traded is None
+    length = parse_interval(parse_channel(candles).interval or MINUTE).ns or 0
+    return traded is None or opened + (0 if is_wanted else length) <= traded
+
+
+def _first(source: LiveSource, channel: str, symbol: str) -> int | None:
+    """Return the time of a channel's first row, ns; that of a candle is its open time."""
+    times = source.frame(channel, symbol or None)["timestamp"][:1]
+    return int(nanoseconds(times)[0]) if len(times) else None
 
 
 def _usable(source: Source, role: Role, every: str | None) -> Iterator[str]:

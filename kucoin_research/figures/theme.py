@@ -20,6 +20,7 @@ __all__ = [
     "axis",
     "compacted",
     "filled",
+    "fitted",
     "hollow",
     "layout",
     "literal",
@@ -159,6 +160,31 @@ def size_axis(title: str = "", **options: Any) -> Spec:
     return axis(title, separatethousands=True, exponentformat="SI", hoverformat=NUMBER, **options)
 
 
+def fitted(panel: Spec, height: int) -> Spec:
+    """Break the title of a vertical axis in two where its panel is too low for one line.
+
+    Parameters
+    ----------
+    panel
+        The axis; its ``domain`` is its share of the height.
+    height
+        Of the figure, px.
+    """
+    low, high = panel.get("domain", (0, 1))
+    text, room = panel["title"]["text"], (height - _AROUND) * (high - low)
+    # A unit in brackets stays in one piece.
+    end = text.find(" (") + 1 or len(text)
+    spaces = [place for place, letter in enumerate(text[:end]) if letter == " "]
+    if not spaces or len(text) * _LETTER <= room:
+        return panel
+    middle = min(spaces, key=lambda place: (abs(2 * place + 1 - len(text)), -place))
+    broken = f"{text[:middle]}<br>{text[middle + 1 :]}"
+    return {**panel, "title": {**panel["title"], "text": broken}}
+
+
+_AROUND = 110  # px above and below the plot
+_LETTER = 5.8  # px of a letter of an axis's title, on average
+
 #: No colour: the part of a hollow shape within its outline.
 CLEAR = "rgba(0,0,0,0)"
 
@@ -235,11 +261,13 @@ def compacted(spec: Spec) -> Spec:
     }
     sides = {part.get("side", "left") for name, part in shown.items() if name.startswith("yaxis")}
     left, right = (_BESIDE if side in sides else 12 for side in ("left", "right"))
-    shown["margin"] = {"t": 30, "b": 40, "l": left, "r": right}
+    has_dates = any(part.get("type") == "date" for name, part in shown.items() if "axis" in name)
+    shown["margin"] = {"t": 30, "b": _BELOW_DATES if has_dates else 40, "l": left, "r": right}
     return {**spec, "layout": shown}
 
 
 _BESIDE = 76  # px for the labels and the title of an axis
+_BELOW_DATES = 50  # px for two lines of labels, as the first one has its date, and the title
 
 
 def _fixed(name: str, part: Any) -> Any:

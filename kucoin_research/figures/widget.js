@@ -295,6 +295,12 @@ function render({model, el}) {
 
   const range = () => (store.follow || !isTime() ? null : bounds());
 
+  let edge = NaN;  // the end of the range that the keys have zoomed to, where it was that of the newest data
+  function newest() {
+    const ends = plot.data.map(({x}) => (x?.length ? x[x.length - 1] : NaN)).filter(Number.isFinite);
+    return ends.length ? Math.max(...ends) : Infinity;
+  }
+
   function onKey(event) {
     const {key} = event;
     if (event.target !== el || !Plotly || isForJupyter(event)) return;
@@ -302,8 +308,10 @@ function render({model, el}) {
     else if (isTime() && (key in PANS || key in ZOOMS)) {
       const [from, to] = bounds(), width = to - from;
       const shift = (PANS[key] || 0) * width;
-      // While the newest data are followed, they stay in sight.
-      const [before, after] = store.follow ? [1, 0] : [0.5, 0.5], grown = ((ZOOMS[key] || 1) - 1) * width;
+      // The newest data stay in sight where they are: while they are followed, and at each further press.
+      const isAtEnd = store.follow || Math.abs(to - edge) < 1 || newest() <= to;
+      const [before, after] = isAtEnd ? [1, 0] : [0.5, 0.5], grown = ((ZOOMS[key] || 1) - 1) * width;
+      edge = isAtEnd && key in ZOOMS ? to : NaN;
       Plotly.relayout(plot, {[`${axis}.range`]: [from + shift - before * grown, to + shift + after * grown]});
     } else return;
     event.preventDefault();

@@ -49,6 +49,9 @@ class Gap(NamedTuple):
     is_counted
         Whether the exchange numbers this channel without holes. If it does not, the bounds do not
         show how many rows are missing.
+    candle
+        The channel with its interval, such as ``candle:5min``, if the candles of that one are
+        missing and those of others are not; ``None`` for all else.
     """
 
     cause: str
@@ -59,6 +62,7 @@ class Gap(NamedTuple):
     filled_by: str | None = None
     filled: int = 0
     is_counted: bool = True
+    candle: str | None = None
 
     @property
     def missing(self) -> int | None:
@@ -74,7 +78,14 @@ class Gap(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """The missing sequence numbers and the cause, in a few words."""
+        """The missing sequence numbers and the cause, in a few words.
+
+        They begin with the interval if candles of one interval are missing.
+        """
+        return self._why if self.candle is None else f"{self.candle} {self._why}"
+
+    @property
+    def _why(self) -> str:
         seconds = f"{self.seconds:.1f} s"
         if self.cause == "rebase":
             return "the exchange renumbered the book, so what is missing there is not known"

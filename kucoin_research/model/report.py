@@ -385,7 +385,7 @@ def _gap_row(entry: ChannelReport, gap: Gap) -> tuple[str, ...]:
     if gap.filled:
         filled = f"{gap.filled:,} rows by REST" + ("" if gap.filled_by else ", not all")
     return (
-        entry.channel,
+        gap.candle or entry.channel,
         entry.symbol,
         f"{began:%Y-%m-%d %H:%M:%S}",
         f"{gap.seconds:.1f} s",

@@ -445,10 +445,16 @@ class Replay(TradeBars):
         Raises
         ------
         InvalidInput
-            If ``n`` is not a number of rows, or ``seconds`` not a number above 0.
+            If ``n`` is not a number of rows, or ``seconds`` not a number above 0, or if there are
+            ``seconds`` besides more than one row.
         StreamStopped
             If the replay was stopped.
         """
+        if n != 1 and seconds is not None:
+            raise InvalidInput(
+                f"step takes a number of rows or seconds, not both: {shown(n)} and "
+                f"seconds={shown(seconds)}"
+            )
         if seconds is None:
             self._player.step(_checked_steps(n))
         else:

@@ -179,10 +179,10 @@ class _Account:
         self.tally.gaps.append(gap)
         self.waiting.append(gap)
 
-    def fill(self, count: int, ended: int, reported: int) -> None:
-        """Note rows that came by REST, the last of them before ``ended``."""
+    def fill(self, count: int, first: int, ended: int, reported: int) -> None:
+        """Note rows that came by REST, stamped from ``first`` on and before ``ended``."""
         self.tally.filled += count
-        gap = self._next()
+        gap = self._next(first)
         if gap is None:
             return
         self.filled_at = reported
@@ -193,10 +193,14 @@ class _Account:
             ended=ended if gap.cause == "stalled" else gap.ended,
         )
 
-    def _next(self) -> Gap | None:
-        if self.waiting:  # gaps are filled in order of time
-            gap = min(self.waiting, key=lambda each: each.began)
+    def _next(self, first: int) -> Gap | None:
+        begun = [each for each in self.waiting if each.began <= first] or self.waiting
+        # A gap before an unsubscription ended with that: REST is not asked about it any more.
+        asked = [each for each in begun if each.cause == "unsubscribed"] or begun
+        if asked:  # gaps are filled in order of time
+            gap = min(asked, key=lambda each: each.began)
             self.waiting.remove(gap)
+            self.waiting = [each for each in self.waiting if each.began >= gap.began]
             return gap
         # A silence that goes on is filled repeatedly.
         return self.last if self.last is not None and self.last.cause == "stalled" else None
@@ -284,7 +288,7 @@ def _fill(account: _Account, status: Status, between: Between) -> None:
         account.fall_short(end, first, last)
     else:
         behind = filled_until(begin, end, status.detail)
-        account.fill(between(tally.channel, tally.symbol, begin, behind), behind, end)
+        account.fill(between(tally.channel, tally.symbol, begin, behind), begin, behind, end)
 
 
 def _reconnects(statuses: Iterable[Status]) -> int:
@@ -298,7 +302,9 @@ def _reconnects(statuses: Iterable[Status]) -> int:
 
 def _gap(status: Status) -> Gap:
     began, ended = _bounds(status)
-    return Gap(_cause(status.detail), status.first_sequence, status.last_sequence, began, ended)
+    gap = Gap(_cause(status.detail), status.first_sequence, status.last_sequence, began, ended)
+    channel = (status.detail or "").partition(" ")[0]
+    return gap._replace(candle=channel) if channel.startswith("candle:") else gap
 
 
 def _bounds(status: Status) -> tuple[int, int]:

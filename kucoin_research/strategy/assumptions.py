@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -45,15 +45,22 @@ _FINEST = (
 )  # fmt: skip
 
 
-def assumptions_of(run: PaperRun) -> pl.DataFrame:
+def assumptions_of(run: PaperRun, lacks: Iterable[tuple[str, str]]) -> pl.DataFrame:
     """List the assumptions of a run.
+
+    Parameters
+    ----------
+    run
+        Its choices.
+    lacks
+        What its records lacked, as ``MarketFacts`` has it.
 
     Returns
     -------
     pl.DataFrame
         Columns ``subject choice detail``; rows with the subject ``lacked`` are about the data.
     """
-    rows = [*_choices(run), *((LACKED, what, detail) for what, detail in _lacks(run))]
+    rows = [*_choices(run), *((LACKED, what, detail) for what, detail in (*lacks, *_lacks(run)))]
     return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
 
 
@@ -145,7 +152,6 @@ def _margin(run: PaperRun) -> Iterator[tuple[str, str, str]]:
 
 
 def _lacks(run: PaperRun) -> Iterator[tuple[str, str]]:
-    yield from run.facts.lacks
     for market in run.markets.values():
         is_perpetual = not market.contract.is_spot and (market.contract.instrument.expires is None)
         if is_perpetual and run.options.funding and "funding_rate" not in market.channels:

@@ -16,7 +16,7 @@ from kucoin_research.strategy.options import Cash, FeesOf, Latency, RunOptions, 
 from kucoin_research.strategy.result import Result
 from kucoin_research.strategy.run import PaperRun
 from kucoin_research.strategy.run_facts import Failure, RunFacts
-from kucoin_research.strategy.tape import Tape, open_tape
+from kucoin_research.strategy.tape import MarketFacts, Tape, open_tape
 
 __all__ = ["backtest", "facts_of", "play", "result_of", "sampling_step", "warn_of_failure"]
 
@@ -177,7 +177,7 @@ def warn_of_failure(run: PaperRun) -> None:
     )
 
 
-def result_of(run: PaperRun, ended: str | None = None) -> Result:
+def result_of(run: PaperRun, ended: str | None = None, facts: MarketFacts | None = None) -> Result:
     """Make the result of a run as far as it has come.
 
     Parameters
@@ -186,18 +186,21 @@ def result_of(run: PaperRun, ended: str | None = None) -> Result:
         It may go on afterwards.
     ended
         Why not all records were played, where the run does not know that itself.
+    facts
+        Of its records, where the run did not know their gaps beforehand; left out: its own.
     """
-    return Result(facts_of(run, ended))
+    return Result(facts_of(run, ended, facts))
 
 
-def facts_of(run: PaperRun, ended: str | None = None) -> RunFacts:
+def facts_of(run: PaperRun, ended: str | None = None, facts: MarketFacts | None = None) -> RunFacts:
     """Collect the facts of a run as far as it has come; see ``result_of``."""
     ledger, options = run.ledger, run.options
     currency = options.currency
     initial = run.initial_equity
     if initial is None:
         initial = options.cash.get(currency, 0.0)
-    gaps = sorted({span for spans in run.facts.gaps.values() for span in spans})
+    known = facts or run.facts
+    gaps = sorted({span for spans in known.gaps.values() for span in spans})
     return RunFacts(
         name=options.name,
         currency=currency,
@@ -210,7 +213,7 @@ def facts_of(run: PaperRun, ended: str | None = None) -> RunFacts:
         funding=ledger.funding_frame(),
         notes=ledger.notes_frame(),
         prices=ledger.prices_frame(),
-        assumptions=assumptions_of(run),
+        assumptions=assumptions_of(run, known.lacks),
         records=run.records,
         start_ns=run.started,
         end_ns=run.last,

@@ -17,9 +17,11 @@ from kucoin_research.model.records import (
     MarkPrice,
     Record,
     Snapshot,
+    Status,
     Ticker,
     Trade,
 )
+from kucoin_research.strategy.absences import Absences
 from kucoin_research.strategy.contracts import Contract
 from kucoin_research.strategy.fixed_point import fixed
 from kucoin_research.strategy.quotes import BookQuotes, DepthQuotes, ListQuotes, Quotes, TopQuotes
@@ -65,14 +67,15 @@ class PaperMarket:
     channels
         The channels that are played, by name: they decide what orders are matched against.
     gaps
-        The times in which rows are missing, in order, without overlaps.
+        The times in which rows are missing, in order, without overlaps; None where they are known
+        only as they come, from ``hear``.
     """
 
     def __init__(
         self,
         contract: Contract,
         channels: Iterable[str],
-        gaps: Sequence[Span] = (),
+        gaps: Sequence[Span] | None = (),
     ) -> None:
         self.contract = contract
         self.symbol = contract.symbol
@@ -102,8 +105,9 @@ class PaperMarket:
         self.opened: int | None = None  # when a candle opened, while orders meet its open
         # Whether there are orders or taken levels; and whether there are these or a position.
         self.must_match = self.is_busy = False
-        self._gaps = list(gaps)
-        self._begins = [begin for begin, _ in gaps]
+        self._gaps = list(gaps or ())
+        self._begins = [begin for begin, _ in self._gaps]
+        self._absences = Absences(self.symbol, played & MATCHED) if gaps is None else None
         self._lost_at: int | None = None
         self._has_lost = False
         self._passed_gaps = 0
@@ -144,6 +148,13 @@ class PaperMarket:
         """Trust no quotes until new ones come."""
         self._lost_at, self._has_lost = now, True
         self._book.book.doubt()
+
+    def hear(self, status: Status) -> None:
+        """Learn of a gap from a row about it, unless all gaps are known beforehand."""
+        span = None if self._absences is None else self._absences.take(status)
+        if span is not None:
+            self._gaps.append(span)
+            self._begins.append(span[0])
 
     # -- prices ------------------------------------------------------------------------------------
 
@@ -248,6 +259,8 @@ class PaperMarket:
 
     def is_in_gap(self, when: int) -> bool:
         """Whether rows are missing at a time."""
+        if self._absences is not None and self._absences.since is not None:
+            return when >= self._absences.since
         gap = self.gap_at(when)
         return gap is not None and when <= gap[1]
 

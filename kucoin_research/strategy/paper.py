@@ -8,6 +8,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 from kucoin_research.errors import InvalidInput, StreamStopped, shown
@@ -16,12 +17,13 @@ from kucoin_research.foundation.forking import in_child
 from kucoin_research.model.channels import parse_channel
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.intervals import parse_interval
-from kucoin_research.model.records import PRIVATE_CHANNELS, Record, local_timestamp_of
+from kucoin_research.model.records import PRIVATE_CHANNELS, Record, Status, local_timestamp_of
 from kucoin_research.model.source import LiveSource, is_live, is_replay
 from kucoin_research.sessions.loading import load
 from kucoin_research.sessions.session import Session
 from kucoin_research.strategy.backtest import result_of
 from kucoin_research.strategy.broker import Broker, Desk
+from kucoin_research.strategy.gap_spans import GAP_EVENTS, gap_spans, lacks_of
 from kucoin_research.strategy.journal import Journal
 from kucoin_research.strategy.market import MATCHED
 from kucoin_research.strategy.options import RunOptions, Strategy
@@ -108,6 +110,7 @@ class PaperTrading:
         self.fresh_strategy = _copied(strategy)
         self.lock = threading.RLock()
         self._closed = ClosedCandles(facts.intervals) if facts.intervals else None
+        self._of_gaps: list[Status] = []  # the rows that were played about gaps
         self._is_stopped = False
         self._skip_to = 0  # the records before are none of this run's
         self.first: Record | None = None
@@ -152,6 +155,7 @@ class PaperTrading:
             began = None if self.first is None else local_timestamp_of(self.first)
             self._skip_to = to_ns if began is None else min(began, to_ns)
             self.first = None
+            self._of_gaps = []
             self.restarts += 1
             self._begin(_copied(self.fresh_strategy), to_ns)
 
@@ -218,6 +222,8 @@ class PaperTrading:
     def _play(self, record: Record) -> bool:
         if self.first is None:
             self.first = record
+        if isinstance(record, Status) and record.event in GAP_EVENTS:
+            self._of_gaps.append(record)
         journal, broker = self.journal, self._run.broker
         assert isinstance(broker, SharedBroker)
         before = len(journal.moments)
@@ -256,7 +262,13 @@ class PaperTrading:
     def result(self) -> Result:
         """Make the result as far as the run has come; it goes on meanwhile."""
         with self.lock:
-            return result_of(self._run, "it is still running" if self.is_running else None)
+            ended = "it is still running" if self.is_running else None
+            return result_of(self._run, ended, self._known())
+
+    def _known(self) -> MarketFacts:
+        """Return the facts of the records so far, with the gaps that they had."""
+        gaps = gap_spans(self._of_gaps, self.facts.channels, self._run.last or 0)
+        return replace(self.facts, gaps=gaps, lacks=lacks_of(gaps))
 
     def stop(self) -> Result:
         """End the run, and its recording; the stream goes on.
@@ -424,7 +436,7 @@ def _facts_of(
         channels=dict.fromkeys(chosen, played),
         intervals=intervals,
         instruments={symbol: instruments[symbol] for symbol in chosen},
-        gaps={},
+        gaps={},  # known only as they come
     )
 
 

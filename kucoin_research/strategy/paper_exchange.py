@@ -215,6 +215,8 @@ class PaperExchange:
                 market.lose_connection(self.now)
         elif status.event in ("gap", "unsubscribed"):
             self._on_gap(status)
+        for market in self._markets.values():
+            market.hear(status)
         if status.channel == "level2":
             symbol = status.symbol
             if status.event == "resync":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +201,8 @@ def _play(run: PaperTrading, session: Session, strategy: Strategy) -> PaperRun:
     holder: list[PaperRun] = []
     again = PaperRun(
         strategy,
-        run.facts,
+        # The gaps are those of the recording: a backtest of it knows them beforehand.
+        replace(run.facts, gaps=tape.gaps, lacks=tape.lacks),
         run.options,
         make_broker=lambda desk: SharedBroker(desk, run.lock, lambda: holder[0].records),
     )

@@ -336,7 +336,7 @@ def _markets(facts: MarketFacts, options: RunOptions) -> dict[str, PaperMarket]:
         instrument = facts.instruments[symbol]
         fees = options.fees.get(symbol) or options.fees.get("*") or Fees.of(instrument)
         contract = Contract(instrument, fees, options.leverage, options.margin_rules)
-        market = PaperMarket(contract, channels, facts.gaps.get(symbol, ()))
+        market = PaperMarket(contract, channels, facts.gaps.get(symbol))
         market.interval = facts.intervals.get(symbol)
         if market.interval is not None:
             market.interval_ns = parse_interval(market.interval).ns or 0

@@ -26,14 +26,13 @@ from kucoin_research.sessions.files.csv_codec import records_of
 from kucoin_research.sessions.holes import times_between
 from kucoin_research.sessions.loading import load
 from kucoin_research.sessions.session import Session
-from kucoin_research.sessions.session_report import reported_gaps
 from kucoin_research.sessions.table import Table
 from kucoin_research.sessions.timeline import Timeline
+from kucoin_research.strategy.gap_spans import GAP_EVENTS, gap_spans, lacks_of
 from kucoin_research.strategy.market import MATCHED, Span
 
 __all__ = ["ClosedCandles", "MarketFacts", "Tape", "open_tape"]
 
-_GAP_EVENTS = ("gap", "filled", "not_filled")
 _TIME = pl.Datetime("ns", "UTC")
 #: ns UTC; whole numbers below are seconds or ms since 1970.
 _EARLIEST = 10**17
@@ -52,7 +51,8 @@ class MarketFacts:
     instruments
         By symbol.
     gaps
-        By symbol, the times in which rows of a channel that matters are missing.
+        By symbol, the times in which rows of a channel that matters are missing. A symbol without
+        an entry is streamed: its gaps are known only as they come.
     lacks
         What the data lacks, as sentences, with what they are about.
     """
@@ -165,7 +165,7 @@ def open_tape(
         for symbol, there in played.items()
         if there & MATCHED == {"candle"}
     }
-    gaps = _gaps(session, played)
+    gaps = _gaps(session, played, timeline.end_ns or 0)
     return Tape(
         session=session,
         timeline=timeline,
@@ -173,7 +173,7 @@ def open_tape(
         intervals=intervals,
         instruments={symbol: facts[symbol] for symbol in played},
         gaps=gaps,
-        lacks=_lacks(session, gaps),
+        lacks=[*(("recording", note) for note in session.notes), *lacks_of(gaps)],
     )
 
 
@@ -380,17 +380,14 @@ def _names(session: Session) -> set[str]:
 # -- gaps ------------------------------------------------------------------------------------------
 
 
-def _gaps(session: Session, played: Mapping[str, frozenset[str]]) -> dict[str, list[Span]]:
-    spans: dict[str, list[Span]] = {symbol: [] for symbol in played}
-    for (channel, its_symbol), statuses in _gap_rows(session).items():
-        name = None if channel is None else parse_channel(channel).name
-        missing = [each for each in reported_gaps(channel, statuses) if each.filled_by is None]
-        for symbol, there in played.items():
-            if its_symbol in (None, symbol) and (name is None or name in there & MATCHED):
-                spans[symbol] += [(gap.began, gap.ended) for gap in missing]
-    for symbol, holes in times_between(session, played).items():
+def _gaps(
+    session: Session, played: Mapping[str, frozenset[str]], until: int
+) -> dict[str, list[Span]]:
+    holes = times_between(session, played)
+    spans = gap_spans([*_gap_rows(session), *_ends(holes)], played, until)
+    for symbol, between in holes.items():
         # The first row behind a hole is no part of it.
-        spans[symbol] += [(began, ended - 1) for began, ended in holes]
+        spans[symbol] += [(began, ended - 1) for began, ended in between]
     for loss in session.losses:
         for symbol, there in played.items():
             if any(loss.concerns(name, symbol) for name in there & MATCHED):
@@ -398,24 +395,21 @@ def _gaps(session: Session, played: Mapping[str, frozenset[str]]) -> dict[str, l
     return {symbol: merged(found) for symbol, found in spans.items()}
 
 
-def _gap_rows(session: Session) -> dict[tuple[str | None, str | None], list[Status]]:
-    """Collect the status rows about gaps, by channel and symbol, in order of arrival."""
-    found: defaultdict[tuple[str | None, str | None], list[Status]] = defaultdict(list)
-    tables = session.tables("status") if "status" in _names(session) else ()
-    for table in tables:
-        rows = table.scan().filter(pl.col("event").cast(pl.String).is_in(_GAP_EVENTS))
-        in_time = session.collect(rows).sort("local_timestamp", maintain_order=True)
-        for row in records_of(Status, in_time):
-            if isinstance(row, Status):
-                found[row.channel, row.symbol].append(row)
+def _gap_rows(session: Session) -> list[Status]:
+    """Collect the status rows about gaps."""
+    found: list[Status] = []
+    is_wanted = pl.col("event").cast(pl.String).is_in(list(GAP_EVENTS))
+    for table in session.tables("status") if "status" in _names(session) else ():
+        rows = session.collect(table.scan().filter(is_wanted))
+        in_time = rows.sort("local_timestamp", maintain_order=True)
+        found += [row for row in records_of(Status, in_time) if isinstance(row, Status)]
     return found
 
 
-def _lacks(session: Session, gaps: Mapping[str, Sequence[Span]]) -> list[tuple[str, str]]:
-    found = [("recording", note) for note in session.notes]
-    for symbol, spans in gaps.items():
-        if spans:
-            seconds = sum(end - begin for begin, end in spans) / 1e9
-            plural = "s" if len(spans) > 1 else ""
-            found.append((symbol, f"{len(spans)} unfilled gap{plural}, {seconds:,.1f} s in all"))
-    return found
+def _ends(holes: Mapping[str, Iterable[Span]]) -> list[Status]:
+    # Of what one recording lacked at its end, the next one says nothing.
+    return [
+        Status(began, began, symbol, "stopped", None, None, None, None)
+        for symbol, between in holes.items()
+        for began, _ in between
+    ]

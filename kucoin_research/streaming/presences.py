@@ -153,7 +153,10 @@ class Presences:
         tally = each.tally
         if not each.has_begun:
             return local
-        for _, gap in self._ledger.outage([tally], since, local, UNSUBSCRIBED):
+        for _, found in self._ledger.outage([tally], since, local, UNSUBSCRIBED):
+            # Other intervals of the same account may have gone on.
+            candle = str(each.channel) if each.channel.name == "candle" else None
+            gap = tally.retell(found, candle=candle)
             rows.append(gap_row(gap, tally, local))
             local += 1
             earlier = self._gap_filler.end_outage(tally, gap, local)

@@ -197,6 +197,8 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     page.screenshot(path=shots / "dashboard-replay.png")
     page.locator(f"{PLAYED} .kr-speed").select_option("0.1")  # slow enough to be seen playing
     wind(page, 0.2)
+    page.wait_for_selector(f"{PLAYED} .kr-bar[data-state=paused]")  # it had ended
+    page.locator(f"{PLAYED} .kr-play").click()
     page.wait_for_selector(f"{PLAYED} .kr-bar[data-state=playing]")
 
 

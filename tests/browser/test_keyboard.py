@@ -43,6 +43,8 @@ IS_RINGED = """() => {
   return getComputedStyle(node).outlineStyle !== 'none'
     || getComputedStyle(node, '::before').borderTopStyle === 'solid';
 }"""
+RANGE = """figure => document.querySelector(`${figure} .js-plotly-plot`)._fullLayout.xaxis.range
+  .map((each) => (typeof each === 'number' ? each : Date.parse(`${each.replace(' ', 'T')}Z`)))"""
 MARK = """node => [
   getComputedStyle(node, '::before').content, getComputedStyle(node).borderTopWidth,
 ]"""
@@ -118,6 +120,15 @@ def test_a_dashboard_by_keyboard_alone(notebook, page, shots):
     page.wait_for_selector(f"{MAIN}[role=figure][aria-label*='best bid 8']")
     page.keyboard.press("+")
     page.wait_for_selector(f"{MAIN}.kr-zoomed")
+    begin, end = page.evaluate(RANGE, MAIN)
+    for times in (2, 4):  # the newest data stay in sight, though they have moved on meanwhile
+        page.keyboard.press("+")
+        page.wait_for_function(
+            f"([figure, length]) => {{ const [from, to] = ({RANGE})(figure);"
+            " return Math.abs(to - from - length) < 2; }",
+            arg=[MAIN, (end - begin) / times],
+        )
+        assert abs(page.evaluate(RANGE, MAIN)[1] - end) < 2
     page.keyboard.press("Home")
     page.wait_for_selector(f"{MAIN}:not(.kr-zoomed)")
 
@@ -175,6 +186,14 @@ def watch_a_replay(book, page, shots):
     assert page.locator(f"{PLAYED} .kr-thumb").text_content() == wanted
     wait_for_text(page, here, wanted)  # sought once the keys rest
     page.locator(f"{PLAYED} .kr-thumb").wait_for(state="hidden")
+    for key, sign in (*6 * [("ArrowRight", 1)], ("PageUp", 1), ("PageDown", -1), ("ArrowLeft", -1)):
+        before = slider.get_attribute("aria-valuetext")
+        page.keyboard.press(key)
+        wanted = slider.get_attribute("aria-valuetext")
+        assert (wanted > before[: len(wanted)]) == (sign > 0)  # also from a round time on
+        assert wanted != before[: len(wanted)]
+        wait_for_text(page, here, wanted)
+        page.locator(f"{PLAYED} .kr-thumb").wait_for(state="hidden")
 
     box = slider.bounding_box()
     page.mouse.move(box["x"] + 20, box["y"] + box["height"] / 2)

@@ -127,6 +127,8 @@ def test_a_strategy_on_a_replay(notebook, page, shots):
     page.set_viewport_size({"width": 800, "height": 1300})
     set_theme(page, "JupyterLab Dark")
     look_until(page, ".kr-run")
+    cut = "all => all.filter((each) => each.scrollWidth > each.clientWidth).length"
+    assert page.eval_on_selector_all(".kr-times time", cut) == 0
     page.screenshot(path=shots / "strategy-replay-narrow.png")
 
 

@@ -1145,7 +1145,9 @@ def test_a_hundred_years_are_one_bar(w):
 def test_a_figure_finds_a_streams_candles_however_their_interval_is_written(w, monkeypatch, every):
     asked = []
     monkeypatch.setattr(
-        figures.front, "channels_for", lambda kind, source, every=None: asked.append(every) or 1 / 0
+        figures.front,
+        "channels_for",
+        lambda kind, source, every=None, symbol="": asked.append(every) or 1 / 0,
     )
 
     with pytest.raises(ZeroDivisionError):

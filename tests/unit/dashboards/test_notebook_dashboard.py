@@ -140,6 +140,29 @@ def test_start_and_stop(make):
     assert board.source.frame("trade").height >= 3  # the charts stay
 
 
+def test_symbols_of_the_stopped_stream_are_shown_again(make):
+    board = make(start=True)
+    stopped = board.source
+    stopped.wait("trade", rows=5)
+    board.controls.symbol.value = "ETHUSDTM"
+    board.controls.market.value = "spot"
+    board.stop()
+    board.controls.symbol.value = "ETH-USDT"
+    assert str(board.source.state) == "idle"
+    assert board.line == "press Start to stream ETH-USDT"
+
+    board.controls.market.value = "futures"
+
+    assert (board.source, board.symbol) == (stopped, "XBTUSDTM")
+    assert board.price.figure._source is stopped
+    assert board.health.colour is Colour.GREY
+    assert board.line == ("XBTUSDTM as it was when the stream stopped; press Start to stream it")
+    board.controls.symbol.value = "eth"
+    assert (board.source, board.symbol) == (stopped, "ETHUSDTM")
+    board.start()
+    assert streamed(board) == {(each, "ETHUSDTM") for each in ("ticker", "trade", "depth50")}
+
+
 def streamed(board):
     return {(str(each.channel), each.symbol) for each in board.source.subscriptions}
 
@@ -263,6 +286,7 @@ def test_a_wrong_symbol_is_one_clear_sentence_and_what_runs_goes_on(make):
 
     board.controls.symbol.value = "XBTUSDTM"
     assert "kr-wrong" not in board.controls.symbol._dom_classes
+    assert board.line == "streaming XBTUSDTM: ticker, trade, depth50"
 
 
 def test_a_wrong_symbol_is_told_before_start_as_well(make):
@@ -274,6 +298,8 @@ def test_a_wrong_symbol_is_told_before_start_as_well(make):
     assert "kr-wrong" in board.controls.symbol._dom_classes
     board.controls.start.click()
     assert not kr.running()
+    board.controls.symbol.value = "btc"
+    assert board.line == "press Start to stream XBTUSDTM"
 
 
 def test_a_coin_in_the_symbol_box_means_its_usual_contract(make):
@@ -311,6 +337,8 @@ def test_a_few_letters_choose_among_the_symbols_of_a_source(make, exchange):
         assert board.symbol == "ETHUSDTM"
         board.controls.symbol.value = "SOL"
         assert "symbol 'SOL' is not streamed here" in board.line
+        board.controls.symbol.value = "eth"
+        assert board.line == ""
 
 
 def test_start_from_a_cell_raises(make):
@@ -341,10 +369,38 @@ def test_the_other_market_brings_its_list_and_a_symbol_of_its_own(make, exchange
     assert board.source.report().gaps == 0
 
 
+def test_the_last_channel_that_the_market_has_cannot_be_switched_off(make):
+    board = make(start=True, channels=["ticker"])
+    chips = board.controls.channels
+    board.controls.market.value = "spot"
+    chips["funding_rate"].value = True
+    before = streamed(board)
+
+    chips["ticker"].value = False
+
+    assert chips["ticker"].value
+    assert streamed(board) == before
+    assert board.line == (
+        "nothing would stream BTC-USDT: funding_rate is not on spot; "
+        "switch on another channel first"
+    )
+
+
+def test_a_market_that_has_none_of_the_channels_is_not_changed_to(make):
+    board = make(start=True, channels=["funding_rate"])
+
+    board.controls.market.value = "spot"
+
+    assert (board.controls.market.value, board.symbol) == ("futures", "XBTUSDTM")
+    assert "nothing would stream BTC-USDT" in board.line
+    assert streamed(board) == {("funding_rate", "XBTUSDTM")}
+
+
 def test_a_start_on_spot_leaves_out_what_spot_lacks(make):
     board = make("BTC-USDT", channels=["ticker", "funding_rate"], start=True)
 
     assert streamed(board) == {("ticker", "BTC-USDT")}
+    assert board.line == "streaming BTC-USDT: ticker; funding_rate is not on spot"
 
 
 def test_channels_are_switched_with_chips(make):
@@ -408,6 +464,19 @@ def test_the_candle_interval_goes_to_the_channel_and_to_the_chart(make):
     assert running.frame("candle:5min").height > 1
     board.controls.interval.value = "5s"  # the exchange has no such candles
     assert streamed(board) == {("ticker", "XBTUSDTM"), ("candle:1min", "XBTUSDTM")}
+
+
+def test_the_candles_on_screen_stay_when_the_channel_of_candles_begins(make):
+    board = make(start=True)
+    board.lower.switch.value = "Candles"
+    board.source.wait("trade", rows=20)
+
+    board.controls.channels["candle"].value = True
+    board.source.wait("candle", rows=1)
+    board.controls.window.value = "1 min"  # which chooses anew
+
+    assert ("candle:1min", "XBTUSDTM") in streamed(board)
+    assert board.lower.figure._channels == {"candles": "trade"}
 
 
 def test_the_window_goes_to_charts_and_tiles(make):
@@ -804,6 +873,30 @@ def test_twenty_runs_of_a_cell_leave_one_stream_and_as_many_threads_as_one(make,
     assert len(kr.running()) == 1
     assert len(figures.refresher()) == tickets == before + 4
     wait_until(lambda: len(threads()) == len(running))
+
+
+def test_a_cell_that_is_run_again_says_what_its_recording_has_kept(make, monkeypatch, tmp_path):
+    here = ["first"]
+    monkeypatch.setattr(
+        "kucoin_research.figures.notebook_cells.cell_of", lambda: ("a cell", here[0])
+    )
+    recorder = make(start=True, root=tmp_path).record()
+    wait_until(lambda: recorder.rows > 10)
+
+    here[0] = "second"
+    again = make()
+
+    assert recorder.is_closed
+    assert again.line.startswith(f"recorded {recorder.rows:,} rows (")
+    assert str(recorder.path) in again.line
+    again.start()
+    assert f"depth50; recorded {recorder.rows:,} rows (" in again.line
+    here[0] = "third"
+    with pytest.raises(kr.InvalidInput, match="time zone") as kept:
+        make(tz="Atlantis")
+    here[0] = "fourth"
+    assert "recorded" not in make(start=True).line
+    assert kept  # with it what was made of the third
 
 
 def test_close_leaves_no_widget_ticket_stream_or_recorder(make, tmp_path):

@@ -74,6 +74,18 @@ def test_the_bar_says_where_a_replay_is(fake):
     assert transport.span() == ["2026-01-05 00:00:00 UTC", "00:01:00"]
 
 
+def test_the_page_is_sent_the_exact_place(fake):
+    fake.end_ns = START + 8 * 3_600 * SECOND
+    fake.position_ns = START + 3_600 * SECOND + 1
+    transport = ReplayBar(fake, Zone())
+
+    at = transport.bar()["at"]
+    fake.position_ns = START
+    transport.seek(at)
+
+    assert fake.position_ns == START + 3_600 * SECOND + 1
+
+
 def test_the_slider_marks_gaps(fake):
     assert ReplayBar(fake, Zone()).gaps() == [[0.25, 0.5, "gap of 15.0 s: lost"]]
 
@@ -164,6 +176,28 @@ def test_play_at_the_end_begins_anew(fake):
     ReplayBar(fake, Zone()).do("play", {})
 
     assert (fake.state, fake.position_ns) == ("playing", START)
+
+
+@pytest.mark.parametrize(
+    ("press", "share", "state"),
+    [
+        (("rewind", {}), 0.0, "paused"),
+        (("seek", {"at": 0.5}), 0.5, "paused"),
+        (("play", {}), 0.0, "playing"),
+    ],
+)
+def test_a_replay_that_has_ended_plays_again_only_when_asked_to(tmp_path, press, share, state):
+    hour = 3_600 * SECOND
+    session = kr.load(recorded(tmp_path, [ticker(0), ticker(hour), ticker(2 * hour)]))
+    with kr.replay(session, speed=None) as replay:
+        assert replay.wait_until_done(20)
+        replay.speed = 1.0
+        transport = ReplayBar(replay, Zone())
+
+        transport.do(*press)
+
+        assert str(replay.state) == state
+        assert transport.bar()["at"] == pytest.approx(share, abs=1e-2)
 
 
 def test_a_place_outside_is_refused(fake):

@@ -75,6 +75,24 @@ def test_a_session_is_played_from_its_first_record_to_the_present_place(session,
     assert shown["account"][6] == ["fills", str(wanted.fills.height), ""]
 
 
+def test_a_session_that_plays_or_has_ended_is_played_from_its_first_record(session, boards):
+    board = boards(session)
+    wanted = kr.backtest(Turns(), session, progress=False)
+    board.source.speed = None
+    board.transport.play()
+    assert board.source.wait_until_done(20)
+
+    board.paper(Turns())
+
+    assert board.source.position_ns == board.source.end_ns
+    board.transport.step()
+    assert board.run.records == wanted.stats["records"]
+    board.source.speed = 0.01
+    board.transport.play()
+    board.paper(Turns())
+    assert board.source.state == "playing"  # as before
+
+
 def test_the_price_has_the_marks_of_the_run(session, boards):
     board = boards(session, strategy=Turns())
     fills = board.run.result().fills
@@ -148,7 +166,9 @@ def test_a_strategy_begins_with_each_start(exchange, boards):
     board.start()
     first = board.run
     wait_until(lambda: len(first.journal.moments) > 2, 60)
+    board.stop()
     board.controls.symbol.value = "ETHUSDTM"
+    board.start()
     second = board.run
 
     assert second is not first
@@ -159,6 +179,55 @@ def test_a_strategy_begins_with_each_start(exchange, boards):
     assert second.broker.sent[0].size == 3
     board.close()
     assert second.ended == "it was stopped"
+
+
+def test_another_symbol_leaves_stream_and_recording_as_they_are(exchange, boards, tmp_path):
+    board = boards("XBTUSDTM", venue=exchange.venue, root=tmp_path, strategy=Turns())
+    stream = board.start()
+    recorder = board.record()
+    first = board.run
+    wait_until(lambda: len(first.journal.moments) > 2, 60)
+    board.controls.symbol.value = "ETHUSDTM"
+    second = board.run
+
+    assert board.line.endswith("; the strategy begins anew on ETHUSDTM")
+    assert board.source is stream
+    assert board.is_running
+    assert board.recorder is recorder
+    assert not recorder.is_closed
+    assert first.ended == "it was stopped"
+    assert list(second.facts.channels) == ["ETHUSDTM"]
+    wait_until(lambda: second.fill_count, 60)
+    assert {each.symbol for each in second.journal.moments} == {"ETHUSDTM"}
+    assert texts(board)["account"][6][:2] == ["fills", str(second.fill_count)]
+    board.close()
+    assert set(kr.load(recorder.path).symbols) == {"XBTUSDTM", "ETHUSDTM"}
+
+
+def test_a_strategy_with_symbols_of_its_own_goes_on_with_them(exchange, boards):
+    board = boards("XBTUSDTM", venue=exchange.venue)
+    board.start()
+    run = board.paper(Turns(), symbols="XBTUSDTM")
+    board.controls.symbol.value = "ETHUSDTM"
+
+    assert board.line.endswith("; the strategy goes on with XBTUSDTM")
+    assert board.symbol == "ETHUSDTM"
+    assert board.run is run
+    assert run.is_running
+    wait_until(lambda: run.fill_count, 60)
+    assert list(dict(RunRows(run, "ETHUSDTM", ROLES).rows())) == ["equity"]
+
+
+def test_a_symbol_is_shown_even_if_the_strategy_cannot_begin_on_it(exchange, boards):
+    board = boards("XBTUSDTM", venue=exchange.venue)
+    stream = board.start()
+    board.paper(Turns(), fees={"XBTUSDTM": (0.0, 0.0)})
+    board.controls.symbol.value = "ETHUSDTM"
+
+    assert "; no strategy runs on it: fees are of XBTUSDTM" in board.line
+    assert (board.symbol, board.run) == ("ETHUSDTM", None)
+    assert board.source is stream
+    assert "none runs here" in board.lower._words.value
 
 
 def test_a_strategy_is_replaced_by_another(session, boards):
@@ -212,9 +281,11 @@ def test_a_stream_is_shown_even_if_the_strategy_cannot_run_on_it(exchange, board
     board.start()
     first = board.run
     board.record()
-    board.controls.symbol.value = "ETHUSDTM"
+    with board.controls.quietly():
+        board.controls.symbol.value = "ETHUSDTM"
+    with pytest.raises(InvalidInput, match="does not stream 'XBTUSDTM'"):
+        board.start()
 
-    assert "does not stream 'XBTUSDTM'" in board.line
     assert (board.symbol, board.source.symbols) == ("ETHUSDTM", ["ETHUSDTM"])
     assert board.is_running
     assert board.source.recorders
@@ -236,8 +307,8 @@ def test_a_note_of_any_text_is_shown_and_kept(session, boards):
     words = iter(["half \ud800 a pair", 5, "long " * 100_000])
 
     def says(record, broker):
-        if broker.best().mid is not None and len(run.journal.moments) < 3:
-            broker.note(next(words))
+        if broker.best().mid is not None and (word := next(words, None)) is not None:
+            broker.note(word)
             broker.buy(1, tag="\udc00")
 
     with kr.replay(session, speed=None, paused=True) as replay:

@@ -48,6 +48,14 @@ def test_a_text_means_a_pair_of_spot(text, symbol):
     assert find_symbol(text, SPOT, Market.SPOT) == Found(symbol)
 
 
+@pytest.mark.parametrize("text", ["btcdomusdtm", "BTCDOM", "btcd", "btc-dom"])
+def test_a_contract_that_begins_with_btc_is_found(text):
+    listed = [*FUTURES, "BTCDOMUSDTM"]
+
+    assert find_symbol(text, listed, Market.FUTURES) == Found("BTCDOMUSDTM")
+    assert find_symbol("btc", listed, Market.FUTURES) == Found("XBTUSDTM")
+
+
 def test_several_that_fit_are_offered_the_usual_quote_first():
     assert find_symbol("s", FUTURES, Market.FUTURES).near == ("SOLUSDTM", "SHIBUSDTM", "SOLUSDCM")
     assert find_symbol("usdc", SPOT, Market.SPOT) == Found("SOL-USDC")

@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+import kucoin_research as kr
 from kucoin_research import figures
-from kucoin_research.figures.candle_bars import fitting
+from kucoin_research.errors import InvalidInput
+from kucoin_research.figures.candle_bars import fitting, longer
 from kucoin_research.figures.candle_chart import CandleChart
 from kucoin_research.figures.chart import Sketch, View
 from kucoin_research.figures.gaps import GapMark
@@ -163,7 +165,7 @@ def test_a_chosen_interval_does_not_flicker_where_trades_are_rare():
 
     chart.take("candles", trades(*range(300, 600, 20)))
 
-    assert width_of(chart.draw()) == dense == 4_000.0
+    assert width_of(chart.draw()) == dense == 5_000.0
 
 
 @pytest.mark.parametrize(
@@ -172,6 +174,127 @@ def test_a_chosen_interval_does_not_flicker_where_trades_are_rare():
 )
 def test_the_shortest_usual_interval_with_few_enough_candles_fits(seconds, most, width):
     assert fitting(seconds * SECOND, most) == width * SECOND
+
+
+@pytest.mark.parametrize(
+    ("own", "least", "width"),
+    [
+        (1, 30, 60), (1, 1, 1), (60, 61, 300), (7, 8, 14), (30, 31, 60), (120, 130, 3_600),
+        (86_400, 86_401, 172_800), (3_600, 86_401, 172_800),
+    ],
+)  # fmt: skip
+def test_a_longer_interval_is_a_usual_one_where_that_is_a_multiple(own, least, width):
+    assert longer(own * SECOND, least * SECOND) == width * SECOND
+
+
+@pytest.mark.parametrize("window", [14_400, None])
+def test_too_many_chosen_candles_are_joined_to_those_of_a_usual_interval(window):
+    drawing = followed(each_second(0, 14_400), window, every="1s", px=2_000)
+
+    assert width_of(drawing) == 60_000.0
+    assert drawing.layout["title.text"].endswith("1 min candles, volume and VWAP</b>")
+
+
+# -- bars of somebody's own ------------------------------------------------------------------------
+
+
+def test_bars_are_joined_to_an_interval_that_is_a_multiple_of_theirs():
+    bars = frame(Candle, [candle(n) for n in range(10)])
+
+    for rows in (bars, bars.drop("interval"), bars.drop("interval")[::5]):
+        figure = figures.candles(rows, every="5m")
+
+        assert "5 min candles" in figure.layout.title.text
+        assert trace(figure, "candles").x.tolist() == [ms(0), ms(300)]
+    assert trace(figures.candles(bars, every="5m"), "volume, rising").y.tolist() == [25.0, 25.0]
+
+
+def test_the_only_bar_may_have_any_interval():
+    figure = figures.candles(frame(Candle, [candle(0)]).drop("interval"), every="10s")
+
+    assert "10 s candles" in figure.layout.title.text
+
+
+@pytest.mark.parametrize("every", ["90s", "10s"])
+def test_an_interval_that_is_no_multiple_of_the_bars_own_is_refused(every):
+    with pytest.raises(InvalidInput, match=f"every='{every}' is no multiple .* interval, 1 min"):
+        figures.candles(frame(Candle, [candle(n) for n in range(10)]), every=every)
+
+
+def test_an_interval_of_bars_by_volume_is_refused():
+    with pytest.raises(InvalidInput, match="bars of 'volume:2' have no fixed length"):
+        figures.candles(kr.ohlcv(each_second(0, 60), volume=2), every="5s")
+
+
+def test_months_are_drawn_over_their_own_time():
+    days = trades(*(86_400 * n for n in range(90)))  # from 5 January on
+    figure = figures.candles(kr.ohlcv(days, "1mo"))
+
+    assert figure.layout.title.text == "<b>XBTUSDTM</b> 1 month candles, volume and VWAP"
+    begins = np.array([-4, 27, 55, 86]) * 86_400
+    x = np.sort(np.concatenate([trace(figure, f"volume, {w}").x for w in ("rising", "falling")]))
+    assert (
+        x.tolist() == [ms(second) for second in (begins[:-1] + begins[1:]) / 2][:3] + x[3:].tolist()
+    )
+    widths = {w for name in ("rising", "falling") for w in trace(figure, f"volume, {name}").width}
+    assert {round(w / 0.7 / 86_400e3) for w in widths} <= {28, 30, 31}
+    assert (
+        trace(figure, "candles").hovertext[0] == "from 2026-01-01 00:00:00 to 2026-02-01 00:00:00"
+    )
+    assert len(trace(figure, "body, rising").x) == len(trace(figure, "body, falling").x) == 0
+
+
+def test_a_single_month_has_its_length():
+    figure = figures.candles(kr.ohlcv(trades(0, 86_400), "1mo"))
+
+    first, second = trace(figure, "slot").x
+    assert second - first == 31 * 86_400e3
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"volume": 3}, "bars by volume of 3"),
+        ({"notional": 300}, "bars by turnover of 300"),
+        ({"ticks": 3}, "bars of 3 trades"),
+    ],
+)
+def test_bars_by_an_amount_say_so_and_fill_the_time_until_the_next(given, words):
+    seconds = (0, 1, 2, 10, 11, 12, 100, 101, 102, 110)
+    rows = [trade(s, 100.0 + n % 2, symbol="BTC-USDT") for n, s in enumerate(seconds)]
+    figure = figures.candles(kr.ohlcv(frame(Trade, rows), **given))
+
+    bodies = [trace(figure, f"body, {how}") for how in ("rising", "falling")]
+    widths = dict(pair for each in bodies for pair in zip(each.x, each.width, strict=True))
+    assert f"</b> {words}, volume and VWAP" in figure.layout.title.text
+    if "notional" not in given:
+        assert [round(width / 0.7) for _, width in sorted(widths.items())] == [
+            10_000, 90_000, 10_000, 10_000,
+        ]  # fmt: skip
+        assert sorted(widths) == [ms(5), ms(55), ms(105), ms(115)]
+    low, high = figure.layout.xaxis.range
+    assert all(low <= x - width / 2 and x + width / 2 <= high for x, width in widths.items())
+
+
+def test_bars_without_an_interval_and_of_unequal_length_say_so():
+    bars = kr.ohlcv(trades(0, 2, 5, 100), ticks=1).drop("interval")
+
+    assert "candles of unequal length" in figures.candles(bars).layout.title.text
+
+
+def test_too_many_bars_by_volume_are_joined_by_time():
+    drawing = followed(kr.ohlcv(trades(*(n * n for n in range(200))), ticks=1), None, px=480)
+
+    assert width_of(drawing) == 900_000.0
+    assert drawing.layout["title.text"] == "<b>15 min candles, volume and VWAP</b>"
+    assert drawing.arrays[7, "x"].size == 0
+
+
+def test_a_bar_that_began_long_before_the_range_is_shown():
+    chart = CandleChart(View(1_000, (at(40), at(60)), None), Sketch())
+    chart.take("candles", kr.ohlcv(trades(0, 1, 2, 100, 101), ticks=1))
+
+    assert opens_of(chart.draw()).tolist() == [ms(51)]
 
 
 # -- candles that lack something -------------------------------------------------------------------
@@ -251,6 +374,26 @@ def test_bars_of_the_mid_have_no_panel_for_a_volume():
 
     assert (layout.yaxis.visible, layout.yaxis2.visible) == (True, False)
     assert layout.yaxis.domain == (0, 1)
+
+
+@pytest.mark.parametrize("price", [None, float("nan"), float("inf")])
+def test_candles_without_prices_are_none(price):
+    rows = [(at(60 * n), at(60 * n + 60), "A", "1min", *[price] * 4, 5.0, None) for n in range(3)]
+
+    empty = figures.candles(frame(Candle, rows))
+    some = figures.candles(frame(Candle, [*rows, candle(3)]))
+
+    assert empty.layout.annotations[0].text == "no candles of A to show"
+    assert trace(some, "candles").x.tolist() == [ms(180)]
+    assert trace(some, "VWAP since the first candle").y.tolist() == [pytest.approx(10.1666667)]
+
+
+def test_a_candle_without_a_volume_leaves_the_average_of_the_others():
+    bare = (at(0), at(60), "A", "1min", 1.0, 1.0, 1.0, 1.0, None, None)
+
+    figure = figures.candles(frame(Candle, [bare, candle(1)]))
+
+    assert trace(figure, "VWAP since the first candle").y[-1] == pytest.approx(10.1666667)
 
 
 def test_a_live_chart_waits_for_its_first_candle_without_axes():

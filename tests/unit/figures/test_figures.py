@@ -189,11 +189,17 @@ def test_a_time_without_a_subscription_is_shaded_and_breaks_the_line():
 def test_candles_are_shaded_for_their_own_interval():
     detail = "candle:5min of XBTUSDTM is not subscribed to from here on"
     row = (*status("unsubscribed", 2, 2, "candle", "XBTUSDTM")[:5], detail, None, None)
-    rows = frame(Status, [row])
+    lost = told("gap", channel="candle", begin=2, end=7)
+    lost = (*lost[:5], "candle:5min unsubscribed for 5.0 s", None, None)
 
-    assert gaps_of(rows, ["candle:5min"])
-    assert gaps_of(rows, ["candle"])
-    assert not gaps_of(rows, ["candle:1min", "trade"])
+    for rows in (frame(Status, [row]), frame(Status, [lost])):
+        assert gaps_of(rows, ["candle:5min"])
+        assert gaps_of(rows, ["candle"])
+        assert not gaps_of(rows, ["candle:1min", "trade"])
+    (both,) = gaps_of(
+        frame(Status, [told("gap", channel="candle", begin=2, end=7)]), ["candle:1min"]
+    )
+    assert both.kind == "gap"  # of a lost connection, which concerns all intervals
 
 
 @pytest.mark.parametrize(("last", "kinds"), [(9, {"filled"}), (6, {"filled", "gap"})])

@@ -11,11 +11,12 @@ import pytest
 import kucoin_research as kr
 from kucoin_research import figures
 from kucoin_research.figures.browser_link import BrowserLink
+from kucoin_research.figures.candle_chart import CandleChart
 from kucoin_research.figures.refresh import Refresher
-from kucoin_research.figures.tail import Rewound, Tail
+from kucoin_research.figures.tail import Rewound, Tail, pick_channel
 from kucoin_research.frames.ring import Ring
 from kucoin_research.model.channels import parse_channel
-from kucoin_research.model.records import Level2, MarkPrice, Status, Ticker
+from kucoin_research.model.records import Candle, Level2, MarkPrice, Status, Ticker, Trade
 from tests.conftest import wait_until
 
 # One thread of the process draws all figures, in the machine's time.
@@ -632,3 +633,41 @@ def test_a_cancelled_function_is_not_called_again():
     wait_until(lambda: not [t for t in threading.enumerate() if t.name == "test-refresh"])
 
     assert len(calls) == count
+
+
+def with_candles(*, opened=None, traded=None):
+    """Make a stream of candles and trades; each has one row at a second, or none."""
+    source = FakeStream()
+    source.channels = ("candle:1min", "trade")
+    source.rings["candle:1min"] = candles = Ring(Candle, capacity=10)
+    source.rings["trade"] = trades = Ring(Trade, capacity=10)
+    if opened is not None:
+        at, ohlc = START + opened * SECOND, (1.0, 1.0, 1.0, 1.0)
+        candles.extend([Candle(at, at, "XBTUSDTM", "1min", *ohlc, 1.0, None)])
+    if traded is not None:
+        at = START + traded * SECOND
+        trades.extend([Trade(at, at, "XBTUSDTM", 1, "1", "buy", 1.0, 1.0)])
+    return source
+
+
+@pytest.mark.parametrize(
+    ("opened", "traded", "every", "chosen"),
+    [
+        (None, None, None, "trade"),
+        (None, 30, None, "trade"),
+        (60, 30, None, "trade"),  # they have just begun
+        (0, 30, None, "trade"),  # by less than a candle
+        (0, 60, None, "candle:1min"),
+        (0, None, None, "candle:1min"),
+        (None, None, "1min", "candle:1min"),
+        (60, 30, "1min", "trade"),
+        (0, 30, "1min", "candle:1min"),
+        (0, 600, "5s", "trade"),  # none of that interval
+    ],
+)
+def test_the_exchanges_candles_are_shown_where_they_reach_back_further(
+    opened, traded, every, chosen
+):
+    source = with_candles(opened=opened, traded=traded)
+
+    assert pick_channel(source, CandleChart.roles[0], every) == chosen

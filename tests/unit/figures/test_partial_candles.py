@@ -14,7 +14,7 @@ OF = {"zone": Zone(), "rows": "trades"}
 
 
 def cuts(*gaps, since=0):
-    return cuts_of(OPENS, MINUTE, at(since), gaps, **OF)
+    return cuts_of(OPENS, OPENS + MINUTE, at(since), gaps, width=MINUTE, **OF)
 
 
 def test_whole_candles_say_nothing():
@@ -55,13 +55,14 @@ def test_times_are_those_of_the_zone_with_the_date_for_candles_of_days():
     day = 1_440 * MINUTE
     zone = Zone("Asia/Tokyo")
 
-    found = cuts_of(np.array([at(0)]), day, at(17), (), zone=zone, rows="trades")
+    opens = np.array([at(0)])
+    found = cuts_of(opens, opens + day, at(17), (), width=day, zone=zone, rows="trades")
 
     assert found == {0: "partial: trades since 2026-01-05 09:00:17"}
 
 
 def test_times_of_short_candles_have_milliseconds():
-    found = cuts_of(OPENS[:1], MINUTE // 60, at(0.25), (), **OF)
+    found = cuts_of(OPENS[:1], OPENS[:1] + MINUTE // 60, at(0.25), (), width=MINUTE // 60, **OF)
 
     assert found == {0: "partial: trades since 00:00:00.250"}
 

@@ -538,6 +538,16 @@ def test_steps_may_be_seconds_of_the_recording(tmp_path, play):
             replay.step(seconds=wrong)
 
 
+def test_a_step_is_rows_or_seconds_and_not_both(tmp_path, play):
+    replay = play(session_of(tmp_path, every(5)), paused=True)
+    start = replay.position_ns
+
+    with pytest.raises(InvalidInput, match=r"not both: 3 and seconds=1"):
+        replay.step(3, seconds=1)
+
+    assert replay.position_ns == start
+
+
 @pytest.mark.parametrize("speed", [1.0, None])
 def test_a_sought_time_is_as_if_played_to_there(tmp_path, play, speed):
     rows = outage() + [

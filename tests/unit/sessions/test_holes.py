@@ -95,4 +95,4 @@ def test_nothing_is_filled_between_two_sessions(three):
     assert taken["price"][0] == first_quotes["best_ask_price"][0]
     lacked = result.assumptions.filter(pl.col("subject") == "lacked")["detail"].to_list()
     seconds = (began - 1 - ended) / 1e9
-    assert f"1 unfilled gap, {seconds:,.1f} s in all" in lacked
+    assert f"1 gap without fills, {seconds:,.1f} s in all" in lacked

@@ -52,6 +52,29 @@ def test_two_outages_are_filled_in_order_of_time():
     assert {each.began: each.filled_by for each in entry.gaps} == {100: None, 400: "REST"}
 
 
+def test_a_fill_behind_an_unsubscription_is_not_of_the_outage_before_it():
+    entry = account(
+        gap(100, 130),  # the channel was unsubscribed before there was a connection again
+        status("unsubscribed", 131), status("subscribed", 300),
+        status("gap", 301, 131, "unsubscribed for 0.2 s"), status("filled", 410, 400),
+        gap(500, 600), status("filled", 710, 700),
+    )  # fmt: skip
+
+    assert [(each.cause, each.filled_by, each.filled) for each in entry.gaps] == [
+        ("disconnected", None, 0), ("unsubscribed", "REST", 10), ("disconnected", "REST", 10),
+    ]  # fmt: skip
+
+
+def test_a_fill_of_an_outage_is_not_of_the_unsubscription_behind_it():
+    entry = account(
+        gap(100, 200), status("unsubscribed", 231), status("subscribed", 300),
+        status("gap", 301, 231, "unsubscribed for 0.1 s"),
+        status("filled", 410, 205), status("filled", 411, 400),
+    )  # fmt: skip
+
+    assert [each.filled_by for each in entry.gaps] == ["REST", "REST"]
+
+
 def test_an_outage_that_was_given_up_is_not_filled_by_the_next():
     entry = account(
         gap(100, 200), status("not_filled", 300, detail="no answer"),

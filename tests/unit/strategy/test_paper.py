@@ -96,6 +96,78 @@ def test_a_run_on_a_stream_is_the_same_on_its_recording(tmp_path):
     assert report.again.orders.equals(result.orders)
 
 
+class Turns:
+    """Buys and sells in turn, with every third ticker."""
+
+    def __init__(self):
+        self.tickers = 0
+
+    def __call__(self, record, broker):
+        if isinstance(record, Ticker):
+            self.tickers += 1
+            if self.tickers % 6 == 3:
+                broker.buy(1)
+            elif self.tickers % 6 == 0:
+                broker.sell(1)
+
+
+def lacked(result):
+    found = result.assumptions.filter(pl.col("subject") == "lacked")
+    return [detail for detail in found["detail"] if "gap" in detail]
+
+
+@pytest.mark.parametrize("channel", ["level2", "trade"])
+def test_nothing_is_filled_without_a_subscription_on_paper_and_on_the_recording(tmp_path, channel):
+    with (
+        kr.simulate(seed=7, speed=1) as x,
+        kr.stream("XBTUSDTM", ["ticker", "level2", "trade"], venue=x.venue) as stream,
+    ):
+        stream.wait("level2", rows=10, timeout=60)
+        run = kr.paper(Turns(), stream, record=tmp_path)
+        stream.wait("ticker", rows=stream.frame("ticker").height + 10, timeout=60)
+        stream.unsubscribe("XBTUSDTM", channel)
+        stream.wait("ticker", rows=stream.frame("ticker").height + 12, timeout=60)
+        away = lacked(run.result())
+        stream.subscribe("XBTUSDTM", channel)
+        stream.wait("ticker", rows=stream.frame("ticker").height + 12, timeout=60)
+        result = run.stop()
+        report = kr.parity(run)
+
+    events = run.session.frame("status").filter(pl.col("channel") == channel)
+    (begin,) = events.filter(pl.col("event") == "unsubscribed")["local_timestamp"]
+    (end,) = events.filter(pl.col("event") == "subscribed")["local_timestamp"]
+    times = result.fills["timestamp"]
+    assert report.ok, str(report)
+    assert len(away) == 1
+    assert (times < begin).any()
+    assert (times > end).any()
+    assert not times.is_between(begin, end).any()
+    assert len(lacked(result)) == 1
+    assert lacked(result) == lacked(report.again)
+    assert result.equity.equals(report.again.equity)
+    again = kr.backtest(Turns(), run.session, progress=False)
+    assert again.fills.head(result.fills.height).equals(result.fills)
+
+
+def test_paper_names_the_gap_of_a_lost_connection_as_its_recording_does(tmp_path):
+    with (
+        kr.simulate(seed=7, speed=1) as x,
+        kr.stream("XBTUSDTM", ["ticker", "level2", "trade"], venue=x.venue) as stream,
+    ):
+        stream.wait("level2", rows=10, timeout=60)
+        run = kr.paper(Turns(), stream, record=tmp_path)
+        stream.wait("ticker", rows=stream.frame("ticker").height + 10, timeout=60)
+        x.inject("abort")
+        wait_until(lambda: stream.status.reconnects == 1)
+        stream.wait("ticker", rows=stream.frame("ticker").height + 10, timeout=60)
+        result = run.stop()
+        report = kr.parity(run)
+
+    assert report.ok, str(report)
+    assert len(lacked(result)) == 1
+    assert lacked(result) == lacked(report.again)
+
+
 def test_a_difference_is_shown_with_both_sides(session):
     class Once:
         """Buys at the tenth record; another size in each run."""
