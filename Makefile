@@ -67,7 +67,7 @@ demo: $(READY)  ## stream from the simulated exchange and show the frames
 test: $(READY)  ## run everything that CI runs, to the end even where a suite fails
 	-@$(MAKE) --no-print-directory --keep-going interop peers  # where one cannot be built, its tests fail (CI) or say so
 	-@scripts/chromium.sh $(BIN)/python  # the same goes for tests/browser
-	$(BIN)/python scripts/suites.py "$(UNIT_TESTS)" "$(BROWSER_TESTS) ; $(NOTEBOOK_TESTS)" "$(INTEROP_TESTS) ; $(PEER_TESTS) ; $(HEALING_TESTS)"
+	$(BIN)/python scripts/suites.py "$(UNIT_TESTS)" "$(BROWSER_TESTS)" "$(INTEROP_TESTS) ; $(PEER_TESTS) ; $(HEALING_TESTS) ; $(NOTEBOOK_TESTS)"
 
 check: $(READY)  ## ruff, ruff format, mypy --strict
 	$(BIN)/ruff check .
