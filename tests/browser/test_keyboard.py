@@ -8,7 +8,7 @@ from tests.browser.waits import look_until, wait_for_text
 MAKE = """
 import kucoin_research as kr
 exchange = kr.simulate(seed=7, speed=5)
-board = kr.dashboard("XBTUSDTM", venue=exchange.venue, root="sessions")
+board = kr.dashboard("XBTUSDTM", venue=exchange.venue, root="by-keys")
 board
 """
 STRATEGY = """
@@ -25,7 +25,7 @@ class Turns:
 """
 REPLAY = """
 from pathlib import Path
-session = kr.load(sorted(Path("sessions").glob("*XBTUSDTM*"))[0])
+session = kr.load(sorted(Path("by-keys").glob("*XBTUSDTM*"))[0])
 replayed = kr.dashboard(session, strategy=Turns())
 replayed
 """

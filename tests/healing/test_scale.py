@@ -38,7 +38,7 @@ def crowd():
 def symbols_of(supervisor):
     """Name what a connection streams."""
     return {
-        symbol for topic in supervisor._topics for symbol in str(topic).partition(":")[2].split(",")
+        symbol for topic in supervisor.topics.all for symbol in str(topic).partition(":")[2].split(",")
     }
 
 
