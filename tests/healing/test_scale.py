@@ -37,9 +37,8 @@ def crowd():
 
 def symbols_of(supervisor):
     """Name what a connection streams."""
-    return {
-        symbol for topic in supervisor.topics.all for symbol in str(topic).partition(":")[2].split(",")
-    }
+    named = (str(topic).partition(":")[2] for topic in supervisor.topics.all)
+    return {symbol for symbols in named for symbol in symbols.split(",")}
 
 
 def sequences(exchange, symbol):
