@@ -282,8 +282,10 @@ function moved(key, share, [from, to, , offset]) {
   const small = MOVES.find((each) => 100 * each >= whole) ?? whole / 100;
   const large = MOVES.findLast((each) => each > small && each <= 10 * small) ?? 10 * small;
   // A time of today has a resolution of about 0.0002 ms here: less than NEAR from a round one, it is that one.
-  const next = (length) => (Math.floor((now + NEAR) / length) + 1) * length - offset;
-  const before = (length) => (Math.ceil((now - NEAR) / length) - 1) * length - offset;
+  // Half of that behind it: a place before it, by that resolution, would be shown as the ms before.
+  const round = (count, length) => count * length - offset + NEAR / 2;
+  const next = (length) => round(Math.floor((now + NEAR) / length) + 1, length);
+  const before = (length) => round(Math.ceil((now - NEAR) / length) - 1, length);
   const wanted = {
     ArrowRight: () => next(small), ArrowUp: () => next(small), ArrowLeft: () => before(small), ArrowDown: () => before(small),
     PageUp: () => next(large), PageDown: () => before(large), Home: () => from, End: () => to,
