@@ -19,6 +19,7 @@ from kucoin_research.dashboards.stream_starter import opened
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.exchange.topics import feed_of
 from kucoin_research.exchange.venues import Venue
+from kucoin_research.figures.redraws import redraws_per_second
 from kucoin_research.figures.tail import pick_symbol
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.foundation.arguments import (
@@ -116,6 +117,7 @@ def dashboard(
     feed_of(feed)
     capacity = count(capacity, "capacity", "rows", most=MOST_ROWS)
     name_of(name)
+    redraws_per_second(1.0)  # of the environment
     symbol, start = name_of(symbol, "symbol"), truth(start, "start")
     if venue is not None:
         find_venue(venue)
