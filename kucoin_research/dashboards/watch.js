@@ -19,7 +19,7 @@ function watchList(send) {
 
   function cardOf(symbol) {
     const last = make('span', 'kr-card-last', '–'), change = make('span', 'kr-card-change'), more = make('span', 'kr-card-more');
-    const button = make('button', 'kr-card', make('b', '', symbol), last, change, more);
+    const button = make('button', 'kr-card', make('span', 'kr-card-line', make('b', '', symbol), change), make('span', 'kr-card-line', last, more));
     button.type = 'button';
     button.tabIndex = -1;
     button.addEventListener('click', () => send({kind: 'card', symbol}));
