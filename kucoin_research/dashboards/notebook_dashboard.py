@@ -11,9 +11,13 @@ from functools import partial
 from typing import Any
 
 import ipywidgets as widgets
+import polars as pl
 
+from kucoin_research.dashboards.alert import Alert, Firing
+from kucoin_research.dashboards.alerts import Alerts
 from kucoin_research.dashboards.chart_slots import BOOKS, LOWER, MAIN, STRATEGY, ChartSlot, Scene
-from kucoin_research.dashboards.controls import DEFAULT_SYMBOLS, Controls
+from kucoin_research.dashboards.choices import Choices
+from kucoin_research.dashboards.controls import Controls
 from kucoin_research.dashboards.health import Health
 from kucoin_research.dashboards.idle import Idle
 from kucoin_research.dashboards.panel import Panel
@@ -21,23 +25,19 @@ from kucoin_research.dashboards.panel_refresh import PanelRefresh
 from kucoin_research.dashboards.recording_control import RecordingControl
 from kucoin_research.dashboards.replay_bar import ReplayBar
 from kucoin_research.dashboards.run_texts import RunTexts
+from kucoin_research.dashboards.stage import Stage
 from kucoin_research.dashboards.strategy_desk import StrategyDesk
 from kucoin_research.dashboards.stream_starter import StreamStarter
 from kucoin_research.dashboards.watchlist import Watchlist
-from kucoin_research.errors import (
-    InvalidInput,
-    KucoinResearchError,
-    SymbolNotTrading,
-    UnknownSymbol,
-    shown,
-)
+from kucoin_research.errors import InvalidInput, KucoinResearchError
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.figures.closing import close_whole, ids_of
 from kucoin_research.figures.notebook_cells import replace_in_cell
 from kucoin_research.figures.refresh import refresher
 from kucoin_research.figures.saved_picture import SavedPicture, leave, show_widget
 from kucoin_research.figures.time_axis import Zone
-from kucoin_research.model.channels import Market, market_of
+from kucoin_research.foundation.arguments import name_of, seconds, texts, truth
+from kucoin_research.model.channels import market_of
 from kucoin_research.model.source import LiveSource
 from kucoin_research.playback.replay import Replay
 from kucoin_research.sessions.writing.recorder import Recorder
@@ -50,6 +50,7 @@ __all__ = ["Dashboard"]
 log = logging.getLogger(__name__)
 
 _BAR = frozenset({"play", "pause", "step", "rewind", "seek", "speed"})
+_ALERTS = frozenset({"alert", "unalert", "seen"})
 
 
 class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
@@ -92,14 +93,12 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         capacity: int = 1_000_000,
         feed: str = "classic",
         name: str | None = None,
+        watch: Sequence[str] = (),
     ) -> None:
         super().__init__()
         # First, so that the dashboard of the last run has ended.
         replaced = replace_in_cell(self, keeps_picture=False)
         self._acting = threading.RLock()  # held by what buttons and callers do
-        self._given = source  # the user stops this one, ...
-        self._own: Stream | Replay | None = own  # ... and the dashboard this one
-        self._watched: Watchlist | None = None  # what the own stream carries
         self._starter = StreamStarter(
             venue, capacity=capacity, feed=feed, name=name, warn=self._say
         )
@@ -116,7 +115,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         )
         self._recording = RecordingControl(self.controls)
         shown = source if source is not None else own
-        self._scene = Scene(
+        scene = Scene(
             Idle(symbol) if shown is None else shown,
             symbol,
             Zone(tz),
@@ -125,33 +124,41 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             run,
         )
         self.panel = Panel(self._on_panel)
-        self.price = ChartSlot(MAIN, self._scene, "main")
-        self.lower = ChartSlot(LOWER, self._scene, "lower")
-        self.book = ChartSlot(BOOKS, self._scene, "book", 660)
+        self._alerts = Alerts(scene.source, scene.zone, self._tell_pages)
+        self.price = ChartSlot(MAIN, scene, "main")
+        self.lower = ChartSlot(LOWER, scene, "lower")
+        self.book = ChartSlot(BOOKS, scene, "book", 660)
         self._slots = (self.price, self.lower, self.book)
         for slot in self._slots:
             slot.on_mark = self._choose_mark
         if run is not None:
             self.lower.switch.value = STRATEGY
         self._refresh = PanelRefresh(
-            self._scene,
+            scene,
             self.panel,
             self.controls,
             recording=self._recording,
             slots=self._slots,
+            alerts=self._alerts,
             on_state=self._allow,
+        )
+        self._stage = Stage(scene, self._refresh, self._slots, given=source, own=own, pins=watch)
+        self._refresh.watch = self._stage.watch
+        self._choices = Choices(
+            self.controls, self._stage, self._starter, self._desk, self._recording
         )
         self._is_closed, self._is_built = False, True
         self._arrange()
         self.panel.parts = ids_of(self, *(each for slot in self._slots for each in slot.lasting))
         for slot in self._slots:
-            slot.show(self._scene)
+            slot.show(self._stage.scene)
         self._listen()
         for each in replaced:
             if isinstance(each, Dashboard) and each._is_built:  # noqa: SLF001 - a peer
                 self._recording.news = each._recording.news  # noqa: SLF001
+                self._alerts.inherit(each._alerts)  # noqa: SLF001
         self._say(self._recording.news)
-        self._offer_symbols()
+        self._choices.offer_symbols()
         self._allow()
         self._refresh.start()
 
@@ -165,19 +172,19 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     def _listen(self) -> None:
         def show_again(slot: ChartSlot, _: object) -> None:
-            slot.show(self._scene)
+            slot.show(self._stage.scene)
 
         controls = self.controls
         controls.start.on_click(lambda _: self._press(self.start))
         controls.stop.on_click(lambda _: self._press(self.stop))
         self._on(controls.record, lambda on: self.record() if on else self.stop_recording())
         self._on(controls.freeze, lambda on: self.freeze(is_frozen=on))
-        self._on(controls.symbol, lambda _: self._choose_symbol())
-        self._on(controls.market, lambda _: self._choose_market())
-        self._on(controls.window, lambda _: self._change_view())
-        self._on(controls.interval, lambda _: self._change_view())
+        self._on(controls.symbol, lambda _: self._choices.take_symbol())
+        self._on(controls.market, lambda _: self._choices.take_market())
+        self._on(controls.window, lambda _: self._choices.take_view())
+        self._on(controls.interval, lambda _: self._choices.take_view())
         for chip in controls.channels.values():
-            self._on(chip, lambda _: self._choose_channels())
+            self._on(chip, lambda _: self._choices.take_channels())
         for slot in self._slots:
             self._on(slot.switch, partial(show_again, slot))
 
@@ -206,12 +213,12 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
     @property
     def source(self) -> LiveSource:
         """The source that is shown: a stream, a replay, or an idle one."""
-        return self._scene.source
+        return self._stage.scene.source
 
     @property
     def symbol(self) -> str:
         """The symbol that is shown."""
-        return self._scene.symbol
+        return self._stage.scene.symbol
 
     @property
     def transport(self) -> ReplayBar | None:
@@ -236,7 +243,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
     @property
     def is_running(self) -> bool:
         """Whether a stream runs that the dashboard has started."""
-        return isinstance(self._own, Stream) and not self._own.stopping.is_set()
+        return self._stage.running is not None
 
     @property
     def health(self) -> Health:
@@ -261,28 +268,30 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             As ``stream`` does; the stream started before then goes on.
         """
         with self._acting:
-            if not self._is_own:
+            if not self._stage.is_own:
                 raise InvalidInput("this dashboard shows what was handed in; start that elsewhere")
             symbol, market = self.controls.symbol.value.strip(), self.controls.market.value
             was_recording = self._recording.is_on  # it ends with the stream that is replaced
             try:
                 channels = self._starter.offered(self.controls.channels_to_stream(), market)
-                made = self._starter.start(symbol, channels, market)
+                pins = self._stage.pins
+                its = [each for each in pins if str(market_of(each)) == market]
+                made = self._starter.start([*dict.fromkeys([symbol, *its])], channels, market)
             except KucoinResearchError:
                 listed = self._starter.listed(market)
                 self.controls.mark_wrong(is_wrong=symbol not in listed)
                 raise
             self.controls.accept(symbol)
             self._recording.end()
-            self._own = made
-            self._watched = Watchlist(made, symbol, self.controls.channels_to_stream())
-            failed = None  # the stream runs, and is shown, even if no strategy can run on it
-            try:
-                self._begin_strategy(made, symbol)
-            except (KucoinResearchError, OSError) as error:
-                failed = error
-            self._show(replace(self._scene, source=made, symbol=symbol, run=self.run))
-            self._say("; ".join([self._watched.summary(), *self._recording.take_news()]))
+            self._stage.own = made
+            channels = self.controls.channels_to_stream()
+            self._stage.watched = watched = Watchlist(made, symbol, channels, pins)
+            # The stream runs, and is shown, even if it lacks a symbol or a strategy.
+            failed = _error_of(watched.complete) or _error_of(
+                partial(self._begin_strategy, made, symbol)
+            )
+            self._stage.show(replace(self._stage.scene, source=made, symbol=symbol, run=self.run))
+            self._say("; ".join([watched.summary(), *self._recording.take_news()]))
             if was_recording:
                 self.record()
             self._allow()
@@ -293,9 +302,10 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
     def stop(self, timeout: float = 5.0) -> None:
         """Stop the stream that ``start`` has started; its charts stay."""
         with self._acting:
-            if isinstance(self._own, Stream) and self.is_running:
+            running = self._stage.running
+            if running is not None:
                 self._recording.end()
-                self._own.stop(timeout)
+                running.stop(timeout)
                 if self.recorder is None:
                     self._say("stopped")
                 else:
@@ -355,18 +365,18 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         """
         with self._acting:
             source = self.source
-            self._desk.ask(strategy, options, source, is_from_start=source is self._own)
+            self._desk.ask(strategy, options, source, is_from_start=source is self._stage.own)
             if isinstance(source, Idle):
                 self._say("press Start: the strategy begins with the stream")
                 return None
             try:
                 self._begin_strategy(source, self.symbol)
             finally:
-                self._show(replace(self._scene, run=self.run))
+                self._stage.show(replace(self._stage.scene, run=self.run))
             return self.run
 
     def _begin_strategy(self, source: LiveSource, symbol: str) -> None:
-        run, is_own = self.run, source is self._own
+        run, is_own = self.run, source is self._stage.own
         # An own stream carries symbols besides that were looked at before.
         watched = symbol if is_own and isinstance(source, Stream) else None
         self._desk.begin(source, symbol=watched, is_from_start=is_own)
@@ -387,6 +397,96 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             raise InvalidInput("only a replay can be played up to the next fill or note")
         with self._acting:
             self._desk.play_to_next(transport.replay, partial(self._with_run, _choose_newest))
+
+    def alert(
+        self,
+        condition: str | pl.Expr,
+        call: Callable[[Firing], object] | None = None,
+        *,
+        symbol: str | None = None,
+        channel: str | None = None,
+        once: bool = False,
+        rest: float = 60.0,
+    ) -> Alert:
+        """Report when a condition begins to hold: in the badge, in the browser, to a function.
+
+        Every new row is looked at, whether or not a page is open. At first the newest row that is
+        there counts: a condition that holds already fires at once.
+
+        Parameters
+        ----------
+        condition
+            A quantity, a sign and a number: ``"price > 65000"``, ``"spread >= 2 bp"``,
+            ``"funding crosses 0 %"``, ``"lag > 500 ms"``, ``"age > 10 s"``; or ``"gap"``.
+            Quantities are ``price`` and ``size`` of trades; ``bid``, ``ask``, ``mid``, ``spread``
+            (bp of the mid), ``imbalance`` (of the best sizes, -1 to 1); ``mark``, ``index``,
+            ``premium`` (bp of the index); ``funding`` (%); ``lag`` (ms); ``age`` (s since the
+            newest row arrived).
+            Or a polars expression that is true or false for each row of ``channel``; it sees the
+            1,000 rows before the new ones, too.
+        call
+            Called with a ``Firing`` each time, on a thread of its own. If it raises, that is shown
+            beside the alert, and it is called no more.
+        symbol
+            Left out: the one that is shown. The alert stays with it.
+        channel
+            Whose rows an expression reads.
+        once
+            End with the first moment.
+        rest
+            Seconds, on the clock of the rows, in which the alert does not fire again.
+
+        Returns
+        -------
+        Alert
+            ``fired`` lists its moments; ``remove()`` takes it away.
+
+        Raises
+        ------
+        InvalidInput
+            If the condition is not understood, or 50 alerts are set.
+        UnknownChannel
+            If there is no such channel.
+        """
+        return self._alerts.add(
+            condition,
+            name_of(symbol, "symbol") or self.symbol,
+            call,
+            channel=channel,
+            is_once=truth(once, "once"),
+            rest_s=seconds(rest, "rest"),
+        )
+
+    def watch(self, *symbols: str) -> None:
+        """Take symbols into the watch list; they stream with the one that is shown.
+
+        Raises
+        ------
+        InvalidInput
+            If the dashboard shows a given source, or the list would hold more than 50.
+        UnknownSymbol, SymbolNotTrading, ChannelNotOffered, Unreachable
+            If one cannot be streamed; the list stays as it was.
+        """
+        with self._acting:
+            self._choices.watch(texts(symbols, "symbols"))
+            self._allow()
+
+    def unwatch(self, *symbols: str) -> None:
+        """Take symbols from the watch list; they stream no more, but for the one that is shown.
+
+        Raises
+        ------
+        InvalidInput
+            If one is not in the list.
+        """
+        with self._acting:
+            self._choices.unwatch(texts(symbols, "symbols"))
+            self._allow()
+
+    @property
+    def alerts(self) -> tuple[Alert, ...]:
+        """All alerts that are set."""
+        return self._alerts.all
 
     def stop_recording(self) -> None:
         """End the recording; the stream goes on."""
@@ -418,11 +518,12 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self._end()
             return
         self._is_closed = True
+        self._alerts.close()
         with self._acting:
             self._recording.leave()
             self._desk.end()
-            if self._own is not None:
-                self._own.stop()
+            if self._stage.own is not None:
+                self._stage.own.stop()
         if not keeps_picture:
             self._end()
             return
@@ -444,13 +545,8 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     # -- controls --------------------------------------------------------------------------------
 
-    @property
-    def _is_own(self) -> bool:
-        """Whether it starts streams by itself, rather than show a source or a session."""
-        return self._given is None and self.transport is None
-
     def _allow(self) -> None:
-        is_own, source = self._is_own, self.source
+        is_own, source = self._stage.is_own, self.source
         if str(source.state) in ("ended", "failed", "stopped"):
             self._desk.disarm()  # no decision is to come
         self.controls.allow(
@@ -459,116 +555,6 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             stopping=is_own and self.is_running,
             recording=isinstance(source, Stream) and not source.stopping.is_set(),
         )
-
-    def _offer_symbols(self) -> None:
-        if not self._is_own:
-            self.controls.symbol.options = tuple(self.source.symbols)
-            return
-        try:
-            listed = self._starter.listed(self.controls.market.value)
-            self.controls.symbol.options = tuple(listed)
-        except KucoinResearchError as error:
-            self._say(f"the list of symbols could not be read: {error}", "wrong")
-
-    def _choose_symbol(self) -> None:
-        symbol = self.controls.symbol_meant(
-            partial(self._starter.listed, self.controls.market.value)
-            if self._is_own
-            else lambda: self.source.symbols
-        )
-        if symbol == self.symbol:
-            self.controls.mark_wrong(is_wrong=False)
-            if self._refresh.line[1] == "wrong":  # it is mended
-                running = self._watched if self.is_running else None
-                self._say(_at_present(running, symbol) if self._is_own else "")
-        elif not self._is_own:
-            self._look_at(symbol)
-        elif self.is_running:
-            self._watch(symbol)
-        else:
-            self._prepare(symbol)
-
-    def _watch(self, symbol: str) -> None:
-        """Stream what the controls say on the running stream, and show it."""
-        watched, controls = self._watched, self.controls
-        assert watched is not None  # a stream of its own runs
-        try:
-            change = watched.watch(
-                symbol,
-                controls.market.value,
-                controls.channels_to_stream(),
-                keeps_all=self._recording.is_on,
-            )
-        except KucoinResearchError as error:
-            is_unknown = isinstance(error, UnknownSymbol | SymbolNotTrading)
-            controls.set_back(wrong=symbol if is_unknown else None)
-            raise
-        controls.accept(symbol)
-        line, tone = watched.summary(change), "" if change.left is None else "wrong"
-        if symbol != self.symbol:
-            try:
-                moved = self._desk.move(watched.stream, symbol)
-                line = "; ".join(filter(None, (line, moved)))
-            except (KucoinResearchError, OSError) as error:  # the symbol is shown all the same
-                line, tone = f"{line}; no strategy runs on it: {error}", "wrong"
-        self._show(replace(self._scene, symbol=symbol, every=controls.every, run=self.run))
-        self._say(line, tone)
-
-    def _look_at(self, symbol: str) -> None:
-        there = self.source.symbols
-        self.controls.mark_wrong(is_wrong=symbol not in there)
-        if symbol not in there:
-            raise InvalidInput(
-                f"symbol {shown(symbol)} is not streamed here; streamed are {', '.join(there[:8])}"
-            )
-        self._show(replace(self._scene, symbol=symbol))
-
-    def _prepare(self, symbol: str) -> None:
-        own = self._own
-        if isinstance(own, Stream) and symbol in own.symbols:
-            self.controls.mark_wrong(is_wrong=False)
-            self._show(replace(self._scene, source=own, symbol=symbol))
-            self._say(f"{symbol} as it was when the stream stopped; press Start to stream it")
-            return
-        self.controls.mark_wrong(is_wrong=True)
-        self._starter.check(symbol, self.controls.market.value)
-        self.controls.mark_wrong(is_wrong=False)
-        self._show(replace(self._scene, source=Idle(symbol), symbol=symbol))
-        self._say(f"press Start to stream {symbol}")
-
-    def _choose_market(self) -> None:
-        market = self.controls.market.value
-        try:
-            listed = self._starter.listed(market)
-        except KucoinResearchError:
-            self.controls.set_back()
-            raise
-        wanted = DEFAULT_SYMBOLS[Market(market)]
-        symbol = wanted if wanted in listed or not listed else listed[0]
-        with self.controls.quietly():
-            self.controls.symbol.options = tuple(listed)
-            self.controls.symbol.value = symbol
-        self._choose_symbol()
-
-    def _choose_channels(self) -> None:
-        if self.is_running:
-            self._watch(self.symbol)
-        else:
-            self._say(f"channels: {', '.join(self.controls.channels_to_stream())}")
-
-    def _change_view(self) -> None:
-        controls = self.controls
-        if self.is_running and controls.channels["candle"].value and self._watched is not None:
-            has_others = controls.channels_to_stream() != self._watched.channels
-            if has_others:  # the candles are to be of another interval
-                self._watch(self.symbol)
-        self._show(replace(self._scene, window_s=controls.window_s, every=controls.every))
-
-    def _show(self, scene: Scene) -> None:
-        self._scene = scene
-        self._refresh.show(scene)
-        for slot in self._slots:
-            slot.show(scene)
 
     def _choose_mark(self, time_ns: int, price: float) -> None:
         self._with_run(lambda texts: texts.choose_at(time_ns, price))
@@ -581,6 +567,9 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     # -- in the notebook -------------------------------------------------------------------------
 
+    def _tell_pages(self, message: dict[str, Any]) -> None:
+        self.panel.send(message)
+
     def _on_panel(self, message: dict[str, Any], buffers: list[Any]) -> None:
         kind, transport = message.get("kind"), self.transport
         if kind == "still" and buffers:
@@ -592,6 +581,15 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self._with_run(lambda texts: texts.choose(int(message["number"])))
         elif kind == "next":
             self._press(self.next_decision)
+        elif kind == "card":
+            self._press(partial(self._choices.take_card, str(message["symbol"])))
+            refresher().wake(self._refresh.ticket)
+        elif kind == "unwatch":
+            self._press(partial(self.unwatch, str(message["symbol"])))
+            refresher().wake(self._refresh.ticket)
+        elif kind in _ALERTS:
+            self._press(partial(self._alerts.do, kind, message, self.symbol))
+            refresher().wake(self._refresh.ticket)
         elif kind in _BAR and transport is not None:
             self._desk.disarm()
             self._press(partial(transport.do, kind, message))
@@ -605,9 +603,13 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         return f"<Dashboard of {self.symbol}>"
 
 
-def _at_present(running: Watchlist | None, symbol: str) -> str:
-    return f"press Start to stream {symbol}" if running is None else running.summary()
-
-
 def _choose_newest(texts: RunTexts) -> None:
     texts.choose(len(texts.run.journal.moments) - 1)
+
+
+def _error_of(act: Callable[[], object]) -> Exception | None:
+    try:
+        act()
+    except (KucoinResearchError, OSError) as error:
+        return error
+    return None
