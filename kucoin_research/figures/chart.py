@@ -318,6 +318,11 @@ class TimeChart(Chart):
             self._gap_map.feed(local, times)
 
     @property
+    def newest_ns(self) -> int:
+        """The time of the newest row, ns; 0 before there is one."""
+        return self._newest
+
+    @property
     def gap_breaks(self) -> Times:
         """The instants at which lines break."""
         return breaks(self._gap_map.found)

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from kucoin_research.figures.chart import Arrays, Sketch, TimeChart, View
+from kucoin_research.figures.chart import Arrays, View
 from kucoin_research.figures.columns import nanoseconds, numbers
 from kucoin_research.figures.downsample import Bubbles, bucket_width
 from kucoin_research.figures.theme import Spec, literal
 from kucoin_research.figures.time_axis import Floats, Times
 
-__all__ = ["MARKED", "TradeMarks", "draw_marks", "marks_of", "marks_spec"]
+__all__ = ["MARKED", "TradeMarks"]
 
 #: The roles of the rows that become marks.
 MARKED = ("fills", "notes")
@@ -116,26 +116,6 @@ class TradeMarks:
         arrays[trace, "x"] = on_axis(nanoseconds(notes["timestamp"]))
         arrays[trace, "y"] = numbers(notes, "price")
         texts[f"{trace}.text"] = [_note_text(row) for row in notes.iter_rows(named=True)]
-
-
-def marks_of(view: View, sketch: Sketch, first: int) -> TradeMarks | None:
-    """Make the marks of a chart whose option ``is_marked`` asks for them."""
-    return TradeMarks(view, first) if sketch.options.get("is_marked") else None
-
-
-def marks_spec(marks: TradeMarks | None) -> list[Spec]:
-    """Describe the traces of marks among trades; none without marks."""
-    return [] if marks is None else marks.spec(is_among_trades=True)
-
-
-def draw_marks(marks: TradeMarks | None, chart: TimeChart, arrays: Arrays) -> dict[str, Any]:
-    """Put marks into a drawing; returns their texts."""
-    texts: dict[str, Any] = {}
-    if marks is not None:
-        if chart.horizon is not None:
-            marks.drop_before(chart.horizon)
-        marks.draw(arrays, texts, chart.on_axis)
-    return texts
 
 
 def _marks(name: str, colour: str, shape: str, outline: str) -> Spec:

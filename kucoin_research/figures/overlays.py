@@ -1,0 +1,105 @@
+"""Everything that lies over the prices of a chart besides the market, and below them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from kucoin_research.figures.chart import Arrays, Sketch, TimeChart, View
+from kucoin_research.figures.theme import Spec
+from kucoin_research.figures.time_axis import Floats
+from kucoin_research.figures.trade_marks import MARKED, TradeMarks
+from kucoin_research.figures.user_traces import UserTraces
+
+__all__ = ["Overlaid", "Overlays"]
+
+
+class Overlaid(NamedTuple):
+    """What the overlays add to a drawing besides arrays.
+
+    Attributes
+    ----------
+    traces
+        Attributes of traces, by ``"<trace>.<path>"``.
+    layout
+        Parts of the layout, by dotted path.
+    prices
+        Values on the axis of the prices.
+    """
+
+    traces: dict[str, Any]
+    layout: dict[str, Any]
+    prices: list[Floats]
+
+
+class Overlays:
+    """Draws a strategy's marks and a user's lines and marks, as far as a chart's options ask.
+
+    Options: ``is_marked``, whether the rows also contain a strategy's fills and notes;
+    ``hides_future``, whether they contain what the user has plotted, and whether this is shown only
+    up to the newest row of the market.
+
+    Parameters
+    ----------
+    view, sketch
+        Those of the chart.
+    first
+        Number of the first trace.
+    """
+
+    def __init__(self, view: View, sketch: Sketch, first: int) -> None:
+        options = sketch.options
+        self._marks = TradeMarks(view, first) if options.get("is_marked") else None
+        first += len(self._marks_spec())
+        hides_future = options.get("hides_future")
+        self._user = (
+            None if hides_future is None else UserTraces(view, first, hides_future=hides_future)
+        )
+
+    def _marks_spec(self) -> list[Spec]:
+        return [] if self._marks is None else self._marks.spec(is_among_trades=True)
+
+    def spec(self) -> list[Spec]:
+        """Describe the traces."""
+        return [*self._marks_spec(), *([] if self._user is None else self._user.spec())]
+
+    def axes(self) -> Spec:
+        """Describe the further axes."""
+        return {} if self._user is None else self._user.axes()
+
+    def take(self, role: str, rows: pl.DataFrame) -> bool:
+        """Add rows; returns whether they are of an overlay."""
+        if self._marks is not None and role in MARKED:
+            self._marks.take(role, rows)
+        elif self._user is not None and role in self._user.roles:
+            self._user.take(role, rows)
+        else:
+            return False
+        return True
+
+    def draw(
+        self, chart: TimeChart, arrays: Arrays, domains: Mapping[str, tuple[float, float]]
+    ) -> Overlaid:
+        """Put the overlays into a drawing.
+
+        Parameters
+        ----------
+        chart, arrays
+            The chart, and the arrays of the drawing.
+        domains
+            Shares of the height of the chart's own vertical axes, by their names.
+        """
+        made = Overlaid({}, {}, [])
+        if self._marks is not None:
+            if chart.horizon is not None:
+                self._marks.drop_before(chart.horizon)
+            self._marks.draw(arrays, made.traces, chart.on_axis)
+            made.prices.extend(self._marks.prices)
+        if self._user is not None:
+            traces, layout = self._user.draw(chart, arrays, domains)
+            made.traces.update(traces)
+            made.layout.update(layout)
+            made.prices.extend(self._user.prices(arrays))
+        return made
