@@ -13,7 +13,8 @@ from typing import Any
 import ipywidgets as widgets
 
 from kucoin_research.dashboards.chart_slots import BOOKS, LOWER, MAIN, STRATEGY, ChartSlot, Scene
-from kucoin_research.dashboards.controls import DEFAULT_SYMBOLS, Controls
+from kucoin_research.dashboards.choices import Choices
+from kucoin_research.dashboards.controls import Controls
 from kucoin_research.dashboards.health import Health
 from kucoin_research.dashboards.idle import Idle
 from kucoin_research.dashboards.panel import Panel
@@ -21,24 +22,19 @@ from kucoin_research.dashboards.panel_refresh import PanelRefresh
 from kucoin_research.dashboards.recording_control import RecordingControl
 from kucoin_research.dashboards.replay_bar import ReplayBar
 from kucoin_research.dashboards.run_texts import RunTexts
+from kucoin_research.dashboards.stage import Stage
 from kucoin_research.dashboards.strategy_desk import StrategyDesk
 from kucoin_research.dashboards.stream_starter import StreamStarter
 from kucoin_research.dashboards.user_points import name_from
 from kucoin_research.dashboards.watchlist import Watchlist
-from kucoin_research.errors import (
-    InvalidInput,
-    KucoinResearchError,
-    SymbolNotTrading,
-    UnknownSymbol,
-    shown,
-)
+from kucoin_research.errors import InvalidInput, KucoinResearchError
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.figures.closing import close_whole, ids_of
 from kucoin_research.figures.notebook_cells import replace_in_cell
 from kucoin_research.figures.refresh import refresher
 from kucoin_research.figures.saved_picture import SavedPicture, leave, show_widget
 from kucoin_research.figures.time_axis import Zone
-from kucoin_research.model.channels import Market, market_of
+from kucoin_research.model.channels import market_of
 from kucoin_research.model.source import LiveSource
 from kucoin_research.playback.replay import Replay
 from kucoin_research.sessions.writing.recorder import Recorder
@@ -98,9 +94,6 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         # First, so that the dashboard of the last run has ended.
         replaced = replace_in_cell(self, keeps_picture=False)
         self._acting = threading.RLock()  # held by what buttons and callers do
-        self._given = source  # the user stops this one, ...
-        self._own: Stream | Replay | None = own  # ... and the dashboard this one
-        self._watched: Watchlist | None = None  # what the own stream carries
         self._starter = StreamStarter(
             venue, capacity=capacity, feed=feed, name=name, warn=self._say
         )
@@ -117,7 +110,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         )
         self._recording = RecordingControl(self.controls)
         shown = source if source is not None else own
-        self._scene = Scene(
+        scene = Scene(
             Idle(symbol) if shown is None else shown,
             symbol,
             Zone(tz),
@@ -126,33 +119,37 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             run,
         )
         self.panel = Panel(self._on_panel)
-        self.price = ChartSlot(MAIN, self._scene, "main")
-        self.lower = ChartSlot(LOWER, self._scene, "lower")
-        self.book = ChartSlot(BOOKS, self._scene, "book", 660)
+        self.price = ChartSlot(MAIN, scene, "main")
+        self.lower = ChartSlot(LOWER, scene, "lower")
+        self.book = ChartSlot(BOOKS, scene, "book", 660)
         self._slots = (self.price, self.lower, self.book)
         for slot in self._slots:
             slot.on_mark = self._choose_mark
         if run is not None:
             self.lower.switch.value = STRATEGY
         self._refresh = PanelRefresh(
-            self._scene,
+            scene,
             self.panel,
             self.controls,
             recording=self._recording,
             slots=self._slots,
             on_state=self._allow,
         )
+        self._stage = Stage(scene, self._refresh, self._slots, given=source, own=own)
+        self._choices = Choices(
+            self.controls, self._stage, self._starter, self._desk, self._recording
+        )
         self._is_closed, self._is_built = False, True
         self._arrange()
         self.panel.parts = ids_of(self, *(each for slot in self._slots for each in slot.lasting))
         for slot in self._slots:
-            slot.show(self._scene)
+            slot.show(self._stage.scene)
         self._listen()
         for each in replaced:
             if isinstance(each, Dashboard) and each._is_built:  # noqa: SLF001 - a peer
                 self._recording.news = each._recording.news  # noqa: SLF001
         self._say(self._recording.news)
-        self._offer_symbols()
+        self._choices.offer_symbols()
         self._allow()
         self._refresh.start()
 
@@ -166,19 +163,19 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     def _listen(self) -> None:
         def show_again(slot: ChartSlot, _: object) -> None:
-            slot.show(self._scene)
+            slot.show(self._stage.scene)
 
         controls = self.controls
         controls.start.on_click(lambda _: self._press(self.start))
         controls.stop.on_click(lambda _: self._press(self.stop))
         self._on(controls.record, lambda on: self.record() if on else self.stop_recording())
         self._on(controls.freeze, lambda on: self.freeze(is_frozen=on))
-        self._on(controls.symbol, lambda _: self._choose_symbol())
-        self._on(controls.market, lambda _: self._choose_market())
-        self._on(controls.window, lambda _: self._change_view())
-        self._on(controls.interval, lambda _: self._change_view())
+        self._on(controls.symbol, lambda _: self._choices.take_symbol())
+        self._on(controls.market, lambda _: self._choices.take_market())
+        self._on(controls.window, lambda _: self._choices.take_view())
+        self._on(controls.interval, lambda _: self._choices.take_view())
         for chip in controls.channels.values():
-            self._on(chip, lambda _: self._choose_channels())
+            self._on(chip, lambda _: self._choices.take_channels())
         for slot in self._slots:
             self._on(slot.switch, partial(show_again, slot))
 
@@ -207,12 +204,12 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
     @property
     def source(self) -> LiveSource:
         """The source that is shown: a stream, a replay, or an idle one."""
-        return self._scene.source
+        return self._stage.scene.source
 
     @property
     def symbol(self) -> str:
         """The symbol that is shown."""
-        return self._scene.symbol
+        return self._stage.scene.symbol
 
     @property
     def transport(self) -> ReplayBar | None:
@@ -237,7 +234,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
     @property
     def is_running(self) -> bool:
         """Whether a stream runs that the dashboard has started."""
-        return isinstance(self._own, Stream) and not self._own.stopping.is_set()
+        return self._stage.running is not None
 
     @property
     def health(self) -> Health:
@@ -262,7 +259,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             As ``stream`` does; the stream started before then goes on.
         """
         with self._acting:
-            if not self._is_own:
+            if not self._stage.is_own:
                 raise InvalidInput("this dashboard shows what was handed in; start that elsewhere")
             symbol, market = self.controls.symbol.value.strip(), self.controls.market.value
             was_recording = self._recording.is_on  # it ends with the stream that is replaced
@@ -275,15 +272,15 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
                 raise
             self.controls.accept(symbol)
             self._recording.end()
-            self._own = made
-            self._watched = Watchlist(made, symbol, self.controls.channels_to_stream())
+            self._stage.own = made
+            self._stage.watched = Watchlist(made, symbol, self.controls.channels_to_stream())
             failed = None  # the stream runs, and is shown, even if no strategy can run on it
             try:
                 self._begin_strategy(made, symbol)
             except (KucoinResearchError, OSError) as error:
                 failed = error
-            self._show(replace(self._scene, source=made, symbol=symbol, run=self.run))
-            self._say("; ".join([self._watched.summary(), *self._recording.take_news()]))
+            self._stage.show(replace(self._stage.scene, source=made, symbol=symbol, run=self.run))
+            self._say("; ".join([self._stage.watched.summary(), *self._recording.take_news()]))
             if was_recording:
                 self.record()
             self._allow()
@@ -294,9 +291,10 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
     def stop(self, timeout: float = 5.0) -> None:
         """Stop the stream that ``start`` has started; its charts stay."""
         with self._acting:
-            if isinstance(self._own, Stream) and self.is_running:
+            running = self._stage.running
+            if running is not None:
                 self._recording.end()
-                self._own.stop(timeout)
+                running.stop(timeout)
                 if self.recorder is None:
                     self._say("stopped")
                 else:
@@ -356,18 +354,18 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         """
         with self._acting:
             source = self.source
-            self._desk.ask(strategy, options, source, is_from_start=source is self._own)
+            self._desk.ask(strategy, options, source, is_from_start=source is self._stage.own)
             if isinstance(source, Idle):
                 self._say("press Start: the strategy begins with the stream")
                 return None
             try:
                 self._begin_strategy(source, self.symbol)
             finally:
-                self._show(replace(self._scene, run=self.run))
+                self._stage.show(replace(self._stage.scene, run=self.run))
             return self.run
 
     def _begin_strategy(self, source: LiveSource, symbol: str) -> None:
-        run, is_own = self.run, source is self._own
+        run, is_own = self.run, source is self._stage.own
         # An own stream carries symbols besides that were looked at before.
         watched = symbol if is_own and isinstance(source, Stream) else None
         self._desk.begin(source, symbol=watched, is_from_start=is_own)
@@ -511,8 +509,8 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         with self._acting:
             self._recording.leave()
             self._desk.end()
-            if self._own is not None:
-                self._own.stop()
+            if self._stage.own is not None:
+                self._stage.own.stop()
         if not keeps_picture:
             self._end()
             return
@@ -534,13 +532,8 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     # -- controls --------------------------------------------------------------------------------
 
-    @property
-    def _is_own(self) -> bool:
-        """Whether it starts streams by itself, rather than show a source or a session."""
-        return self._given is None and self.transport is None
-
     def _allow(self) -> None:
-        is_own, source = self._is_own, self.source
+        is_own, source = self._stage.is_own, self.source
         if str(source.state) in ("ended", "failed", "stopped"):
             self._desk.disarm()  # no decision is to come
         self.controls.allow(
@@ -549,116 +542,6 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             stopping=is_own and self.is_running,
             recording=isinstance(source, Stream) and not source.stopping.is_set(),
         )
-
-    def _offer_symbols(self) -> None:
-        if not self._is_own:
-            self.controls.symbol.options = tuple(self.source.symbols)
-            return
-        try:
-            listed = self._starter.listed(self.controls.market.value)
-            self.controls.symbol.options = tuple(listed)
-        except KucoinResearchError as error:
-            self._say(f"the list of symbols could not be read: {error}", "wrong")
-
-    def _choose_symbol(self) -> None:
-        symbol = self.controls.symbol_meant(
-            partial(self._starter.listed, self.controls.market.value)
-            if self._is_own
-            else lambda: self.source.symbols
-        )
-        if symbol == self.symbol:
-            self.controls.mark_wrong(is_wrong=False)
-            if self._refresh.line[1] == "wrong":  # it is mended
-                running = self._watched if self.is_running else None
-                self._say(_at_present(running, symbol) if self._is_own else "")
-        elif not self._is_own:
-            self._look_at(symbol)
-        elif self.is_running:
-            self._watch(symbol)
-        else:
-            self._prepare(symbol)
-
-    def _watch(self, symbol: str) -> None:
-        """Stream what the controls say on the running stream, and show it."""
-        watched, controls = self._watched, self.controls
-        assert watched is not None  # a stream of its own runs
-        try:
-            change = watched.watch(
-                symbol,
-                controls.market.value,
-                controls.channels_to_stream(),
-                keeps_all=self._recording.is_on,
-            )
-        except KucoinResearchError as error:
-            is_unknown = isinstance(error, UnknownSymbol | SymbolNotTrading)
-            controls.set_back(wrong=symbol if is_unknown else None)
-            raise
-        controls.accept(symbol)
-        line, tone = watched.summary(change), "" if change.left is None else "wrong"
-        if symbol != self.symbol:
-            try:
-                moved = self._desk.move(watched.stream, symbol)
-                line = "; ".join(filter(None, (line, moved)))
-            except (KucoinResearchError, OSError) as error:  # the symbol is shown all the same
-                line, tone = f"{line}; no strategy runs on it: {error}", "wrong"
-        self._show(replace(self._scene, symbol=symbol, every=controls.every, run=self.run))
-        self._say(line, tone)
-
-    def _look_at(self, symbol: str) -> None:
-        there = self.source.symbols
-        self.controls.mark_wrong(is_wrong=symbol not in there)
-        if symbol not in there:
-            raise InvalidInput(
-                f"symbol {shown(symbol)} is not streamed here; streamed are {', '.join(there[:8])}"
-            )
-        self._show(replace(self._scene, symbol=symbol))
-
-    def _prepare(self, symbol: str) -> None:
-        own = self._own
-        if isinstance(own, Stream) and symbol in own.symbols:
-            self.controls.mark_wrong(is_wrong=False)
-            self._show(replace(self._scene, source=own, symbol=symbol))
-            self._say(f"{symbol} as it was when the stream stopped; press Start to stream it")
-            return
-        self.controls.mark_wrong(is_wrong=True)
-        self._starter.check(symbol, self.controls.market.value)
-        self.controls.mark_wrong(is_wrong=False)
-        self._show(replace(self._scene, source=Idle(symbol), symbol=symbol))
-        self._say(f"press Start to stream {symbol}")
-
-    def _choose_market(self) -> None:
-        market = self.controls.market.value
-        try:
-            listed = self._starter.listed(market)
-        except KucoinResearchError:
-            self.controls.set_back()
-            raise
-        wanted = DEFAULT_SYMBOLS[Market(market)]
-        symbol = wanted if wanted in listed or not listed else listed[0]
-        with self.controls.quietly():
-            self.controls.symbol.options = tuple(listed)
-            self.controls.symbol.value = symbol
-        self._choose_symbol()
-
-    def _choose_channels(self) -> None:
-        if self.is_running:
-            self._watch(self.symbol)
-        else:
-            self._say(f"channels: {', '.join(self.controls.channels_to_stream())}")
-
-    def _change_view(self) -> None:
-        controls = self.controls
-        if self.is_running and controls.channels["candle"].value and self._watched is not None:
-            has_others = controls.channels_to_stream() != self._watched.channels
-            if has_others:  # the candles are to be of another interval
-                self._watch(self.symbol)
-        self._show(replace(self._scene, window_s=controls.window_s, every=controls.every))
-
-    def _show(self, scene: Scene) -> None:
-        self._scene = scene
-        self._refresh.show(scene)
-        for slot in self._slots:
-            slot.show(scene)
 
     def _choose_mark(self, time_ns: int, price: float) -> None:
         self._with_run(lambda texts: texts.choose_at(time_ns, price))
@@ -693,10 +576,6 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     def __repr__(self) -> str:
         return f"<Dashboard of {self.symbol}>"
-
-
-def _at_present(running: Watchlist | None, symbol: str) -> str:
-    return f"press Start to stream {symbol}" if running is None else running.summary()
 
 
 def _choose_newest(texts: RunTexts) -> None:
