@@ -411,7 +411,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             If the frame lacks a column.
         """
         where = self.symbol if symbol is None else name_from(symbol, "symbol")
-        self._scene.plots.mark(where, t, price, text, name=name, ahead=ahead)
+        self._stage.scene.plots.mark(where, t, price, text, name=name, ahead=ahead)
 
     def plot(
         self,
@@ -450,17 +450,17 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             for another line or pane.
         """
         where = self.symbol if symbol is None else name_from(symbol, "symbol")
-        self._scene.plots.plot(where, name, t, y, pane=pane, ahead=ahead)
+        self._stage.scene.plots.plot(where, name, t, y, pane=pane, ahead=ahead)
 
     def clear(self, name: str | None = None) -> None:
-        """Take away what ``mark`` and ``plot`` have drawn under a name, or all of it.
+        """Take away the marks and lines of a name, or all.
 
         Raises
         ------
         InvalidInput
             If nothing has that name.
         """
-        self._scene.plots.clear(name)
+        self._stage.scene.plots.clear(name)
 
     def next_decision(self) -> None:
         """Play a replay up to the strategy's next fill or note, and pause behind it.

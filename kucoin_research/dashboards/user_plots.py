@@ -68,7 +68,7 @@ class _Line:
             self.dropped += surplus
 
     def changed_since(self, seen: int, edits: int) -> int:
-        """Return the first position that a reader lacks, who has seen so many points and edits."""
+        """Return the first position that a reader lacks who has seen these points and edits."""
         missed = self.edits - edits
         if missed > len(self._edited):
             return self.dropped
@@ -194,7 +194,7 @@ class UserPlots:
         return self._symbols.get(symbol)
 
     def version(self, symbol: str) -> tuple[int, int]:
-        """Return what changes with each call that concerns a symbol."""
+        """Return a number that each call for a symbol changes, and the slots."""
         own = self._symbols.get(symbol)
         return (0, self.slots) if own is None else (own.version, self.slots)
 

@@ -59,9 +59,8 @@ def points_from(t: object, y: object, what: str) -> tuple[Times, Floats]:
     InvalidInput
         If one is no time or no number, or if there are not as many of each.
     """
-    if _is_one(t) and (y is None or is_number(y)):
-        value = math.nan if y is None else float(y)  # type: ignore[arg-type]
-        times, values = np.array([_instant(t)], np.int64), np.array([value])
+    if _is_one(t):
+        times, values = np.array([_instant(t)], np.int64), np.array([_value(y, "y")])
     else:
         times, values = _times(t), _values(y, "y")
     if times.size != values.size:
@@ -179,8 +178,15 @@ def _values(values: object, name: str) -> Floats:
         found = np.asarray(values, np.float64)
         if found.ndim == 1:
             return found
-    listed = _listed(values, name)
-    for each in listed:
-        if each is not None and not is_number(each):
-            raise InvalidInput(f"{name} must be numbers, and {shown(each)} is none")
-    return np.array([math.nan if each is None else float(each) for each in listed])
+    return np.array([_value(each, name) for each in _listed(values, name)], np.float64)
+
+
+def _value(value: Any, name: str) -> float:
+    if value is None:
+        return math.nan
+    if not is_number(value):
+        raise InvalidInput(f"{name} must be a number, not {shown(value)}")
+    try:
+        return float(value)
+    except OverflowError:  # an integer that is too large for a float
+        return math.inf

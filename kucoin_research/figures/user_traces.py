@@ -47,7 +47,7 @@ _NONE = _Points(np.empty(0, np.int64), np.empty(0))
 
 
 class _Line:
-    """A line: what is drawn of it, and what lies behind the right edge of the chart."""
+    """A line: its points that are drawn, and those behind the right edge of the chart."""
 
     def __init__(self, most: int) -> None:
         self.name: str | None = None
@@ -84,7 +84,7 @@ class UserTraces:
 
     Nothing later than the right edge of the chart is drawn: a coarser picture would be the price.
     While a recording is played, nothing later than the newest row of it is drawn either, unless the
-    user has asked for it.
+    user asks for it.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ class UserTraces:
         return texts, {**_layout_of(axes, domains), **self._ranges(arrays, axes)}
 
     def _due(self, chart: TimeChart, edge: int) -> int:
-        """Return the last instant of what is not to be drawn ahead of the rows."""
+        """Return the last instant to draw, where nothing is to be ahead of the rows."""
         return chart.newest_ns if self._hides_future else edge
 
     def _draw_lines(self, chart: TimeChart, arrays: Arrays, axes: dict[str, str]) -> dict[str, Any]:
@@ -245,7 +245,7 @@ class UserTraces:
         return parts
 
     def prices(self, arrays: Arrays) -> list[Floats]:
-        """Return what is drawn over the price, for the range of its axis."""
+        """Return the values over the price, for the range of its axis."""
         traces = [
             trace
             for trace, each in enumerate(self._lines[: self._used], self._first)
