@@ -9,6 +9,8 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from kucoin_research.dashboards.account_book import channels_of
+from kucoin_research.dashboards.account_rows import AccountRows
 from kucoin_research.dashboards.run_rows import RunRows
 from kucoin_research.dashboards.user_plots import UserPlots, UserRows
 from kucoin_research.errors import InvalidInput, UnknownChannel
@@ -67,12 +69,17 @@ class Scene:
     run: PaperTrading | None = None
     plots: UserPlots = field(default_factory=UserPlots)
 
+    @property
+    def has_account(self) -> bool:
+        """Whether the source has messages of the user's own account."""
+        return bool(channels_of(self.source))
+
     def options(self, kind: type[Chart]) -> dict[str, Any]:
         """Return the options of a chart."""
         if kind in _MARKED:
             is_fixed = kind is CandleChart and self.every is not None
             marked = {} if self.run is None else {"is_marked": True}
-            own = {"hides_future": is_replay(self.source)}
+            own = {"hides_future": is_replay(self.source), "has_account": self.has_account}
             return {**marked, **own, **({"every": self.every} if is_fixed else {})}
         if kind is RunChart:
             return {"currency": "" if self.run is None else self.run.options.currency}
@@ -101,6 +108,8 @@ def _overlays(scene: Scene) -> Iterator[Rows]:
     if scene.run is not None:
         yield RunRows(scene.run, scene.symbol, MARKED)
     yield UserRows(scene.plots, scene.symbol)
+    if scene.has_account:
+        yield AccountRows(scene.source, scene.symbol)
 
 
 def _channels(kind: type[Chart], scene: Scene) -> dict[str, str]:

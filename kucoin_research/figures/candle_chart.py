@@ -226,7 +226,7 @@ class CandleChart(TimeChart):
             **over.layout,
         }
         texts = {**over.traces, **self._periods(candles), **self._hover(candles, cuts)}
-        return self._drawing(arrays, texts, **parts)
+        return self._drawing(arrays, texts, over.shapes, **parts)
 
     def _draw_candles(self, arrays: Arrays, candles: Candles, is_partial: Booleans) -> None:
         at = self._middles(candles)

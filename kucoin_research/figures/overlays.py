@@ -1,4 +1,4 @@
-"""Everything that lies over the prices of a chart besides the market, and below them."""
+"""Everything besides the market on a chart of prices: of a strategy, a user, and the account."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
+from kucoin_research.figures.account_traces import AccountTraces
 from kucoin_research.figures.chart import Arrays, Sketch, TimeChart, View
 from kucoin_research.figures.theme import Spec
 from kucoin_research.figures.time_axis import Floats
@@ -27,17 +28,21 @@ class Overlaid(NamedTuple):
         Parts of the layout, by dotted path.
     prices
         Values on the axis of the prices.
+    shapes
+        Lines across the chart.
     """
 
     traces: dict[str, Any]
     layout: dict[str, Any]
     prices: list[Floats]
+    shapes: list[Spec]
 
 
 class Overlays:
-    """Draws a strategy's marks and a user's lines and marks, as far as a chart's options ask.
+    """Draws what a strategy, a user and the account add, as far as a chart's options ask.
 
     Options: ``is_marked``, whether the rows also contain a strategy's fills and notes;
+    ``has_account``, whether they contain the account's orders, positions and fills;
     ``hides_future``, whether they contain what the user has plotted, and whether this is shown only
     up to the newest row of the market.
 
@@ -57,13 +62,16 @@ class Overlays:
         self._user = (
             None if hides_future is None else UserTraces(view, first, hides_future=hides_future)
         )
+        first += 0 if self._user is None else len(self._user.spec())
+        self._account = AccountTraces(view, first) if options.get("has_account") else None
 
     def _marks_spec(self) -> list[Spec]:
         return [] if self._marks is None else self._marks.spec(is_among_trades=True)
 
     def spec(self) -> list[Spec]:
         """Describe the traces."""
-        return [*self._marks_spec(), *([] if self._user is None else self._user.spec())]
+        parts = [each.spec() for each in (self._user, self._account) if each is not None]
+        return [*self._marks_spec(), *(trace for part in parts for trace in part)]
 
     def axes(self) -> Spec:
         """Describe the further axes."""
@@ -75,6 +83,8 @@ class Overlays:
             self._marks.take(role, rows)
         elif self._user is not None and role in self._user.roles:
             self._user.take(role, rows)
+        elif self._account is not None and role in self._account.roles:
+            self._account.take(role, rows)
         else:
             return False
         return True
@@ -91,7 +101,7 @@ class Overlays:
         domains
             Shares of the height of the chart's own vertical axes, by their names.
         """
-        made = Overlaid({}, {}, [])
+        made = Overlaid({}, {}, [], [])
         if self._marks is not None:
             if chart.horizon is not None:
                 self._marks.drop_before(chart.horizon)
@@ -102,4 +112,8 @@ class Overlays:
             made.traces.update(traces)
             made.layout.update(layout)
             made.prices.extend(self._user.prices(arrays))
+        if self._account is not None:
+            traces, shapes = self._account.draw(chart, arrays)
+            made.traces.update(traces)
+            made.shapes.extend(shapes)
         return made

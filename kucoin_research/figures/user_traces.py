@@ -14,6 +14,7 @@ from kucoin_research.figures.downsample import Extremes, broken, bucket_width
 from kucoin_research.figures.line_spec import line
 from kucoin_research.figures.theme import Spec, axis, literal
 from kucoin_research.figures.time_axis import Floats, Times
+from kucoin_research.figures.trade_marks import marks
 from kucoin_research.figures.value_axis import steady
 
 __all__ = ["MOST_LINES", "MOST_PANES", "PRICE_PANE", "UserTraces"]
@@ -115,23 +116,8 @@ class UserTraces:
             line(f"line {number}", f"${colour}", "", dash=dash, showlegend=False)
             for number, (colour, dash) in enumerate(_LOOKS, 1)
         ]
-        marks: Spec = {
-            "type": "scatter",
-            "mode": "markers",
-            "name": "marks",
-            "x": [],
-            "y": [],
-            "text": [],
-            "marker": {
-                "color": "$second",
-                "size": 10,
-                "symbol": "square",
-                "line": {"width": 1, "color": "$font"},
-            },
-            "hovertemplate": "%{text}<extra></extra>",
-            "showlegend": False,
-        }
-        return [*lines, marks]
+        squares = marks("marks", "$second", "square", "$font")
+        return [*lines, {**squares, "showlegend": False}]
 
     @staticmethod
     def axes() -> Spec:
@@ -210,13 +196,13 @@ class UserTraces:
         return texts
 
     def _draw_marks(self, chart: TimeChart, arrays: Arrays) -> dict[str, Any]:
-        trace, marks = self._marks_trace, self._chosen(chart)
-        if marks is None:
+        trace, chosen = self._marks_trace, self._chosen(chart)
+        if chosen is None:
             arrays[trace, "x"] = arrays[trace, "y"] = np.empty(0)
             return {f"{trace}.text": []}
-        arrays[trace, "x"] = chart.on_axis(marks["at"].to_numpy())
-        arrays[trace, "y"] = marks["price"].to_numpy()
-        return {f"{trace}.text": marks["words"].to_list()}
+        arrays[trace, "x"] = chart.on_axis(chosen["at"].to_numpy())
+        arrays[trace, "y"] = chosen["price"].to_numpy()
+        return {f"{trace}.text": chosen["words"].to_list()}
 
     def _chosen(self, chart: TimeChart) -> pl.DataFrame | None:
         """Return the marks in view; of many, one of each stretch of time."""
@@ -276,21 +262,21 @@ def _layout_of(axes: dict[str, str], domains: Mapping[str, tuple[float, float]])
     return {**parts, "xaxis.anchor": lowest}
 
 
-def _worded(marks: pl.DataFrame) -> pl.DataFrame:
+def _worded(rows: pl.DataFrame) -> pl.DataFrame:
     """Write the text of each mark; of many, the first of each stretch stands for the others."""
-    marks = marks.with_columns(more=pl.lit(0, pl.Int64))
-    if marks.height > _MOST_TEXTS:
-        length = int(marks["at"][-1] - marks["at"][0]) + 1
+    rows = rows.with_columns(more=pl.lit(0, pl.Int64))
+    if rows.height > _MOST_TEXTS:
+        length = int(rows["at"][-1] - rows["at"][0]) + 1
         width = bucket_width(length, _MOST_TEXTS)
-        stretches = marks.group_by(pl.col("at") // width, maintain_order=True)
-        marks = stretches.agg(
+        stretches = rows.group_by(pl.col("at") // width, maintain_order=True)
+        rows = stretches.agg(
             pl.col("at").first().alias("first"),
             pl.all().exclude("at", "more").first(),
             more=pl.len().cast(pl.Int64) - 1,
         )
-        marks = marks.drop("at").rename({"first": "at"})
-    words = [_words(row["price"], row["text"], row["more"]) for row in marks.iter_rows(named=True)]
-    return marks.with_columns(pl.Series("words", words, pl.String))
+        rows = rows.drop("at").rename({"first": "at"})
+    words = [_words(row["price"], row["text"], row["more"]) for row in rows.iter_rows(named=True)]
+    return rows.with_columns(pl.Series("words", words, pl.String))
 
 
 def _words(price: float, text: str, more: int) -> str:
