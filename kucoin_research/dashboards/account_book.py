@@ -28,6 +28,16 @@ _STATUS_ROWS = 5_000
 _FOR_EVER = 1 << 63
 
 
+class _Span(NamedTuple):
+    """A span of arrival times, ns UTC."""
+
+    begin: int
+    end: int
+
+
+_NEVER = _Span(0, 0)
+
+
 class OpenOrder(NamedTuple):
     """An order that rests in the book, by its last message.
 
@@ -92,7 +102,7 @@ class AccountBook:
         self._seen: tuple[object, ...] = ()
         self._status_seen: int | None = None
         self._orders: dict[str, OpenOrder] = {}
-        self._lost_until = dict.fromkeys(self._channels, 0)
+        self._lost = dict.fromkeys(self._channels, _NEVER)
         self.positions: dict[str | None, Position] = {}
 
     def has_news(self) -> bool:
@@ -159,7 +169,7 @@ class AccountBook:
         )
 
     def _read_losses(self) -> None:
-        """Find until when messages of each channel could not arrive."""
+        """Find the newest span in which messages of each channel could not arrive."""
         total = self._total("status")
         if total == self._status_seen:
             return
@@ -169,18 +179,18 @@ class AccountBook:
         except (UnknownChannel, KeyError):
             return
         for role, channel in self._channels.items():
-            ends = [
-                _FOR_EVER if gap.end is None else gap.end
+            spans = [
+                _Span(gap.begin, _FOR_EVER if gap.end is None else gap.end)
                 for gap in gaps_of(status, [channel])
                 # A connection that is back may have been that of other channels: their own gaps
                 # say which ones have lost something.
                 if gap.kind in ("gap", UNWANTED) or (gap.kind == "outage" and gap.end is None)
             ]
-            self._lost_until[role] = max(ends, default=0)
+            self._lost[role] = max(spans, key=lambda span: span.end, default=_NEVER)
 
     def is_known(self, role: str, heard: int | None) -> bool:
         """Whether nothing can have happened unseen since a message arrived."""
-        return not self._is_off and (heard or 0) > self._lost_until.get(role, 0)
+        return not self._is_off and (heard or 0) > self._lost.get(role, _NEVER).end
 
     @property
     def orders(self) -> list[OpenOrder]:
@@ -192,6 +202,11 @@ class AccountBook:
     def unknown(self) -> list[OpenOrder]:
         """The orders that were open when messages could no longer arrive."""
         return [each for each in self._orders.values() if not self.is_known("orders", each.heard)]
+
+    @property
+    def lost_since(self) -> int | None:
+        """Begin of the newest span without messages of orders, ns UTC; None after the stop."""
+        return None if self._is_off else self._lost["orders"].begin
 
     @property
     def has_orders(self) -> bool:

@@ -62,12 +62,15 @@ class AccountTexts:
         return [title, "; ".join(filter(None, (self._lost(), self._unseen())))]
 
     def _lost(self) -> str:
-        lost = self._book.unknown
-        if not lost:
+        count, since = len(self._book.unknown), self._book.lost_since
+        if not count:
             return ""
-        heard = formatting.moment(max(each.heard for each in lost), self._zone)[:19]
-        which = "1 order of before is" if len(lost) == 1 else f"{len(lost):,} orders of before are"
-        return f"{which} not known since {heard}: filled, canceled or still open"
+        begin = "the stream ended" if since is None else self._written(since)
+        which = "1 order of before is" if count == 1 else f"{count:,} orders of before are"
+        return f"{which} not known since {begin}: filled, canceled or still open"
+
+    def _written(self, time_ns: int) -> str:
+        return formatting.moment(time_ns, self._zone)[:19]
 
     def _unseen(self) -> str:
         """Return which orders no message was about: the exchange sends changes only."""
@@ -77,7 +80,7 @@ class AccountTexts:
             begin = source.start_ns
         if begin is None:
             return ""
-        return f"orders placed before {formatting.moment(begin, self._zone)[:19]} are not listed"
+        return f"orders placed before {self._written(begin)} are not listed"
 
     def _facts(self) -> Iterator[list[str]]:
         """Yield label, value and tone of each fact about the position."""
@@ -90,11 +93,9 @@ class AccountTexts:
             yield from _facts_of(each)
 
     def _row(self, order: OpenOrder) -> list[str]:
-        opened = DASH if order.opened is None else formatting.moment(order.opened, self._zone)[:19]
-        return [
-            order.side, f"{order.price:{_EXACT}}", _number(order.size), _number(order.filled), opened,
-            order.order_id,
-        ]  # fmt: skip
+        opened = DASH if order.opened is None else self._written(order.opened)
+        sizes = _number(order.size), _number(order.filled)
+        return [order.side, _number(order.price), *sizes, opened, order.order_id]
 
 
 def _facts_of(position: Position) -> Iterator[list[str]]:

@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from kucoin_research.figures.chart import Arrays, TimeChart, View
 from kucoin_research.figures.theme import Spec, literal
+from kucoin_research.figures.time_axis import Floats
 from kucoin_research.figures.trade_marks import FillMarks, marks
 
-__all__ = ["AccountTraces"]
+__all__ = ["AccountTraces", "fenced"]
 
+_MARGIN = 0.15  # of the prices' range, above and below, where lines may lie
 _MOST_LINES = 40  # of more orders, the first are drawn
 # Buys and sells differ in dash, too; a position is a line of its own form.
 _LOOKS = {
-    "buy": ("$buy", "dash", "bottom"),
-    "sell": ("$sell", "dot", "top"),
-    "position": ("$font", "longdashdot", "bottom"),
+    "buy": ("$buy", "dash", "start"),
+    "sell": ("$sell", "dot", "start"),
+    "position": ("$font", "longdashdot", "end"),
 }
 
 
 class AccountTraces:
     """Draws open orders and the entry price as lines, and fills as arrows.
 
-    The lines are no part of the axis's range: an order far from the price leaves the chart as it
-    is, and is not in sight.
+    An order far from the price leaves the axis as it is, and is out of sight until the axis is
+    moved.
 
     Parameters
     ----------
@@ -69,8 +72,29 @@ class AccountTraces:
         return texts, [] if chart.is_empty else self._lines
 
 
+def fenced(lines: Sequence[Spec], prices: Iterable[Floats]) -> dict[str, Any]:
+    """Keep the axis of the prices where they are: lines would extend its automatic range.
+
+    Parameters
+    ----------
+    lines
+        As shapes.
+    prices
+        All values on the axis.
+    """
+    known = [each[np.isfinite(each)] for each in prices]
+    known = [each for each in known if each.size]
+    if not lines or not known:
+        return {}
+    low, high = min(float(each.min()) for each in known), max(float(each.max()) for each in known)
+    if high <= low or all(low <= line["y0"] <= high for line in lines):
+        return {}
+    margin = _MARGIN * (high - low)
+    return {"yaxis.autorangeoptions": {"clipmin": low - margin, "clipmax": high + margin}}
+
+
 def _line(kind: str, price: float, label: str) -> Spec:
-    colour, dash, anchor = _LOOKS[kind]
+    colour, dash, place = _LOOKS[kind]
     return {
         "type": "line",
         "xref": "paper",
@@ -83,8 +107,8 @@ def _line(kind: str, price: float, label: str) -> Spec:
         "line": {"width": 1, "color": colour, "dash": dash},
         "label": {
             "text": literal(label),
-            "textposition": "start",
-            "yanchor": anchor,
+            "textposition": place,
+            "yanchor": "top" if kind == "sell" else "bottom",
             "font": {"size": 10, "color": "$font"},
         },
     }

@@ -223,6 +223,7 @@ class CandleChart(TimeChart):
             "title.text": self._title(self._words() if candles.opens.size else "candles"),
             "yaxis.domain": list(upper),
             **steady("yaxis", prices),
+            **over.fence(prices),
             **over.layout,
         }
         texts = {**over.traces, **self._periods(candles), **self._hover(candles, cuts)}

@@ -147,7 +147,7 @@ class PriceChart(TimeChart):
         prices = [arrays[trace, "y"] for trace in range(1, 6)]
         over = self._overlays.draw(self, arrays, {"yaxis": (0, 1)})
         prices += over.prices
-        parts = {**steady("yaxis", prices), **over.layout}
+        parts = {**steady("yaxis", prices), **over.fence(prices), **over.layout}
         return self._drawing(arrays, over.traces, over.shapes, **parts)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import polars as pl
 
-from kucoin_research.figures.account_traces import AccountTraces
+from kucoin_research.figures.account_traces import AccountTraces, fenced
 from kucoin_research.figures.chart import Arrays, Sketch, TimeChart, View
 from kucoin_research.figures.theme import Spec
 from kucoin_research.figures.time_axis import Floats
@@ -36,6 +36,10 @@ class Overlaid(NamedTuple):
     layout: dict[str, Any]
     prices: list[Floats]
     shapes: list[Spec]
+
+    def fence(self, prices: Iterable[Floats]) -> dict[str, Any]:
+        """Keep the axis of all these prices from following lines that are far from them."""
+        return fenced(self.shapes, prices)
 
 
 class Overlays:
