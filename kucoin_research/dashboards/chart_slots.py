@@ -58,7 +58,7 @@ class Scene:
     run
         A strategy's run on the source; ``None`` if there is none.
     plots
-        What the user has plotted and marked.
+        Lines and marks of the user.
     """
 
     source: LiveSource
