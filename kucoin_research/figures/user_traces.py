@@ -12,7 +12,7 @@ import polars as pl
 from kucoin_research.figures.chart import Arrays, TimeChart, View
 from kucoin_research.figures.downsample import Extremes, broken, bucket_width
 from kucoin_research.figures.line_spec import line
-from kucoin_research.figures.theme import Spec, axis, literal
+from kucoin_research.figures.theme import Spec, literal, price_axis
 from kucoin_research.figures.time_axis import Floats, Times
 from kucoin_research.figures.trade_marks import marks
 from kucoin_research.figures.value_axis import steady
@@ -123,9 +123,8 @@ class UserTraces:
     def axes() -> Spec:
         """Describe the axes of the panes below the price."""
         return {
-            f"yaxis{number}": axis(
-                "", domain=[0, 0.1], side="right", separatethousands=True, hoverformat=",.15~r"
-            )
+            # Of a low pane: more labels would overlap.
+            f"yaxis{number}": price_axis("", domain=[0, 0.1], side="right", nticks=3)
             for number in range(_FIRST_AXIS, _FIRST_AXIS + MOST_PANES)
         }
 
