@@ -53,12 +53,18 @@ def size(count: float) -> str:
     raise AssertionError("the last unit takes all")
 
 
-def clock(times: Times, zone: Zone) -> list[str]:
-    """Write times (ns UTC) as the time of day in a zone."""
-    seconds = (zone.to_axis(times) // 1_000).astype(np.int64) % 86_400
-    return [
-        f"{each // 3_600:02d}:{each // 60 % 60:02d}:{each % 60:02d}" for each in seconds.tolist()
-    ]
+def clock(times: Times, zone: Zone, *, has_ms: bool = False) -> list[str]:
+    """Write times (ns UTC) as the time of day in a zone, to the second or the millisecond."""
+    # The axis has floats, in which a whole millisecond may lie just below itself.
+    offset_ms = np.rint(zone.to_axis(times) - times / 1e6).astype(np.int64)
+    of_day = ((times // 1_000_000 + offset_ms) % 86_400_000).tolist()
+    return [_of_day(each)[: None if has_ms else -len(".000")] for each in of_day]
+
+
+def _of_day(ms: int) -> str:
+    seconds = ms // 1_000
+    hours, minutes = seconds // 3_600, seconds // 60 % 60
+    return f"{hours:02d}:{minutes:02d}:{seconds % 60:02d}.{ms % 1_000:03d}"
 
 
 def moment(time_ns: int, zone: Zone) -> str:

@@ -475,6 +475,9 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self._with_run(lambda texts: texts.choose(int(message["number"])))
         elif kind == "next":
             self._press(self.next_decision)
+        elif kind == "least":
+            self._press(partial(self._refresh.filter_tape, message.get("size")))
+            refresher().wake(self._refresh.ticket)
         elif kind in _BAR and transport is not None:
             self._desk.disarm()
             self._press(partial(transport.do, kind, message))

@@ -31,10 +31,14 @@ Ask = Callable[[dict[str, Any], list[Any]], None]
 
 
 class TradeTape(NamedTuple):
-    """The newest rows of a growing list; ``total`` counts all rows that it ever had."""
+    """The newest rows of a growing list; ``total`` counts all rows that it ever had.
+
+    ``least`` is the size that its rows have at least. With another one it is another list.
+    """
 
     total: int
     rows: list[list[str]]
+    least: float = 0.0
 
 
 class _Reader:
@@ -61,9 +65,9 @@ class Panel(anywidget.AnyWidget):
     """
 
     _esm = KERNEL_JS + "".join(
-        (_HERE / name).read_text(encoding="utf-8") for name in ("access.js", "panel.js")
+        (_HERE / name).read_text(encoding="utf-8") for name in ("access.js", "tape.js", "panel.js")
     )
-    _css = (_HERE / "panel.css").read_text(encoding="utf-8")
+    _css = "".join((_HERE / name).read_text(encoding="utf-8") for name in ("tape.css", "panel.css"))
 
     uid = traitlets.Unicode().tag(sync=True)
     parts = traitlets.List(traitlets.Unicode()).tag(sync=True)  # ids of what is closed with it
@@ -147,7 +151,8 @@ class Panel(anywidget.AnyWidget):
 def _part(before: Any, value: Any) -> Any:
     if not isinstance(value, TradeTape):
         return value
-    new = value.total - before.total if isinstance(before, TradeTape) else -1
+    is_same = isinstance(before, TradeTape) and before.least == value.least
+    new = value.total - before.total if is_same else -1
     if 0 <= new < len(value.rows):
         return {"add": value.rows[len(value.rows) - new :]}
     return {"all": value.rows}
