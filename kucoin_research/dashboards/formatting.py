@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from decimal import Decimal
 
 import numpy as np
 
-from kucoin_research.figures.time_axis import Floats, Times, Zone
+from kucoin_research.figures.time_axis import Times, Zone
 
-__all__ = ["Decimals", "clock", "compact", "duration", "fixed", "moment", "size"]
+__all__ = ["clock", "compact", "duration", "fixed", "moment", "size"]
 
-_MOST_DECIMALS = 15
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 DASH = "–"
 
@@ -71,18 +69,3 @@ def moment(time_ns: int, zone: Zone) -> str:
     """Write a time (ns UTC) with its date, to the millisecond, in a zone."""
     axis_ms = float(zone.to_axis(np.array([time_ns], np.int64))[0])
     return str(np.datetime64(int(axis_ms), "ms")).replace("T", " ")
-
-
-class Decimals:
-    """The number of decimals of prices, learned from them: the tick size is not always known."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def learn(self, prices: Floats) -> None:
-        """Look at some of the prices."""
-        for price in prices[-8:].tolist():
-            if math.isfinite(price):
-                exponent = Decimal(repr(price)).normalize().as_tuple().exponent
-                decimals = -exponent if isinstance(exponent, int) else 0
-                self.count = min(max(self.count, decimals), _MOST_DECIMALS)

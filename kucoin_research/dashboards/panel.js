@@ -404,7 +404,7 @@ async function picture(root, name) {
     await image.decode();
     pen.drawImage(image, x, y, width, height);
   }
-  for (const node of root.querySelectorAll('.kr-tile, .kr-badge, .kr-led, button, select, input, .kr-gap, .kr-done, .kr-track, .kr-bin')) {
+  for (const node of root.querySelectorAll('.kr-tag, .kr-tile, .kr-badge, .kr-led, button, select, input, .kr-gap, .kr-done, .kr-track, .kr-bin')) {
     const [x, y, width, height] = place(node), style = getComputedStyle(node);
     if (!width || node.closest('[hidden]') || node.classList.contains('kr-seek')) continue;
     pen.beginPath();

@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from kucoin_research.dashboards.formatting import DASH, Decimals, compact, fixed
+from kucoin_research.dashboards.formatting import DASH, compact, fixed
 from kucoin_research.dashboards.trade_prints import TradePrints
 from kucoin_research.figures.book_levels import SIDE_BY_SIDE
 from kucoin_research.figures.chart import Role
 from kucoin_research.figures.columns import best_quotes, events, numbers
+from kucoin_research.figures.decimals import Decimals
 from kucoin_research.figures.line_charts import QUOTES
 from kucoin_research.figures.tail import Rewound, Tail, pick_channel
 from kucoin_research.figures.time_axis import Floats, Times, Zone

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from kucoin_research.dashboards.formatting import Decimals, clock, compact, fixed
+from kucoin_research.dashboards.formatting import clock, compact, fixed
 from kucoin_research.dashboards.panel import TradeTape
 from kucoin_research.figures.columns import events, nanoseconds, numbers, sides
+from kucoin_research.figures.decimals import Decimals
 from kucoin_research.figures.time_axis import Floats, Zone
 
 __all__ = ["TAPE_ROWS", "TradePrints"]

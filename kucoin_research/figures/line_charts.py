@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from kucoin_research.figures.axis_tags import PriceTags
 from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
-from kucoin_research.figures.columns import best_quotes, numbers, sides
+from kucoin_research.figures.columns import best_quotes, events, numbers, sides
 from kucoin_research.figures.downsample import Bubbles, Extremes, Sums, broken
 from kucoin_research.figures.theme import Spec, axis, filled, hollow, price_axis, size_axis
 from kucoin_research.figures.time_axis import Floats
@@ -79,6 +80,7 @@ class PriceChart(TimeChart):
         few = max(3 * view.px // 8, 100)
         self._trades = {side: Bubbles(few) for side in (1, -1)}
         self._marks = marks_of(view, sketch, 6)
+        self._tags = PriceTags()
 
     def spec(self) -> Spec:
         """Describe the traces: band, bid, ask, mid, buys, sells, and marks."""
@@ -138,6 +140,7 @@ class PriceChart(TimeChart):
         if self._marks is not None and role in MARKED:
             self._marks.take(role, rows)
             return
+        self._take_tags(role, rows)
         rows, times = self._clip(role, rows)
         if role == "quotes":
             bid, _, ask, _ = best_quotes(rows)
@@ -149,6 +152,14 @@ class PriceChart(TimeChart):
         for wanted, trades in self._trades.items():
             chosen = (side == wanted) & is_inside
             trades.add(times[chosen], price[chosen], size[chosen], self.horizon)
+
+    def _take_tags(self, role: str, rows: pl.DataFrame) -> None:
+        # All rows, since the tags are of now also where an earlier span is shown.
+        if role == "quotes":
+            bid, _, ask, _ = best_quotes(rows)
+            self._tags.take_quotes(events(rows), bid, ask)
+        else:
+            self._tags.take_prices(events(rows), numbers(rows, "price"))
 
     def draw(self) -> Drawing:
         """Draw the rows taken so far."""
@@ -171,7 +182,8 @@ class PriceChart(TimeChart):
         prices = [arrays[trace, "y"] for trace in range(1, 6)]
         texts = draw_marks(self._marks, self, arrays)
         prices += [] if self._marks is None else self._marks.prices
-        return self._drawing(arrays, texts, **steady("yaxis", prices))
+        tags = self._tags.parts(is_out=self.is_out)
+        return self._drawing(arrays, texts, **steady("yaxis", prices), **tags)
 
 
 def _bubble_sizes(sizes: Floats, largest: float) -> Floats:

@@ -3,8 +3,9 @@
 import polars as pl
 import pytest
 
-from kucoin_research.dashboards.formatting import Decimals, clock
+from kucoin_research.dashboards.formatting import clock
 from kucoin_research.dashboards.trade_prints import TAPE_ROWS, TradePrints
+from kucoin_research.figures.decimals import Decimals
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.model.records import Trade
 from tests.unit.figures.test_figures import at, frame, trade
