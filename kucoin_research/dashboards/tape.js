@@ -47,7 +47,7 @@ function tape(send) {
       put(empty, size ? 'no trade of at least this size yet' : 'trades appear here');
     },
     'tape:zone': (zone) => {
-      put(name, `trades, ${zone}, to the ms`);
+      put(name, `trades to the ms, ${zone}`);
       name.title = `times in ${zone === 'local' ? 'the time zone of the kernel' : zone}, to the millisecond`;
     },
   }};

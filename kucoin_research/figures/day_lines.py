@@ -14,6 +14,7 @@ from kucoin_research.figures.time_axis import Floats, Times, Zone
 __all__ = ["day_lines"]
 
 _PX = 84  # of the plot for each line, so that its date has room
+_LABEL_PX = 64  # width of a date; where the plot ends before, there is none
 _MOST_DAYS = 1_500  # in longer spans, only years are worth a line
 _YEARS = (1, 2, 5, 10, 20, 50, 100, 1_000)  # times in ns end in the year 2262
 _EPOCH, _DAY_MS = date(1970, 1, 1), 86_400_000.0
@@ -40,7 +41,7 @@ def day_lines(
     Returns
     -------
     list
-        Shapes of plotly, with a date as label.
+        Shapes of plotly, with a date as label where it has room.
     """
     low, high = zone.to_axis(np.array(span, np.int64))
     first, last = ceil(low / _DAY_MS), floor(high / _DAY_MS)
@@ -52,7 +53,11 @@ def day_lines(
     if on_axis is not None:
         midnights = on_axis(np.array([zone.to_ns(each) for each in midnights], np.int64))
     labels = [form.format(each) for each in dates]
-    return [_line(x, label) for x, label in zip(midnights.tolist(), labels, strict=True)]
+    last_label = high - _LABEL_PX * (high - low) / max(px, 1)
+    return [
+        _line(x, label if x <= last_label else "")
+        for x, label in zip(midnights.tolist(), labels, strict=True)
+    ]
 
 
 def _fitting(first: date, last: date, most: int) -> tuple[list[date], str]:
@@ -75,7 +80,7 @@ def _fitting(first: date, last: date, most: int) -> tuple[list[date], str]:
 
 
 def _line(x: float, label: str) -> Spec:
-    return {
+    line: Spec = {
         "type": "line",
         "xref": "x",
         "yref": "paper",
@@ -85,7 +90,9 @@ def _line(x: float, label: str) -> Spec:
         "y1": 1,
         "layer": "below",
         "line": {"width": 1, "color": "$line", "dash": "dot"},
-        "label": {
+    }
+    if label:
+        line["label"] = {
             "text": label,
             "textposition": "end",
             "textangle": 0,
@@ -93,5 +100,5 @@ def _line(x: float, label: str) -> Spec:
             "yanchor": "top",
             "padding": 3,
             "font": {"size": 10, "color": "$muted"},
-        },
-    }
+        }
+    return line
