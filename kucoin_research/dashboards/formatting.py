@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 
+from kucoin_research.figures.decimals import Decimals
 from kucoin_research.figures.time_axis import Times, Zone
 
-__all__ = ["clock", "compact", "duration", "fixed", "moment", "size"]
+__all__ = ["Decimals", "clock", "compact", "duration", "fixed", "moment", "size"]
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 DASH = "–"

@@ -24,6 +24,8 @@ __all__ = ["Panel", "TradeTape"]
 log = logging.getLogger(__name__)
 
 _HERE = Path(__file__).parent
+_SCRIPTS = ("access.js", "alerts.js", "watch.js", "tape.js", "panel.js")
+_STYLES = ("tape.css", "panel.css")
 _NOTHING = object()
 
 #: Called with a message of the browser, and with the raw bytes that came along.
@@ -64,10 +66,8 @@ class Panel(anywidget.AnyWidget):
     ``tell`` is for one thread, the refresher's.
     """
 
-    _esm = KERNEL_JS + "".join(
-        (_HERE / name).read_text(encoding="utf-8") for name in ("access.js", "tape.js", "panel.js")
-    )
-    _css = "".join((_HERE / name).read_text(encoding="utf-8") for name in ("tape.css", "panel.css"))
+    _esm = KERNEL_JS + "".join((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    _css = "".join((_HERE / name).read_text(encoding="utf-8") for name in _STYLES)
 
     uid = traitlets.Unicode().tag(sync=True)
     parts = traitlets.List(traitlets.Unicode()).tag(sync=True)  # ids of what is closed with it

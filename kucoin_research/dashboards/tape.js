@@ -4,6 +4,7 @@ const TAPE_ROWS = 40;
 function tape(send) {
   const body = make('div', 'kr-prints'), empty = make('p', 'kr-none', 'trades appear here');
   const name = make('h4', 'kr-tape-name'), passed = make('output', 'kr-passed');
+  passed.title = 'trades of at least this size, of those that were looked at';
   const least = make('input', 'kr-least');
   Object.assign(least, {type: 'number', min: 0, step: 'any', placeholder: 'all', title: 'smallest size that the tape shows; empty: all'});
   least.setAttribute('aria-label', 'smallest size that the tape shows');
@@ -28,6 +29,7 @@ function tape(send) {
     if (!isGood) put(passed, 'a size is 0 or more');
     return isGood;
   };
+  least.addEventListener('input', check);
   least.addEventListener('change', () => { if (check()) send({kind: 'least', size: Number(least.value)}); });
   return {node, tell: {
     'tape': ({all, add}) => {
@@ -43,7 +45,6 @@ function tape(send) {
       }
       const isWrong = least.getAttribute('aria-invalid') === 'true';
       if (!isWrong) put(passed, size ? `${count.toLocaleString('en')} of ${all.toLocaleString('en')}` : '');
-      passed.title = size ? 'trades of at least this size, of those that were looked at' : '';
       put(empty, size ? 'no trade of at least this size yet' : 'trades appear here');
     },
     'tape:zone': (zone) => {

@@ -146,6 +146,14 @@ def test_a_dashboard_by_keyboard_alone(notebook, page, shots):
     page.keyboard.press("Enter")
     page.wait_for_selector(".kr-events .kr-row")
     assert tabbed(page, 1) == ["events, the newest first"]
+    page.locator(".kr-least").focus()
+    page.keyboard.type("20")
+    page.keyboard.press("Enter")
+    wait_for_text(page, ".kr-passed", " of ")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("-5")
+    page.wait_for_selector(".kr-least[aria-invalid=true]")
+    wait_for_text(page, ".kr-passed", "a size is 0 or more")
     assert page.evaluate(NO_TITLES) == []
     for theme in ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast"):
         set_theme(page, theme)
