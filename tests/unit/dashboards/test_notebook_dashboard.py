@@ -49,9 +49,9 @@ def drawn(panel, number):
 
 
 def answer(board):
-    for message in board.sent[-2:]:
-        if message["kind"] == "texts":  # not the beat of a quiet panel
-            drawn(board.panel, message["seq"])
+    texts = [each for each in board.sent if each["kind"] == "texts"]  # no beats
+    for message in texts[-2:]:
+        drawn(board.panel, message["seq"])
 
 
 def texts(board):
