@@ -209,6 +209,7 @@ class ChartSlot:
 
     def _look(self) -> None:
         if self.figure is not None:
+            self.figure.paced_by = self._scene.source
             self.figure.window = self._scene.window_s
             self.figure.is_frozen = self._is_frozen
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-from decimal import Decimal
 
 import numpy as np
 
-from kucoin_research.figures.time_axis import Floats, Times, Zone
+from kucoin_research.figures.decimals import Decimals
+from kucoin_research.figures.time_axis import Times, Zone
 
 __all__ = ["Decimals", "clock", "compact", "duration", "fixed", "moment", "size"]
 
-_MOST_DECIMALS = 15
 _UNITS = ("B", "kB", "MB", "GB", "TB")
 DASH = "–"
 
@@ -53,30 +52,21 @@ def size(count: float) -> str:
     raise AssertionError("the last unit takes all")
 
 
-def clock(times: Times, zone: Zone) -> list[str]:
-    """Write times (ns UTC) as the time of day in a zone."""
-    seconds = (zone.to_axis(times) // 1_000).astype(np.int64) % 86_400
-    return [
-        f"{each // 3_600:02d}:{each // 60 % 60:02d}:{each % 60:02d}" for each in seconds.tolist()
-    ]
+def clock(times: Times, zone: Zone, *, has_ms: bool = False) -> list[str]:
+    """Write times (ns UTC) as the time of day in a zone, to the second or the millisecond."""
+    # The axis has floats, in which a whole millisecond may lie just below itself.
+    offset_ms = np.rint(zone.to_axis(times) - times / 1e6).astype(np.int64)
+    of_day = ((times // 1_000_000 + offset_ms) % 86_400_000).tolist()
+    return [_of_day(each)[: None if has_ms else -len(".000")] for each in of_day]
+
+
+def _of_day(ms: int) -> str:
+    seconds = ms // 1_000
+    hours, minutes = seconds // 3_600, seconds // 60 % 60
+    return f"{hours:02d}:{minutes:02d}:{seconds % 60:02d}.{ms % 1_000:03d}"
 
 
 def moment(time_ns: int, zone: Zone) -> str:
     """Write a time (ns UTC) with its date, to the millisecond, in a zone."""
     axis_ms = float(zone.to_axis(np.array([time_ns], np.int64))[0])
     return str(np.datetime64(int(axis_ms), "ms")).replace("T", " ")
-
-
-class Decimals:
-    """The number of decimals of prices, learned from them: the tick size is not always known."""
-
-    def __init__(self) -> None:
-        self.count = 0
-
-    def learn(self, prices: Floats) -> None:
-        """Look at some of the prices."""
-        for price in prices[-8:].tolist():
-            if math.isfinite(price):
-                exponent = Decimal(repr(price)).normalize().as_tuple().exponent
-                decimals = -exponent if isinstance(exponent, int) else 0
-                self.count = min(max(self.count, decimals), _MOST_DECIMALS)

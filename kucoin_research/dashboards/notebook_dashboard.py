@@ -671,6 +671,9 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self._with_run(lambda texts: texts.choose(int(message["number"])))
         elif kind == "next":
             self._press(self.next_decision)
+        elif kind == "least":
+            self._press(partial(self._refresh.filter_tape, message.get("size")))
+            refresher().wake(self._refresh.ticket)
         elif kind == "card":
             self._press(partial(self._choices.take_card, str(message["symbol"])))
             refresher().wake(self._refresh.ticket)

@@ -1,5 +1,5 @@
 // The panel of a dashboard: texts by name, each put into its place. Only changed texts arrive.
-const TAPE_ROWS = 40, DECISION_ROWS = 200;
+const DECISION_ROWS = 200;
 const page = (globalThis.__kucoinPanels ??= new Map());  // by uid, since a panel may have several views
 const TILES = [
   ['last', 'last'], ['change', 'change'], ['bid', 'bid'], ['ask', 'ask'], ['spread', 'spread bp'],
@@ -116,28 +116,6 @@ function tiles() {
     };
   }
   return {node, tell};
-}
-
-function tape() {
-  const body = make('div', 'kr-prints');
-  const empty = make('p', 'kr-none', 'trades appear here');
-  const node = make('section', 'kr-tape',
-    make('div', 'kr-print kr-titles', make('span', '', 'time'), make('span', '', 'price'), make('span', '', 'size')),
-    empty, body);
-  const row = ([at, price, size, side]) => {
-    const print = make('div', 'kr-print', make('span', 'kr-at', at),
-      make('span', 'kr-paid', `${side === 'buy' ? '▲' : side === 'sell' ? '▼' : ' '} ${price}`), make('span', '', size));
-    print.dataset.side = side;
-    return print;
-  };
-  return {node, tell: {
-    tape: ({all, add}) => {
-      if (all) body.replaceChildren();
-      body.prepend(...(all || add).map(row).reverse());
-      while (body.childElementCount > TAPE_ROWS) body.lastElementChild.remove();
-      empty.hidden = body.childElementCount > 0;
-    },
-  }};
 }
 
 function bar(send) {
@@ -426,7 +404,7 @@ async function picture(root, name) {
     await image.decode();
     pen.drawImage(image, x, y, width, height);
   }
-  for (const node of root.querySelectorAll('.kr-tile, .kr-badge, .kr-led, button, select, input, .kr-gap, .kr-done, .kr-track, .kr-bin')) {
+  for (const node of root.querySelectorAll('.kr-tag, .kr-tile, .kr-badge, .kr-led, button, select, input, .kr-gap, .kr-done, .kr-track, .kr-bin')) {
     const [x, y, width, height] = place(node), style = getComputedStyle(node);
     if (!width || node.closest('[hidden]') || node.classList.contains('kr-seek')) continue;
     pen.beginPath();
@@ -496,7 +474,7 @@ function render({model, el}) {
   let heard = 0, lastBadge = null;
   el.classList.add('kr-panel');
   const alerts = alertsPart(send);
-  const parts = [head(alerts.flag), drawer(alerts.node), tiles(), tape(), bar(send), run(send), foot(), watchList(send), ownAccount()];
+  const parts = [head(alerts.flag), drawer(alerts.node), tiles(), tape(send), bar(send), run(send), foot(), watchList(send), ownAccount()];
   el.replaceChildren(...parts.map((part) => part.node));
   const tellers = [...parts, alerts].map((part) => part.tell);
   const tell = (name, value) => { for (const each of tellers) each[name]?.(value); };

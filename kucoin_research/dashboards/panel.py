@@ -26,7 +26,8 @@ __all__ = ["Panel", "TradeTape"]
 log = logging.getLogger(__name__)
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("access.js", "alerts.js", "watch.js", "panel.js")
+_SCRIPTS = ("access.js", "account.js", "alerts.js", "watch.js", "tape.js", "panel.js")
+_STYLES = ("tape.css", "panel.css", "account.css")
 _NOTHING = object()
 
 #: Called with a message of the browser, and with the raw bytes that came along.
@@ -34,10 +35,14 @@ Ask = Callable[[dict[str, Any], list[Any]], None]
 
 
 class TradeTape(NamedTuple):
-    """The newest rows of a growing list; ``total`` counts all rows that it ever had."""
+    """The newest rows of a growing list; ``total`` counts all rows that it ever had.
+
+    ``least`` is the size that its rows have at least. With another one it is another list.
+    """
 
     total: int
     rows: list[list[str]]
+    least: float = 0.0
 
 
 class _Reader:
@@ -63,13 +68,8 @@ class Panel(anywidget.AnyWidget):
     ``tell`` is for one thread, the refresher's.
     """
 
-    _esm = KERNEL_JS + "".join(
-        (_HERE / name).read_text(encoding="utf-8")
-        for name in ("access.js", "account.js", "alerts.js", "watch.js", "panel.js")
-    )
-    _css = "".join(
-        (_HERE / name).read_text(encoding="utf-8") for name in ("panel.css", "account.css")
-    )
+    _esm = KERNEL_JS + "".join((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    _css = "".join((_HERE / name).read_text(encoding="utf-8") for name in _STYLES)
 
     uid = traitlets.Unicode().tag(sync=True)
     parts = traitlets.List(traitlets.Unicode()).tag(sync=True)  # ids of what is closed with it
@@ -155,7 +155,8 @@ class Panel(anywidget.AnyWidget):
 def _part(before: Any, value: Any) -> Any:
     if not isinstance(value, TradeTape):
         return value
-    new = value.total - before.total if isinstance(before, TradeTape) else -1
+    is_same = isinstance(before, TradeTape) and before.least == value.least
+    new = value.total - before.total if is_same else -1
     if 0 <= new < len(value.rows):
         return {"add": value.rows[len(value.rows) - new :]}
     return {"all": value.rows}

@@ -15,14 +15,16 @@ from kucoin_research.dashboards.controls import Controls
 from kucoin_research.dashboards.formatting import DASH, compact, duration, size
 from kucoin_research.dashboards.health import Health, Screen, Vitals, judge
 from kucoin_research.dashboards.kernel_busy import KernelBusy
-from kucoin_research.dashboards.panel import Panel, TradeTape
+from kucoin_research.dashboards.panel import Panel
 from kucoin_research.dashboards.recording_control import RecordingControl
 from kucoin_research.dashboards.replay_bar import ReplayBar
 from kucoin_research.dashboards.run_texts import RunTexts
 from kucoin_research.dashboards.tiles import Tiles
 from kucoin_research.dashboards.vitals import VitalsMonitor, histogram
 from kucoin_research.dashboards.watch_rows import WatchRows
+from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.figures.refresh import Ticket, refresher
+from kucoin_research.foundation import arguments
 from kucoin_research.model.source import is_replay
 from kucoin_research.streaming.stream import Stream
 
@@ -108,11 +110,12 @@ class PanelRefresh:
     watch
         The symbols of the cards; none are shown for a single one.
     is_frozen
-        While set, tiles and tape stand still.
+        While set, tiles and tape stand still; the trades of before can still be filtered.
 
     Notes
     -----
-    ``show``, ``look`` and ``line`` are for any thread, ``tick`` is for the refresher's.
+    ``show``, ``look``, ``filter_tape`` and ``line`` are for any thread, ``tick`` is for the
+    refresher's.
     """
 
     def __init__(
@@ -134,6 +137,7 @@ class PanelRefresh:
         self._clock: Callable[[], float] = time.monotonic
         self._vitals = Vitals()
         self._vitals_at = 0.0
+        self._least = 0.0
         self.line = ("", "")
         self.is_frozen = False
         self.watch: list[str] = []
@@ -154,13 +158,30 @@ class PanelRefresh:
         """Read another scene from now on."""
         self._scene = scene
         self._alerts.show(scene.source)
+        readers = Readers.of(scene, self._kernel, self.readers)
+        readers.tiles.prints.least = self._least
         # Replaced all at once: a refresh that runs meanwhile goes on with the old ones.
-        self.readers = Readers.of(scene, self._kernel, self.readers)
+        self.readers = readers
         self._vitals_at = 0.0
 
     def say(self, text: str, tone: str = "") -> None:
         """Put a text into the status line."""
         self.line = (text, tone)
+
+    def filter_tape(self, least: object) -> None:
+        """Show only trades of at least this size on the tape; 0 shows all.
+
+        Raises
+        ------
+        InvalidInput
+            If it is no such size.
+        """
+        size = arguments.number(least, "the size in the tape", "a number from 0 on")
+        if size < 0:
+            raise InvalidInput(
+                f"the size in the tape must be a number from 0 on, not {shown(least)}"
+            )
+        self._least = self.readers.tiles.prints.least = size
 
     def health(self) -> Health:
         """Judge the data as of now, regardless of a busy kernel and of the pages."""
@@ -194,7 +215,7 @@ class PanelRefresh:
                 self._on_state()
         badge = partial(self._badge_of, now)
         try:
-            market = {} if self.is_frozen else self._market_texts()
+            market = self._tape_texts() if self.is_frozen else self._market_texts()
         except BaseException:
             # The next refresh reports the error in the badge, whether or not it fails again here.
             self._panel.tell(self._health_texts(), now, badge)
@@ -263,6 +284,11 @@ class PanelRefresh:
         ]
         return " · ".join(parts)
 
+    def _tape_texts(self) -> dict[str, Any]:
+        prints = self.readers.tiles.prints
+        prints.look()
+        return prints.texts()
+
     def _market_texts(self) -> dict[str, Any]:
         market, vitals, run = self.readers.tiles, self._vitals, self.readers.run
         account = self.readers.account
@@ -274,7 +300,7 @@ class PanelRefresh:
         }
         return {
             **{f"tile:{name}": list(value) for name, value in tiles.items()},
-            "tape": TradeTape(market.trades, market.tape),
+            **market.prints.texts(),
             **({} if run is None else run.texts()),
             **({} if account is None else account.texts()),
             **self._cards(),

@@ -11,6 +11,7 @@ import numpy as np
 from kucoin_research.dashboards.formatting import duration, moment
 from kucoin_research.errors import InvalidInput, UnknownChannel, shown
 from kucoin_research.figures.gaps import gaps_of
+from kucoin_research.figures.session_breaks import breaks_of
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.foundation import arguments
 from kucoin_research.model.source import ReplaySource, Source
@@ -98,11 +99,11 @@ class ReplayBar:
         """Return the marks on the slider: begin and end as shares of the whole, and a text."""
         session = self.replay.session
         try:
-            status = session.frame("status")
+            known = gaps_of(session.frame("status"), session.channels)
         except UnknownChannel:  # no status was recorded
-            return []
+            known = []
         found = []
-        for gap in gaps_of(status, session.channels):
+        for gap in [*known, *breaks_of(session)]:
             end = self._end if gap.end is None else gap.end
             words = f"{gap.kind} of {duration((end - gap.begin) / 1e9)}: {gap.what}"
             found.append([round(self._share(gap.begin), 4), round(self._share(end), 4), words])

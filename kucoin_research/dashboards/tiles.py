@@ -8,18 +8,18 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from kucoin_research.dashboards.formatting import DASH, Decimals, clock, compact, fixed
+from kucoin_research.dashboards.formatting import DASH, compact, fixed
+from kucoin_research.dashboards.trade_prints import TradePrints
 from kucoin_research.figures.book_levels import SIDE_BY_SIDE
 from kucoin_research.figures.chart import Role
-from kucoin_research.figures.columns import best_quotes, events, numbers, sides
+from kucoin_research.figures.columns import best_quotes, events, numbers
+from kucoin_research.figures.decimals import Decimals
 from kucoin_research.figures.line_charts import QUOTES
 from kucoin_research.figures.tail import Rewound, Tail, pick_channel
 from kucoin_research.figures.time_axis import Floats, Times, Zone
 from kucoin_research.model.source import LiveSource
 
-__all__ = ["TAPE_ROWS", "Tiles"]
-
-TAPE_ROWS = 40
+__all__ = ["Tiles"]
 
 _ROLES = (
     Role("quotes", QUOTES.channels),
@@ -49,6 +49,11 @@ class Tiles:
     zone
         Time zone of the tape.
 
+    Attributes
+    ----------
+    prints
+        The rows of the tape.
+
     Notes
     -----
     Not thread-safe: the refresh thread reads.
@@ -68,6 +73,9 @@ class Tiles:
         self._zone = zone
         self._tail = Tail(source, symbol, channels, ["book"])
         self._decimals = Decimals()
+        self.prints = TradePrints(
+            lambda: source.frame(channels["trades"], symbol or None), zone, self._decimals
+        )
         self._restart()
 
     def _restart(self) -> None:
@@ -76,13 +84,14 @@ class Tiles:
         self._first: float | None = None
         self._newest = 0
         self._quote: tuple[float, float, float, float] | None = None
-        self._tape: deque[list[str]] = deque(maxlen=TAPE_ROWS)
+        self.prints.restart()
         self.trades = 0
         self.last: float | None = None
         self.direction = ""
 
     def update(self) -> None:
         """Take the rows that came since the last call."""
+        self.prints.look()
         try:
             self._take_all()
         except Rewound:
@@ -122,7 +131,7 @@ class Tiles:
     def _take_trades(self, rows: pl.DataFrame) -> None:
         times, prices, sizes = events(rows), numbers(rows, "price"), numbers(rows, "size")
         self._decimals.learn(prices)
-        self._print(rows[-TAPE_ROWS:])
+        self.prints.take(rows)
         self.trades += rows.height
         self._newest = max(self._newest, int(times.max()))
         self._move_to(float(prices[-1]))
@@ -155,24 +164,7 @@ class Tiles:
             self.direction = "up" if price > self.last else "down"
         self.last = price
 
-    def _print(self, rows: pl.DataFrame) -> None:
-        columns = zip(
-            clock(events(rows), self._zone),
-            numbers(rows, "price").tolist(),
-            numbers(rows, "size").tolist(),
-            sides(rows).tolist(),
-            strict=True,
-        )
-        for time, price, size, side in columns:
-            word = "buy" if side > 0 else "sell" if side < 0 else ""
-            self._tape.append([time, fixed(price, self._decimals.count), compact(size), word])
-
     # -- texts -----------------------------------------------------------------------------------
-
-    @property
-    def tape(self) -> list[list[str]]:
-        """The newest trades, the newest last: time, price, size, the taker's side."""
-        return list(self._tape)
 
     def tiles(self) -> dict[str, tuple[str, str]]:
         """Return text and tone (``up``, ``down`` or none) of each tile that shows the market."""

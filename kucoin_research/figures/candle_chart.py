@@ -9,9 +9,10 @@ import numpy.typing as npt
 import polars as pl
 
 from kucoin_research.errors import InvalidInput, shown
+from kucoin_research.figures.axis_tags import PriceTags, RunningCandle
 from kucoin_research.figures.candle_bars import COLUMNS, CandleBars, Candles, fitting, longer
 from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
-from kucoin_research.figures.columns import arrivals, events
+from kucoin_research.figures.columns import arrivals, events, numbers
 from kucoin_research.figures.downsample import broken
 from kucoin_research.figures.line_spec import line
 from kucoin_research.figures.overlays import Overlays
@@ -47,6 +48,7 @@ _UPPER, _ALL, _LOWER = (0.28, 1.0), (0.0, 1.0), (0.0, 0.22)
 _PALE = 0.4  # opacity of the volume of a partial candle
 _ALIKE = 1.5  # times the shortest: candles of one width will do, as for months
 _THIN = 5_000  # part of the range that is the width of a candle as thin as a line
+_LATEST = 2  # candles' lengths after the newest one's open at which its last row may come
 _BODY = 0.7  # share of a bar's time that its body fills, as those of candles do
 
 Booleans = npt.NDArray[np.bool_]
@@ -90,6 +92,8 @@ class CandleChart(TimeChart):
         self._width = least  # as shown, which may be longer
         self._overlays = Overlays(view, sketch, _MARKS)
         self._bodies = _MARKS + len(self._overlays.spec())  # number of the first such trace
+        self._tags = PriceTags()
+        self._arrived = 0  # time of the newest arrival, ns
 
     def spec(self) -> Spec:
         """Describe the traces: candles, VWAP, volumes, partial candles, a slot, and marks.
@@ -142,7 +146,10 @@ class CandleChart(TimeChart):
             return
         # A candle's own time is its open, long before it arrives: gaps are placed by arrival.
         self._note(role, arrivals(rows), times)
+        self._arrived = max(self._arrived, int(arrivals(rows).max()))
         self._bars.take(rows, times)
+        price = "price" if self._bars.is_of_trades else "close"
+        self._tags.take_prices(times, numbers(rows, price))
         self._check_interval()
         self._width = self._fitting_width()
 
@@ -225,9 +232,24 @@ class CandleChart(TimeChart):
             **steady("yaxis", prices),
             **over.fence(prices),
             **over.layout,
+            **self._tags.parts(is_out=self.is_out, candle=self._running()),
         }
         texts = {**over.traces, **self._periods(candles), **self._hover(candles, cuts)}
         return self._drawing(arrays, texts, over.shapes, **parts)
+
+    def _running(self) -> RunningCandle | None:
+        """Return the newest candle, if the rows show the exchange's clock."""
+        slot = self._slots()
+        if slot is None or not self._is_regular:
+            return None
+        # A candle's own time is its open. Its arrival is on this machine's clock, which is none
+        # of the exchange's where that is virtual: then it lies elsewhere than the candle.
+        now = self._newest if self._bars.is_of_trades else self._arrived
+        if not 0 <= now - slot.newest < _LATEST * slot.width:
+            return None
+        low, high = self.on_axis(np.array([slot.newest, slot.newest + slot.width]))
+        end, length = (slot.newest + slot.width) / 1e6, slot.width / 1e6
+        return RunningCandle(end, length, now / 1e6, float(low), float(high))
 
     def _draw_candles(self, arrays: Arrays, candles: Candles, is_partial: Booleans) -> None:
         at = self._middles(candles)
@@ -294,6 +316,15 @@ class CandleChart(TimeChart):
             return x
         length = self._width / 1e6
         return np.asarray(x[-1] + np.round((x - x[-1]) / length) * length)
+
+    def _on_days(self, midnights: Times) -> Floats:
+        """Convert the begins of days to positions among the candles, as those are placed."""
+        slot = self._slots()
+        if slot is None or not self._is_regular:
+            return self.on_axis(midnights)
+        opens = slot.newest + (midnights - slot.newest) // slot.width * slot.width
+        places = self._on_slots(np.append(opens, slot.newest))[:-1]
+        return np.asarray(places + (midnights - opens) / 1e6)
 
     def _periods(self, candles: Candles) -> dict[str, Any]:
         """Return the length of a slot, in whose middle plotly puts a candle; x is the open time."""

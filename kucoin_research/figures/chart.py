@@ -17,6 +17,7 @@ import numpy.typing as npt
 import polars as pl
 
 from kucoin_research.figures.columns import arrivals, events
+from kucoin_research.figures.day_lines import day_lines
 from kucoin_research.figures.empty_axes import axes_of, has_values
 from kucoin_research.figures.gaps import GapMap, GapMark, breaks, shapes
 from kucoin_research.figures.theme import Spec, axis, fitted, layout, literal
@@ -323,6 +324,11 @@ class TimeChart(Chart):
         return self._newest
 
     @property
+    def is_out(self) -> bool:
+        """Whether rows are missing now."""
+        return any(gap.end is None and gap.kind != "filled" for gap in self._gap_map.found)
+
+    @property
     def gap_breaks(self) -> Times:
         """The instants at which lines break."""
         return breaks(self._gap_map.found)
@@ -388,8 +394,9 @@ class TimeChart(Chart):
             if gap.begin <= end and (gap.end is None or gap.end >= begin)
         ]
         filled = self._filled(arrays)
+        gaps = shapes(inside, edge, self.sketch.zone, shortest_ns=shortest)
         patch = {
-            "shapes": [*shapes(inside, edge, self.sketch.zone, shortest_ns=shortest), *lines],
+            "shapes": [*gaps, *self._day_lines(), *lines],
             **self._parts(filled),
             **self._titled(parts, filled),
         }
@@ -402,6 +409,15 @@ class TimeChart(Chart):
             return self.view.span
         horizon = self.horizon
         return (self._oldest if horizon is None else horizon), self._newest
+
+    def _day_lines(self) -> list[Spec]:
+        if self.is_empty:
+            return []
+        return day_lines(self.range_ns, self.sketch.zone, self.view.px, self._on_days)
+
+    def _on_days(self, midnights: Times) -> Floats:
+        """Convert the begins of days, ns UTC, to positions on the time axis."""
+        return self.on_axis(midnights)
 
     def on_axis(self, times: Times) -> Floats:
         """Convert ns UTC to positions on the time axis."""

@@ -28,6 +28,7 @@ from kucoin_research.figures.inputs import Drawable, channels_for, channels_of_k
 from kucoin_research.figures.lag_chart import LagChart, lag_options
 from kucoin_research.figures.late_widget import live_widget
 from kucoin_research.figures.line_charts import FlowChart, MarkChart, PriceChart, SpreadChart
+from kucoin_research.figures.session_breaks import breaks_of
 from kucoin_research.figures.static import Figure, still
 from kucoin_research.figures.tail import Fixed, pick_symbol
 from kucoin_research.figures.theme import resolve
@@ -506,6 +507,7 @@ def _make(
     sketch = Sketch(symbol or "", zone, height, options, is_complete=True)
     window_ns = _nanoseconds(window)
     gaps = [] if status is None else gaps_of(status, channels_of_kind(kind), symbol)
+    gaps += breaks_of(source)
     if kind is LagChart and status is not None:
         chosen = {role: prompt(frame, status) for role, frame in chosen.items()}
     chart = kind(View(_STATIC_PX, None, window_ns), sketch)

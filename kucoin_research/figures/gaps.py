@@ -17,7 +17,17 @@ from kucoin_research.model.records import STAMPED_AS_READ, Status
 from kucoin_research.sessions.files.csv_codec import records_of
 from kucoin_research.sessions.session_report import reported_gaps
 
-__all__ = ["UNWANTED", "GapMap", "GapMark", "Mapped", "breaks", "gaps_of", "prompt", "shapes"]
+__all__ = [
+    "BETWEEN",
+    "UNWANTED",
+    "GapMap",
+    "GapMark",
+    "Mapped",
+    "breaks",
+    "gaps_of",
+    "prompt",
+    "shapes",
+]
 
 _NEEDED = ("timestamp", "local_timestamp", "symbol", "event", "channel", "detail")
 _OF_A_CHANNEL = frozenset({"gap", "filled", "not_filled"})
@@ -25,6 +35,8 @@ _LASTING = "it is not over"
 #: The kind of a span in which nobody wanted the rows, and the cause of the gap that it left.
 UNWANTED = "unsubscribed"
 _LONG = frozenset({"outage", UNWANTED})  # reported at both ends
+#: The kind of the time between two recordings that are shown as one.
+BETWEEN = "between sessions"
 _MOST = 60  # shapes drawn; of more, the shortest are left out
 
 
@@ -242,7 +254,7 @@ def breaks(gaps: Iterable[Mapped]) -> Times:
     middles = [
         gap.begin + (gap.end - gap.begin) // 2
         for gap in gaps
-        if gap.kind in ("gap", *_LONG) and gap.end is not None
+        if gap.kind in ("gap", BETWEEN, *_LONG) and gap.end is not None
     ]
     return np.array(sorted(middles), np.int64)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from kucoin_research.figures.axis_tags import PriceTags
 from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
-from kucoin_research.figures.columns import best_quotes, numbers, sides
+from kucoin_research.figures.columns import best_quotes, events, numbers, sides
 from kucoin_research.figures.downsample import Bubbles, Extremes, Sums, broken
 from kucoin_research.figures.line_spec import line
 from kucoin_research.figures.overlays import Overlays
@@ -55,6 +56,7 @@ class PriceChart(TimeChart):
         few = max(3 * view.px // 8, 100)
         self._trades = {side: Bubbles(few) for side in (1, -1)}
         self._overlays = Overlays(view, sketch, 6)
+        self._tags = PriceTags()
 
     def spec(self) -> Spec:
         """Describe the traces: band, bid, ask, mid, buys, sells, and marks."""
@@ -114,6 +116,7 @@ class PriceChart(TimeChart):
         """Add quotes, trades, or rows of the overlays."""
         if self._overlays.take(role, rows):
             return
+        self._take_tags(role, rows)
         rows, times = self._clip(role, rows)
         if role == "quotes":
             bid, _, ask, _ = best_quotes(rows)
@@ -125,6 +128,14 @@ class PriceChart(TimeChart):
         for wanted, trades in self._trades.items():
             chosen = (side == wanted) & is_inside
             trades.add(times[chosen], price[chosen], size[chosen], self.horizon)
+
+    def _take_tags(self, role: str, rows: pl.DataFrame) -> None:
+        # All rows, since the tags are of now also where an earlier span is shown.
+        if role == "quotes":
+            bid, _, ask, _ = best_quotes(rows)
+            self._tags.take_quotes(events(rows), bid, ask)
+        else:
+            self._tags.take_prices(events(rows), numbers(rows, "price"))
 
     def draw(self) -> Drawing:
         """Draw the rows taken so far."""
@@ -148,7 +159,8 @@ class PriceChart(TimeChart):
         over = self._overlays.draw(self, arrays, {"yaxis": (0, 1)})
         prices += over.prices
         parts = {**steady("yaxis", prices), **over.fence(prices), **over.layout}
-        return self._drawing(arrays, over.traces, over.shapes, **parts)
+        tags = self._tags.parts(is_out=self.is_out)
+        return self._drawing(arrays, over.traces, over.shapes, **parts, **tags)
 
 
 def _bubble_sizes(sizes: Floats, largest: float) -> Floats:

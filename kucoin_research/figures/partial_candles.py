@@ -6,13 +6,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from kucoin_research.figures.gaps import Mapped
+from kucoin_research.figures.gaps import BETWEEN, Mapped
 from kucoin_research.figures.time_axis import Times, Zone
 
 __all__ = ["cuts_of", "running_of"]
 
 _MINUTE, _DAY = 60_000_000_000, 86_400_000_000_000
-_LOST = ("gap", "outage")  # a gap that was filled costs nothing, a silence perhaps nothing
+_LOST = ("gap", "outage", BETWEEN)  # a gap that was filled costs nothing, a silence perhaps nothing
 
 
 def cuts_of(

@@ -11,6 +11,7 @@ import polars as pl
 from kucoin_research.figures.browser_link import BrowserLink
 from kucoin_research.figures.chart import Chart, Drawing, Sketch, View
 from kucoin_research.figures.delta import Array, ArrayChange, difference
+from kucoin_research.figures.pace import Pace
 from kucoin_research.figures.summary import summary_of
 from kucoin_research.figures.tail import Rewound, Rows
 
@@ -50,6 +51,8 @@ class Picture:
         The conversation with the page.
     due
         Time of its next refresh, monotonic seconds.
+    pace
+        The pace of the source that the page knows; ``None`` if it knows none.
 
     Notes
     -----
@@ -59,6 +62,7 @@ class Picture:
     def __init__(self, kind: type[Chart], sketch: Sketch, feed: Rows, view: View) -> None:
         self.link = BrowserLink()
         self.due = 0.0
+        self.pace: Pace | None = None
         self.view = view
         self.chart = kind(view, sketch)
         self._kind, self._sketch, self._feed = kind, sketch, feed
@@ -86,6 +90,7 @@ class Picture:
         """Send everything with the next frame, since the page has nothing."""
         self._must_resend = True
         self._summary, self._summary_due = "", 0.0
+        self.pace = None
         self.due = 0.0
 
     def show(self, sketch: Sketch, feed: Rows) -> None:

@@ -10,6 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from kucoin_research.errors import InvalidInput, KucoinResearchError
+from kucoin_research.figures.axis_tags import META
 from kucoin_research.figures.chart import Chart, Drawing
 from kucoin_research.figures.theme import Spec, literal, resolve
 from kucoin_research.figures.time_axis import Floats
@@ -128,7 +129,8 @@ def still(chart: Chart, theme: str = "light", widget: Callable[[], Any] | None =
     for band in spec.get("bands", ()):
         _put_band(spec["data"], **band)
     for path, value in drawing.layout.items():
-        _put(spec["layout"], path.split("."), value)
+        if not path.startswith(META):
+            _put(spec["layout"], path.split("."), value)
     for path, value in drawing.traces.items():
         trace, _, rest = path.partition(".")
         _put(spec["data"][int(trace)], rest.split("."), value)

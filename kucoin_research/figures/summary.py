@@ -43,7 +43,7 @@ def summary_of(chart: Chart, drawing: Drawing) -> str:
     notes = [_plain(note["text"]) for note in drawing.layout.get("annotations", ())]
     if chart.is_empty:
         return f"{subject}: {'; '.join(notes) or 'nothing to show yet'}"
-    facts = [*_traces(chart, spec, drawing), *notes, *_gaps(drawing)]
+    facts = [*_last(spec, drawing), *_traces(chart, spec, drawing), *notes, *_gaps(drawing)]
     return f"{subject}: {', '.join(facts)}" if facts else subject
 
 
@@ -62,6 +62,15 @@ def _subject(chart: Chart, spec: Spec, drawing: Drawing) -> str:
     symbol, what = chart.sketch.symbol, _plain(title)
     what = what.removeprefix(symbol).strip()
     return ", ".join(filter(None, (symbol, what)))
+
+
+def _last(spec: Spec, drawing: Drawing) -> Iterator[str]:
+    # Of the tags, since no trace is a line of prices that were paid. A candle has it as its close.
+    if any(trace["type"] == "candlestick" for trace in spec["data"]):
+        return
+    for kind, _, text, tone in drawing.layout.get("meta.tags", {}).get("rows", ()):
+        if kind == "last":
+            yield f"last price {text}{f', {tone}' if tone else ''}"
 
 
 def _traces(chart: Chart, spec: Spec, drawing: Drawing) -> Iterator[str]:

@@ -13,6 +13,7 @@ from kucoin_research.figures.book_levels import SIDE_BY_SIDE
 from kucoin_research.figures.chart import Role
 from kucoin_research.figures.columns import nanoseconds
 from kucoin_research.figures.gaps import GapMark, gaps_of
+from kucoin_research.figures.session_breaks import SessionBreaks
 from kucoin_research.model.channels import parse_channel
 from kucoin_research.model.intervals import MINUTE, parse_interval
 from kucoin_research.model.source import LiveSource, Source, is_live, is_stream
@@ -159,6 +160,8 @@ class Tail:
         self._cursor: dict[str, int] = {}  # and of this symbol
         self._status_seen = 0
         self._gaps: list[GapMark] = []
+        self._breaks = SessionBreaks(source)
+        self._reached: list[GapMark] = []
 
     def restart(self) -> None:
         """Begin again with all rows."""
@@ -254,16 +257,20 @@ class Tail:
     def gaps(self) -> tuple[list[GapMark], bool]:
         """Return all gaps known, and whether they have changed since the last call."""
         total = self._status_total()
-        if total == self._status_seen:
+        reached = self._breaks.reached
+        if total == self._status_seen and reached == self._reached:
             return self._gaps, False
-        self._status_seen = total
+        self._status_seen, self._reached = total, reached
         for role in self._books:
             self._seen.pop(role, None)  # a gap may void the book without a new row
-        rows = self.source.frame("status", last=_STATUS_ROWS)
-        gaps = gaps_of(rows, self.channels.values(), self.symbol or None)
+        gaps = [*self._reported(), *reached] if total else reached
         changed = gaps != self._gaps
         self._gaps = gaps
         return gaps, changed
+
+    def _reported(self) -> list[GapMark]:
+        rows = self.source.frame("status", last=_STATUS_ROWS)
+        return gaps_of(rows, self.channels.values(), self.symbol or None)
 
 
 class Fixed:

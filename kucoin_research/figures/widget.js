@@ -58,7 +58,7 @@ function askForPlotly(store) {
 
 function openStore(model) {
   const store = {arrays: new Map(), layout: {}, traces: {}, seq: 0, window: null, empty: true,
-    views: new Set(), follow: true, heard: 0, trouble: '', summary: '', isDrawing: false, isWanted: false};
+    views: new Set(), follow: true, heard: 0, trouble: '', summary: '', pace: {}, isDrawing: false, isWanted: false};
   const judgeAll = () => { for (const view of store.views) view.judge(); };
   store.line = lineTo(model, judgeAll);
   store.send = store.line.send;
@@ -69,6 +69,7 @@ function openStore(model) {
     if (!isForUs(message)) return;
     if (message.kind === 'lib') { page.arrived?.(buffers[0]); return; }
     if (message.kind === 'summary') store.summary = message.text;
+    else if (message.kind === 'pace') store.pace = message;
     else store.trouble = message.trouble || '';
     judgeAll();
     if (message.kind !== 'frame') return;
@@ -209,7 +210,8 @@ function render({model, el}) {
   const tip = document.createElement('div');
   tip.className = 'kr-tip';
   tip.hidden = true;
-  el.replaceChildren(plot, note, tip);
+  const tags = axisTags(plot, store, el, () => colours);
+  el.replaceChildren(plot, tags.node, note, tip);
   // Read out as its summary. Nothing is announced by itself: the values change too often.
   el.tabIndex = 0;
   el.setAttribute('role', 'figure');
@@ -412,7 +414,7 @@ function render({model, el}) {
   const themes = new MutationObserver(onTheme);
   const onTrouble = (error) => send({kind: 'error', text: String(error)});
   const stills = setInterval(() => still.look().catch(onTrouble), 250);
-  const beats = setInterval(() => { judge(); store.presence.renew(); }, 1000);
+  const beats = setInterval(() => { judge(); store.presence.renew(); if (isVisible()) tags.place(); }, 1000);
   const view = {draw, isVisible, judge};
   judge();
 
@@ -422,6 +424,7 @@ function render({model, el}) {
     await plotAnew();
     plot.on('plotly_relayout', onRelayout);
     plot.on('plotly_click', onClick);
+    tags.watch();
     plot.on('plotly_doubleclick', () => { follow(); return false; });
     note.addEventListener('click', () => { follow(); el.focus({preventScroll: true}); });
     el.addEventListener('keydown', onKey);

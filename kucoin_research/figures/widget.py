@@ -25,6 +25,7 @@ from kucoin_research.figures.closing import close_whole, ids_of
 from kucoin_research.figures.empty_axes import hidden
 from kucoin_research.figures.notebook_cells import replace_in_cell
 from kucoin_research.figures.open_figures import open_figures
+from kucoin_research.figures.pace import Pace, pace_of
 from kucoin_research.figures.picture import Picture
 from kucoin_research.figures.redraws import redraws_per_second
 from kucoin_research.figures.refresh import Ticket, refresher
@@ -82,6 +83,8 @@ class LiveFigure(anywidget.AnyWidget):
         While set, only a change of the view is drawn; the stream goes on.
     on_mark
         Called with time (ns UTC) and price of a strategy's mark that was pressed.
+    paced_by
+        The source whose clock the figure shows; ``None`` if nothing comes any more.
 
     Notes
     -----
@@ -92,8 +95,12 @@ class LiveFigure(anywidget.AnyWidget):
     machine or a remote link; it is read when the figure is made.
     """
 
-    _esm = KERNEL_JS + (_HERE / "widget.js").read_text(encoding="utf-8")
-    _css = (_HERE / "widget.css").read_text(encoding="utf-8")
+    _esm = KERNEL_JS + "".join(
+        (_HERE / name).read_text(encoding="utf-8") for name in ("axis_tags.js", "widget.js")
+    )
+    _css = "".join(
+        (_HERE / name).read_text(encoding="utf-8") for name in ("axis_tags.css", "widget.css")
+    )
 
     spec = traitlets.Dict().tag(sync=True)
     palettes = traitlets.Dict(PALETTES).tag(sync=True)
@@ -120,6 +127,7 @@ class LiveFigure(anywidget.AnyWidget):
         self._kind, self._fastest = kind, redraws_per_second(kind.fastest)
         self._sketch = sketch
         self._source, self._channels = source, channels
+        self.paced_by: LiveSource | None = None if callable(source) else source
         self._window_ns = window_ns
         self._books = [role.name for role in kind.roles if role.channels[0] == "level2"]
         self._pages = Pages(self._picture)
@@ -225,6 +233,7 @@ class LiveFigure(anywidget.AnyWidget):
             options = sketch.options if options is None else options
             self._sketch = replace(sketch, symbol=symbol, options=options)
             self._source, self._channels = source, channels
+            self.paced_by = None if callable(source) else source
             for picture in self._pages.all:
                 picture.show(self._sketch, self._feed())
             spec = self._spec()
@@ -305,6 +314,7 @@ class LiveFigure(anywidget.AnyWidget):
 
     def _refresh(self, name: str, picture: Picture, now: float, pages: int) -> float:
         self._summarise(name, picture, now)
+        self._send_pace(name, picture)
         link = picture.link
         if picture.is_quiet(is_frozen=self.is_frozen):
             link.on_quiet(now)
@@ -327,6 +337,13 @@ class LiveFigure(anywidget.AnyWidget):
             text = picture.summary(now)
         if text is not None:
             self.send({"kind": "summary", "text": text, "to": name})
+
+    def _send_pace(self, name: str, picture: Picture) -> None:
+        source = None if self.is_frozen else self.paced_by
+        pace = Pace() if source is None else pace_of(source)
+        if pace != picture.pace:
+            picture.pace = pace
+            self.send({"kind": "pace", **pace._asdict(), "to": name})
 
     def _beat(self, name: str, picture: Picture, now: float, trouble: str = "") -> None:
         if picture.link.owes_beat(now):

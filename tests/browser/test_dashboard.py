@@ -60,6 +60,28 @@ CANDLES_ARE_WHOLE = """() => {
   return opens.length > 2 && Math.min(...opens) >= begin && Math.max(...opens) + slot <= end
     && Math.abs(begin - first) <= slot && Math.abs(end - last) <= slot;
 }"""
+# The price axis has its tags, none of which lies on another.
+TAGS_ARE_APART = """() => {
+  const tags = [...document.querySelectorAll('.kr-main .kr-tag:not([hidden])')];
+  const boxes = tags.map((each) => each.getBoundingClientRect());
+  boxes.sort((one, other) => one.top - other.top);
+  return boxes.length === 3 && tags.every((each) => /\\d/.test(each.textContent))
+    && boxes.every((box, place) => !place || box.top >= boxes[place - 1].bottom - 1);
+}"""
+TIME_LEFT = (
+    "() => /^\\d+:\\d\\d$/.test("
+    "document.querySelector('.kr-lower .kr-tag[data-kind=last] .kr-tag-left').textContent)"
+)
+# The tape is full, of trades that pass its filter, and no size is cut off.
+LEAST = 60
+TAPE_IS_FILTERED = f"""() => {{
+  const tape = document.querySelector('.kr-tape'), edge = tape.getBoundingClientRect().right;
+  const sizes = [...tape.querySelectorAll('.kr-prints .kr-size')];
+  return sizes.length > 5 && / of /.test(tape.querySelector('.kr-passed').textContent)
+    && sizes.every((each) => +each.textContent.replace(/,/g, '') >= {LEAST})
+    && sizes.every((each) => each.getBoundingClientRect().right <= edge + 0.5)
+    && /\\.\\d{{3}}$/.test(tape.querySelector('.kr-at').textContent);
+}}"""
 CANDLE_IS_WIDE = """() => {
   const chart = document.querySelector('.kr-lower .js-plotly-plot'), {xaxis} = chart._fullLayout;
   const bodies = [...chart.querySelectorAll('.boxlayer path.box')];
@@ -173,6 +195,12 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
         wait_for_frames(page, figure, 3)
     page.wait_for_selector(".kr-prints .kr-print >> nth=5")
     page.wait_for_function(CANDLES_ARE_WHOLE)
+    page.wait_for_function(TAGS_ARE_APART)
+    page.wait_for_function(TIME_LEFT)
+    least = page.get_by_label("smallest size that the tape shows")
+    least.fill(str(LEAST))
+    least.press("Enter")
+    page.wait_for_function(TAPE_IS_FILTERED)
     page.locator(".kr-interval select").select_option("1hour")
     page.wait_for_function(CANDLE_IS_WIDE)
     page.locator(".kr-interval select").select_option("auto")
@@ -193,6 +221,7 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
         set_theme(page, f"JupyterLab {theme}")
         wait_for_frames(page, MAIN, 2)
         assert_nothing_sticks_out(page)
+        page.wait_for_function(TAPE_IS_FILTERED)
         page.screenshot(path=shots / f"dashboard-{theme.lower()}-{width}.png")
 
     choose_symbol(page, "XBTUSDTX")
@@ -225,6 +254,7 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     press(page, "stop")
     wait_for_text(page, LINE, "recorded")
     wait_for_text(page, BADGE, "stopped")
+    wait_for_count(page, ".kr-main .kr-tags.kr-old, .kr-lower .kr-tags.kr-old", 2)
     kept = sorted((book.lab.folder / "sessions").glob("*/session.json"))
     (path,) = kept  # one recording, whatever was pressed
     session = json.loads(path.read_text())

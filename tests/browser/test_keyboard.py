@@ -136,6 +136,14 @@ def test_a_dashboard_by_keyboard_alone(notebook, page, shots):
     page.keyboard.press("Enter")
     page.wait_for_selector(".kr-events .kr-row")
     assert tabbed(page, 1) == ["events, the newest first"]
+    page.locator(".kr-least").focus()
+    page.keyboard.type("20")
+    page.keyboard.press("Enter")
+    wait_for_text(page, ".kr-passed", " of ")
+    page.keyboard.press("Control+A")
+    page.keyboard.type("-5")
+    page.wait_for_selector(".kr-least[aria-invalid=true]")
+    wait_for_text(page, ".kr-passed", "a size is 0 or more")
     assert page.evaluate(NO_TITLES) == []
     for theme in ("JupyterLab Light", "JupyterLab Dark", "JupyterLab Dark High Contrast"):
         set_theme(page, theme)
@@ -146,7 +154,7 @@ def test_a_dashboard_by_keyboard_alone(notebook, page, shots):
     assert pressed.evaluate(MARK) == ['"✓ "', "2px"]
     page.screenshot(path=shots / "keyboard-forced.png")
     page.emulate_media(forced_colors="none")
-    assert page.locator(".kr-said").text_content().startswith("data live")
+    assert page.locator(".kr-health > .kr-said").text_content().startswith("data live")
     page.locator(".kr-stop").focus()
     page.keyboard.press("Enter")
     wait_for_text(page, ".kr-said", "data stopped")

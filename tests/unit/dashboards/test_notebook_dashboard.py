@@ -632,6 +632,35 @@ def test_tiles_tape_and_badge_are_told(make):
     assert texts(board)["name"] == ["XBTUSDTM", "futures · simulated"]
 
 
+def test_the_tape_is_filtered_by_size_also_while_it_is_frozen(make):
+    board = make(start=True)
+    board.source.wait("trade", rows=20)
+    show(board)
+    told(board, "tape")
+    board.freeze()
+    before = tiles(board).trades
+    largest = board.source.frame("trade")["size"][:before].max()
+
+    board.panel._on_message(None, {"kind": "least", "size": largest}, [])
+
+    least, passed, seen = told(board, "tape:filter", lambda each: each[0] == largest)
+    assert (least, seen) == (largest, before)
+    assert len(texts(board)["tape"]["all"]) == min(passed, 40)
+    board.freeze(is_frozen=False)
+    board.controls.window.value = "1 min"  # other readers, with the filter of before
+    assert told(board, "tape:filter", lambda each: each[2] > before)[0] == largest
+
+
+@pytest.mark.parametrize("size", [-1, None, "much"])
+def test_a_wrong_size_for_the_tape_is_refused_in_words(make, size):
+    board = make()
+
+    board.panel._on_message(None, {"kind": "least", "size": size}, [])
+
+    assert "the size in the tape must be a number from 0 on" in board._refresh.line[0]
+    assert tiles(board).prints.least == 0.0
+
+
 def test_a_page_that_opens_again_is_told_everything(make):
     board = make(start=True)
     board.source.wait("trade", rows=5)

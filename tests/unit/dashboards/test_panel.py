@@ -58,6 +58,18 @@ def test_of_the_tape_only_new_rows_are_sent():
     panel.close()
 
 
+def test_a_tape_of_another_size_is_sent_anew():
+    panel, sent = Panel(lambda *_: None), []
+    panel.send = lambda content, buffers=None: sent.append(content["texts"]["tape"])
+    show(panel)
+
+    panel.tell({"tape": TradeTape(3, [["a"], ["b"], ["c"]])}, 1.0)
+    panel.tell({"tape": TradeTape(4, [["c"], ["d"]], 2.0)}, 2.0)
+
+    assert sent == [{"all": [["a"], ["b"], ["c"]]}, {"all": [["c"], ["d"]]}]
+    panel.close()
+
+
 def test_a_slow_browser_gets_two_messages_at_most_and_then_the_newest():
     panel, sent = Panel(lambda *_: None), []
     panel.send = lambda content, buffers=None: sent.append(content["texts"])

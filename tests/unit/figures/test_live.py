@@ -30,6 +30,7 @@ class FakeStream:
     """As much of a stream as figures use."""
 
     symbols = channels = ()
+    state = "live"
 
     def __init__(self, capacity=1_000_000):
         self.rings = {
@@ -97,6 +98,11 @@ def show(figure, px=1_000, bounds=None):
 
 def frames(figure):
     return [content for content, _ in figure.sent if content["kind"] == "frame"]
+
+
+def shades(frame):
+    """List the shapes of gaps, without the lines of days."""
+    return [each for each in frame["layout"]["shapes"] if each["type"] == "rect"]
 
 
 def test_nothing_is_sent_until_the_browser_looks(live, stream):
@@ -192,6 +198,27 @@ def test_a_page_that_opens_is_sent_the_summary_of_what_it_shows(live, stream):
 
     first, again = summaries(figure)
     assert first == again
+
+
+def paces(figure):
+    return [(each["is_live"], each["rate"]) for each, _ in figure.sent if each["kind"] == "pace"]
+
+
+def test_each_page_is_sent_the_pace_of_the_source_when_it_changes(live, stream):
+    figure = live()
+    stream.put(10)
+    show(figure)
+
+    for state in ("live", "live", "stopped", "stopped", "live"):
+        stream.state = state
+        figure.refresh(1.0)
+    assert paces(figure) == [(True, 0.0), (False, 0.0), (True, 0.0)]
+
+    tell(figure, kind="hello")  # it has opened again
+    figure.refresh(2.0)
+    figure.is_frozen = True
+    figure.refresh(3.0)
+    assert paces(figure)[3:] == [(True, 0.0), (False, 0.0)]
 
 
 def test_two_frames_are_in_flight_at_most_and_the_skipped_ones_are_counted(live, stream):
@@ -338,7 +365,7 @@ def test_an_outage_told_by_the_stream_is_shaded_and_breaks_the_line(live, stream
     show(figure)
     figure.refresh(1.0)
 
-    assert len(frames(figure)[0]["layout"]["shapes"]) == 1
+    assert len(shades(frames(figure)[0])) == 1
     assert np.isnan(sent(figure, "y")).sum() == 1
 
 
@@ -351,7 +378,7 @@ def test_an_outage_is_told_while_it_lasts(live, stream):
     stream.tell("disconnected", 1.01, 1.01)
     figure.refresh(2.0)
 
-    (shape,) = frames(figure)[-1]["layout"]["shapes"]
+    (shape,) = shades(frames(figure)[-1])
     assert shape["x1"] == pytest.approx(frames(figure)[-1]["window"][1])
     assert shape["label"]["text"] == "outage"  # for how long is not known yet
 

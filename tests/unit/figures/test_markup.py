@@ -316,7 +316,7 @@ def test_the_panel_takes_texts_for_texts():
         for path in (
             _PACKAGE / "dashboards/panel.js", _PACKAGE / "figures/widget.js",
             _PACKAGE / "figures/kernel.js", _PACKAGE / "figures/keys.js",
-            _PACKAGE / "dashboards/access.js",
+            _PACKAGE / "dashboards/access.js", _PACKAGE / "dashboards/tape.js",
         )
     )  # fmt: skip
 

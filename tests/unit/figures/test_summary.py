@@ -44,7 +44,7 @@ def test_prices_are_read_with_their_change(is_compact):
 def test_trades_are_counted():
     text = read(PriceChart, "trades", TRADES)
 
-    assert text.endswith(": 2 buy trades, 1 sell trade")
+    assert text.endswith(": last price 102, up, 2 buy trades, 1 sell trade")
 
 
 def test_gaps_are_counted():
