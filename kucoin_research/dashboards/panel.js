@@ -1,10 +1,6 @@
 // The panel of a dashboard: texts by name, each put into its place. Only changed texts arrive.
 const TAPE_ROWS = 40, DECISION_ROWS = 200;
 const page = (globalThis.__kucoinPanels ??= new Map());  // by uid, since a panel may have several views
-const TILES = [
-  ['last', 'last'], ['change', 'change'], ['bid', 'bid'], ['ask', 'ask'], ['spread', 'spread bp'],
-  ['volume', 'volume'], ['imbalance', 'imbalance'], ['rate', 'msgs/s'], ['latency', 'latency ms'],
-];
 const SPEEDS = [['0.1', '×0.1'], ['0.5', '×0.5'], ['1', '×1'], ['2', '×2'], ['5', '×5'], ['10', '×10'],
   ['50', '×50'], ['100', '×100'], ['500', '×500'], ['1000', '×1000'], ['max', 'max']];
 const ICONS = {
@@ -103,26 +99,11 @@ function drawer() {
   }};
 }
 
-function tiles() {
-  const node = make('section', 'kr-tiles'), tell = {};
-  for (const [name, label] of TILES) {
-    const value = make('b', name === 'last' ? 'kr-value kr-price' : 'kr-value', '–');
-    const tile = make('div', 'kr-tile', make('span', 'kr-label', label), value);
-    tile.dataset.tile = name;
-    node.append(tile);
-    tell[`tile:${name}`] = ([text, tone]) => {
-      put(value, text);
-      tile.dataset.tone = tone;
-    };
-  }
-  return {node, tell};
-}
-
 function tape() {
   const body = make('div', 'kr-prints');
-  const empty = make('p', 'kr-none', 'trades appear here');
+  const empty = make('p', 'kr-none', 'trades appear here'), sizes = make('span', '', 'size');
   const node = make('section', 'kr-tape',
-    make('div', 'kr-print kr-titles', make('span', '', 'time'), make('span', '', 'price'), make('span', '', 'size')),
+    make('div', 'kr-print kr-titles', make('span', '', 'time'), make('span', '', 'price'), sizes),
     empty, body);
   const row = ([at, price, size, side]) => {
     const print = make('div', 'kr-print', make('span', 'kr-at', at),
@@ -131,6 +112,7 @@ function tape() {
     return print;
   };
   return {node, tell: {
+    unit: (name) => put(sizes, `size ${name}`),
     tape: ({all, add}) => {
       if (all) body.replaceChildren();
       body.prepend(...(all || add).map(row).reverse());
@@ -426,7 +408,7 @@ async function picture(root, name) {
     await image.decode();
     pen.drawImage(image, x, y, width, height);
   }
-  for (const node of root.querySelectorAll('.kr-tile, .kr-badge, .kr-led, button, select, input, .kr-gap, .kr-done, .kr-track, .kr-bin')) {
+  for (const node of root.querySelectorAll('.kr-tile, .kr-badge, .kr-led, button, select, input, .kr-gap, .kr-done, .kr-track, .kr-bin, .kr-size-bar')) {
     const [x, y, width, height] = place(node), style = getComputedStyle(node);
     if (!width || node.closest('[hidden]') || node.classList.contains('kr-seek')) continue;
     pen.beginPath();
@@ -552,7 +534,7 @@ function render({model, el}) {
   const still = pictures(sightOf, keepStill);
   function askForLast() {  // the charts are to show the last data, too, even where nobody looks
     root().dataset.asked = '';
-    for (const each of root().querySelectorAll('.kr-figure')) each.dispatchEvent(new Event('kr-asked'));
+    for (const each of root().querySelectorAll('.kr-figure, .kr-ladder')) each.dispatchEvent(new Event('kr-asked'));
     tellView();
     still.ask();
   }

@@ -17,9 +17,11 @@ from kucoin_research.dashboards.panel import Panel, TradeTape
 from kucoin_research.dashboards.recording_control import RecordingControl
 from kucoin_research.dashboards.replay_bar import ReplayBar
 from kucoin_research.dashboards.run_texts import RunTexts
+from kucoin_research.dashboards.tile_words import tips
 from kucoin_research.dashboards.tiles import Tiles
 from kucoin_research.dashboards.vitals import VitalsMonitor, histogram
 from kucoin_research.figures.refresh import Ticket, refresher
+from kucoin_research.model.size_unit import Unit
 from kucoin_research.model.source import is_replay
 from kucoin_research.streaming.stream import Stream
 
@@ -62,7 +64,7 @@ class Readers(NamedTuple):
             transport = ReplayBar(scene.source, scene.zone, scene.symbol)
         return cls(
             VitalsMonitor(scene.source, scene.symbol, kernel),
-            Tiles(scene.source, scene.symbol, window_ns, scene.zone),
+            Tiles(scene.source, scene.symbol, window_ns, scene.zone, scene.size_unit),
             transport,
             [] if transport is None else transport.gaps(),
             None if scene.run is None else RunTexts(scene.run, scene.symbol, scene.zone),
@@ -131,6 +133,8 @@ class PanelRefresh:
     def show(self, scene: Scene) -> None:
         """Read another scene from now on."""
         self._scene = scene
+        unit, quote = scene.size_unit.name, scene.units.get(Unit.QUOTE)
+        self._words = {"unit": unit, "tips": tips(unit, "" if quote is None else quote.name)}
         # Replaced all at once: a refresh that runs meanwhile goes on with the old ones.
         self.readers = Readers.of(scene, self._kernel)
         self._vitals_at = 0.0
@@ -205,6 +209,7 @@ class PanelRefresh:
             "facts": _facts(self._vitals),
             "line": list(self.line),
             "numbers": self._numbers(),
+            **self._words,
         }
         texts |= {"run": None} if run is None else {"moment": run.moment()}
         if transport is not None:
@@ -248,6 +253,7 @@ class PanelRefresh:
         }
         return {
             **{f"tile:{name}": list(value) for name, value in tiles.items()},
+            "labels": market.labels(),
             "tape": TradeTape(market.trades, market.tape),
             **({} if run is None else run.texts()),
         }

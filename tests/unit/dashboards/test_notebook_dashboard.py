@@ -9,6 +9,7 @@ import pytest
 import kucoin_research as kr
 from kucoin_research import figures
 from kucoin_research.dashboards import Colour, Dashboard, stream_starter
+from kucoin_research.dashboards.ladder_table import LadderTable
 from tests.conftest import wait_until
 from tests.processes import run
 
@@ -487,6 +488,72 @@ def test_the_window_goes_to_charts_and_tiles(make):
 
     board.controls.window.value = "all"
     assert board.price.figure.window is None
+
+
+def test_sizes_are_shown_in_the_unit_that_is_chosen_and_each_label_names_it(make):
+    board = make(start=True)
+    board.source.wait("depth50", rows=1)
+    unit = board.controls.unit
+    assert [label for label, _ in unit.options] == ["contracts", "XBT", "USDT"]
+    assert not unit.disabled
+    show(board)
+    assert told(board, "unit") == "contracts"
+
+    unit.value = "coins"
+
+    assert told(board, "unit", lambda name: name == "XBT")
+    assert told(board, "labels", lambda all_: all_["volume"].endswith(" XBT"))
+    assert "XBT" in texts(board)["tips"]["volume"]
+    board.book.switch.value = "Depth"
+    title = board.book.figure.spec["layout"]["yaxis"]["title"]["text"]
+    assert title == "cumulative size, XBT"
+    hover = board.book.figure.spec["data"][0]["hovertemplate"]
+    assert "worth %{customdata[3]:,.4~f} USDT" in hover
+
+
+def test_the_unit_that_was_chosen_stays_chosen_where_a_symbol_lacks_it_for_a_while(make):
+    board = make(start=True)
+    board.controls.unit.value = "contracts"
+    board.controls.unit.value = "quote"
+
+    board.controls.market.value = "spot"
+    assert [label for label, _ in board.controls.unit.options] == ["BTC", "USDT"]
+    assert board.controls.unit.value == "quote"
+    board.controls.unit.value = "coins"
+    board.controls.market.value = "futures"
+
+    assert board.controls.unit.value == "coins"
+    assert board.controls.unit_wanted == "coins"
+
+
+def test_where_the_worth_of_a_contract_is_not_known_the_switch_says_why(make):
+    board = make()
+    unit = board.controls.unit
+
+    assert unit.disabled
+    assert "press Start" in unit.tooltip
+
+    board.start()
+    assert not unit.disabled
+    assert "own price" in unit.tooltip
+
+
+def test_the_place_of_the_book_shows_numbers_bars_or_depth(make):
+    board = make(start=True)
+    ladder = board.book.figure
+    assert isinstance(ladder, LadderTable)
+    assert ladder.symbol == "XBTUSDTM"
+
+    board.freeze()
+    assert ladder.is_frozen
+    board.book.switch.value = "Levels"
+    assert board.book.figure.is_frozen
+    assert ladder.comm is None
+    board.book.switch.value = "Ladder"
+
+    assert isinstance(board.book.figure, LadderTable)
+    assert board.book.figure.is_frozen
+    assert board.book.error is None
 
 
 def test_recording_goes_to_the_folder_shown_and_ends_with_stop(make, tmp_path):
