@@ -23,7 +23,7 @@ _STILL = {
 
 
 class BookState(NamedTuple):
-    """A book, and what is to be known of it.
+    """A book, and whether it is the present one.
 
     Attributes
     ----------
@@ -64,6 +64,11 @@ class BookReader:
         self._gap = ""
         self._changed_at = 0.0
         self._last: BookState | None = None
+
+    @property
+    def is_live(self) -> bool:
+        """Whether changes come as the exchange makes them."""
+        return self._state == "live"
 
     def look(self, now: float) -> BookState:
         """Read the newest book; the same object as before if nothing has changed.

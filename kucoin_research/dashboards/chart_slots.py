@@ -165,6 +165,7 @@ class ChartSlot:
         self._scene = scene
         self._height = height
         self._is_frozen = False
+        self._own: Mapping[float, float] = {}
         self.figure: LiveFigure | LadderTable | None = None
         self.on_mark: Callable[[int, float], object] | None = None  # of the charts; see there
         self._shown: type[Chart | LadderTable] | None = None
@@ -221,8 +222,15 @@ class ChartSlot:
             return
         self._drop()
         self.figure = LadderTable(scene.source, scene.symbol, channel, **options)
+        self.figure.own = self._own
         self._shown = LadderTable
         self._place.children = (self.figure,)
+
+    def show_own(self, sizes: Mapping[float, float]) -> None:
+        """Show the sizes of own orders by price, as the exchange counts them, in a ladder."""
+        self._own = sizes
+        if isinstance(self.figure, LadderTable):
+            self.figure.own = sizes
 
     def _make(self, kind: type[Chart], channels: dict[str, str]) -> LiveFigure:
         scene = self._scene

@@ -80,7 +80,7 @@ class LadderTable(anywidget.AnyWidget):
     _css = (_HERE / "ladder.css").read_text(encoding="utf-8")
 
     uid = traitlets.Unicode().tag(sync=True)
-    parts = traitlets.List(traitlets.Unicode()).tag(sync=True)  # ids of what is closed with it
+    parts = traitlets.List(traitlets.Unicode()).tag(sync=True)  # ids of the widgets to close
 
     #: The kind of rows that it takes, as a chart has them.
     roles = BookChart.roles
@@ -227,7 +227,7 @@ class LadderTable(anywidget.AnyWidget):
         if reached and any(len(side.rows) < count for side in sides):
             parts.append(f"{self._reader.channel} ends at {' / '.join(reached)}")
         age = int(now - state.changed_at)
-        if reached and age >= _OLD and not self.is_frozen:
+        if reached and age >= _OLD and self._reader.is_live and not self.is_frozen:
             parts.append(f"unchanged for {age} s")
         return "; ".join(parts)
 

@@ -34,8 +34,9 @@ BADGE, LINE = ".kr-badge .kr-word", ".kr-status .kr-line"
 MAIN = ".kr-main .kr-figure"
 CELLS = "() => window.jupyterapp.shell.currentWidget.content.model.cells.length"
 FOCUSED = """() => {
-  const focused = document.activeElement, name = focused.getAttribute('aria-label');
-  return name || focused.textContent.replace('▾', '').trim();
+  const focused = document.activeElement, by = focused.getAttribute('aria-labelledby');
+  const label = by && document.getElementById(by.split(' ')[0]).textContent;
+  return label || focused.getAttribute('aria-label') || focused.textContent.replace('▾', '').trim();
 }"""
 # What is focused by a key must look so: an outline, or the frame of a chart.
 IS_RINGED = """() => {
@@ -112,10 +113,11 @@ def test_a_dashboard_by_keyboard_alone(notebook, page, shots):
     page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
 
     page.locator(".kr-badge").focus()
-    assert tabbed(page, 17) == [
+    assert tabbed(page, 19) == [
         "Futures", "Spot", "symbol", "Stop", "Record", "folder that recordings go to", "Freeze",
-        "interval of candles", "window: time shown", "ticker", "trades", "depth 50", "level 2",
-        "candles", "mark", "funding", page.locator(MAIN).get_attribute("aria-label"),
+        "interval of candles", "window: time shown", "unit of sizes", "ticker", "trades",
+        "depth 50", "level 2", "candles", "mark", "funding", "last",
+        page.locator(MAIN).get_attribute("aria-label"),
     ]  # fmt: skip
     page.wait_for_selector(f"{MAIN}[role=figure][aria-label*='best bid 8']")
     page.keyboard.press("+")
@@ -132,6 +134,14 @@ def test_a_dashboard_by_keyboard_alone(notebook, page, shots):
     page.keyboard.press("Home")
     page.wait_for_selector(f"{MAIN}:not(.kr-zoomed)")
 
+    page.locator(".kr-tile[tabindex='0']").focus()
+    page.keyboard.press("ArrowRight")
+    page.locator(".kr-tile[data-tile=change] .kr-tile-tip").wait_for(state="visible")
+    page.keyboard.press("Escape")
+    page.locator(".kr-tile[data-tile=change] .kr-tile-tip").wait_for(state="hidden")
+    page.locator(".kr-group").focus()
+    page.keyboard.press("ArrowDown")
+    assert page.locator(".kr-group option:checked").text_content() == "0.2"
     page.locator(".kr-interval select").focus()
     page.keyboard.press("ArrowDown")
     assert page.locator(".kr-interval select").input_value() == "1s"

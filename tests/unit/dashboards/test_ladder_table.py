@@ -260,6 +260,14 @@ def test_a_quiet_book_says_how_long_it_is_unchanged(show, books):
     assert "unchanged" not in page.told()["foot"]
 
 
+def test_a_replay_that_is_paused_is_not_called_unchanged(show, books):
+    books.state = "paused"
+    page = show(books)
+    page.told()
+
+    assert page.told(seconds=60.0) is None
+
+
 def test_before_there_is_a_book_it_says_so(show):
     page = show(Idle(SYMBOL))
 

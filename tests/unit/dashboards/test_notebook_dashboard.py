@@ -556,6 +556,17 @@ def test_the_place_of_the_book_shows_numbers_bars_or_depth(make):
     assert board.book.error is None
 
 
+def test_own_orders_stay_in_the_ladder_when_another_chart_was_shown_meanwhile(make):
+    board = make()
+
+    board.book.show_own({100.0: 2.0})
+    assert board.book.figure.own == {100.0: 2.0}
+    board.book.switch.value = "Depth"
+    board.book.switch.value = "Ladder"
+
+    assert board.book.figure.own == {100.0: 2.0}
+
+
 def test_recording_goes_to_the_folder_shown_and_ends_with_stop(make, tmp_path):
     board = make(start=True, root=tmp_path / "here")
     board.controls.record.value = True
