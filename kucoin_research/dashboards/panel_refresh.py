@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
+from kucoin_research.dashboards.alerts import Alerts
 from kucoin_research.dashboards.chart_slots import ChartSlot, Scene
 from kucoin_research.dashboards.controls import Controls
 from kucoin_research.dashboards.formatting import DASH, compact, duration, size
@@ -20,6 +21,7 @@ from kucoin_research.dashboards.run_texts import RunTexts
 from kucoin_research.dashboards.tile_words import tips
 from kucoin_research.dashboards.tiles import Tiles
 from kucoin_research.dashboards.vitals import VitalsMonitor, histogram
+from kucoin_research.dashboards.watch_rows import WatchRows
 from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.model.size_unit import Unit
 from kucoin_research.model.source import is_replay
@@ -47,6 +49,8 @@ class Readers(NamedTuple):
         Gaps on the slider of the replay bar.
     run
         For the strategy; ``None`` where none runs.
+    watch
+        For the cards of the watch list.
     """
 
     vitals: VitalsMonitor
@@ -54,20 +58,25 @@ class Readers(NamedTuple):
     transport: ReplayBar | None
     marks: list[list[Any]]
     run: RunTexts | None
+    watch: WatchRows
 
     @classmethod
-    def of(cls, scene: Scene, kernel: KernelBusy) -> Readers:
-        """Make them for a scene."""
+    def of(cls, scene: Scene, kernel: KernelBusy, before: Readers | None) -> Readers:
+        """Make them for a scene; the cards of the same source go on."""
         window_ns = None if scene.window_s is None else round(scene.window_s * 1e9)
         transport = None
         if is_replay(scene.source):
             transport = ReplayBar(scene.source, scene.zone, scene.symbol)
+        watch = None if before is None else before.watch
+        if watch is None or not watch.is_of(scene.source, window_ns):
+            watch = WatchRows(scene.source, window_ns)
         return cls(
             VitalsMonitor(scene.source, scene.symbol, kernel),
             Tiles(scene.source, scene.symbol, window_ns, scene.zone, scene.size_unit),
             transport,
             [] if transport is None else transport.gaps(),
             None if scene.run is None else RunTexts(scene.run, scene.symbol, scene.zone),
+            watch,
         )
 
 
@@ -84,6 +93,8 @@ class PanelRefresh:
         Name the market and the recording in the texts.
     slots
         The charts, whose errors and delays the badge reports.
+    alerts
+        Look at the same source; the badge's flag and drawer show them.
     on_state
         Called when the state of the source has changed.
 
@@ -91,6 +102,8 @@ class PanelRefresh:
     ----------
     line
         Text and tone of the status line.
+    watch
+        The symbols of the cards; none are shown for a single one.
     is_frozen
         While set, tiles and tape stand still.
 
@@ -107,9 +120,11 @@ class PanelRefresh:
         *,
         recording: RecordingControl,
         slots: Sequence[ChartSlot],
+        alerts: Alerts,
         on_state: Callable[[], None],
     ) -> None:
         self._panel, self._controls, self._slots = panel, controls, slots
+        self._alerts = alerts
         self._recording = recording
         self._on_state = on_state
         self._kernel = KernelBusy()
@@ -118,7 +133,9 @@ class PanelRefresh:
         self._vitals_at = 0.0
         self.line = ("", "")
         self.is_frozen = False
+        self.watch: list[str] = []
         self.ticket: Ticket | None = None
+        self.readers = Readers.of(scene, self._kernel, None)
         self.show(scene)
 
     def start(self) -> None:
@@ -135,8 +152,9 @@ class PanelRefresh:
         self._scene = scene
         unit, quote = scene.size_unit.name, scene.units.get(Unit.QUOTE)
         self._words = {"unit": unit, "tips": tips(unit, "" if quote is None else quote.name)}
+        self._alerts.show(scene.source)
         # Replaced all at once: a refresh that runs meanwhile goes on with the old ones.
-        self.readers = Readers.of(scene, self._kernel)
+        self.readers = Readers.of(scene, self._kernel, self.readers)
         self._vitals_at = 0.0
 
     def say(self, text: str, tone: str = "") -> None:
@@ -203,13 +221,14 @@ class PanelRefresh:
         return max(ages, key=lambda screen: screen.age, default=None)
 
     def _health_texts(self) -> dict[str, Any]:
-        vitals, _, transport, marks, run = self.readers
+        vitals, _, transport, marks, run, _ = self.readers
         texts: dict[str, Any] = {
             "name": [self._scene.symbol, self._place()],
             "facts": _facts(self._vitals),
             "line": list(self.line),
             "numbers": self._numbers(),
             **self._words,
+            **self._alerts.texts(is_open=self._panel.is_open),
         }
         texts |= {"run": None} if run is None else {"moment": run.moment()}
         if transport is not None:
@@ -256,7 +275,17 @@ class PanelRefresh:
             "labels": market.labels(),
             "tape": TradeTape(market.trades, market.tape),
             **({} if run is None else run.texts()),
+            **self._cards(),
         }
+
+    def _cards(self) -> dict[str, Any]:
+        symbols = self.watch if len(self.watch) > 1 else []
+        texts: dict[str, Any] = {"watch": [symbols, self._scene.symbol]}
+        if symbols:
+            watch = self.readers.watch
+            watch.update()
+            texts |= {f"card:{name}": list(card) for name, card in watch.cards(symbols).items()}
+        return texts
 
 
 def _because(health: Health) -> str:

@@ -147,6 +147,50 @@ def read_the_book(page, shots):
     page.wait_for_selector(f"{LADDER}:not(.kr-not-live) .kr-bids-row:not(.kr-empty) >> nth=5")
 
 
+# Stands in for the browser's own, which shows nothing without a desktop.
+_NOTIFICATIONS = """() => {
+  globalThis.notified = [];
+  globalThis.Notification = class {
+    static requestPermission = async () => 'granted';
+    constructor(text, {tag}) { notified.push([text, tag]); }
+  };
+}"""
+
+
+def set_alert(page, text):
+    page.locator(".kr-alert-text").fill(text)
+    page.locator(".kr-alert-text").press("Enter")
+
+
+def assert_alerts_are_set_and_reported(book, page):
+    page.evaluate(_NOTIFICATIONS)
+    page.locator(".kr-notify").check()
+    set_alert(page, "prize > 1")
+    wait_for_text(page, LINE, "an alert knows no 'prize'")
+    set_alert(page, "price > 1")
+    page.wait_for_selector(".kr-alarms .kr-row:has-text('XBTUSDTM price > 1: ')")
+    wait_for_text(page, ".kr-alert-list .kr-row", "holds now")
+    page.locator(".kr-alert-away").click()
+    wait_for_text(page, ".kr-alert-list", "none is set")
+    press(page, "badge")
+    book.run_more("board.alert('mid > 2', once=True)")
+    wait_for_text(page, ".kr-flag", "⚑ 1 · XBTUSDTM mid > 2: ")
+    page.wait_for_function("() => notified.some(([text]) => text.includes('mid > 2'))")
+    press(page, "badge")
+    page.locator(".kr-flag").wait_for(state="hidden")
+
+
+def assert_the_watch_list_shows_a_symbol_by_its_card(page):
+    """Press a card with the mouse and another with the keyboard; both symbols stream already."""
+    page.wait_for_selector(".kr-card:has-text('ETHUSDTM'):has-text('%')")
+    page.locator(".kr-card:has-text('ETHUSDTM')").click()
+    wait_for_text(page, ".kr-symbol-name", "ETHUSDTM")
+    page.wait_for_selector(".kr-card[aria-pressed=true]:has-text('ETHUSDTM')")
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")
+    wait_for_text(page, ".kr-symbol-name", "XBTUSDTM")
+
+
 def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     book = notebook("board.ipynb", MAKE)
     book.run_all()
@@ -177,6 +221,7 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     read_the_book(page, shots)
     press(page, "badge")
     page.wait_for_selector(".kr-events .kr-row")
+    assert_alerts_are_set_and_reported(book, page)
     for width, theme in ((1900, "Light"), (900, "Dark")):
         page.set_viewport_size({"width": width, "height": 1000})
         set_theme(page, f"JupyterLab {theme}")
@@ -210,6 +255,7 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     wait_for_frames(page, MAIN, 3)
     wait_for_text(page, BADGE, "live")
     page.screenshot(path=shots / "dashboard-back.png")
+    assert_the_watch_list_shows_a_symbol_by_its_card(page)
 
     press(page, "stop")
     wait_for_text(page, LINE, "recorded")
