@@ -246,6 +246,7 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     press(page, "channel-mark_price")
     wait_for_text(page, LINE, "depth50, mark_price")
     page.locator(".kr-lower .kr-tabs button:has-text('Mark')").click()
+    page.wait_for_selector(f"{LOWER}[aria-label*='mark']")  # it counts its own frames
     wait_for_frames(page, LOWER, 3)
     page.screenshot(path=shots / "dashboard-other-symbol.png")
     page.locator(".kr-lower .kr-tabs button:has-text('Candles')").click()
