@@ -167,10 +167,10 @@ def test_a_dashboard_by_keyboard_alone(notebook, page, shots):
     assert pressed.evaluate(MARK) == ['"✓ "', "2px"]
     page.screenshot(path=shots / "keyboard-forced.png")
     page.emulate_media(forced_colors="none")
-    assert page.locator(".kr-said").text_content().startswith("data live")
+    assert page.locator(".kr-said[role=status]").text_content().startswith("data live")
     page.locator(".kr-stop").focus()
     page.keyboard.press("Enter")
-    wait_for_text(page, ".kr-said", "data stopped")
+    wait_for_text(page, ".kr-said[role=status]", "data stopped")
 
     watch_a_replay(book, page, shots)
 
