@@ -18,6 +18,7 @@ from kucoin_research.dashboards.ladder_rows import GROUPS, Ladder, LadderRows, L
 from kucoin_research.figures.book_charts import BookChart
 from kucoin_research.figures.browser_link import KERNEL_JS, BrowserLink, Pages, Totals
 from kucoin_research.figures.closing import close_whole, ids_of
+from kucoin_research.figures.redraws import redraws_per_second
 from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.model.size_unit import SizeUnit
 from kucoin_research.model.source import LiveSource
@@ -99,6 +100,7 @@ class LadderTable(anywidget.AnyWidget):
         self.own: Mapping[float, float] = {}
         self.is_frozen = False
         self._clock: Callable[[], float] = time.monotonic
+        self._fastest = redraws_per_second(_FASTEST)
         self._pages = Pages(_Reader)
         self._group = GROUPS[0]
         self._lock = threading.Lock()  # guards what ``attach`` replaces
@@ -107,7 +109,7 @@ class LadderTable(anywidget.AnyWidget):
         super().__init__(uid=uuid.uuid4().hex)
         self.parts = ids_of(self)
         self.on_msg(self._on_message)
-        self._ticket = refresher().add(self.refresh, every=1 / _FASTEST)
+        self._ticket = refresher().add(self.refresh, every=1 / self._fastest)
 
     def attach(
         self,
@@ -171,7 +173,7 @@ class LadderTable(anywidget.AnyWidget):
             sent = [self._tell(name, reader, self._state, now) for name, reader in looking]
         if not any(sent):
             return _QUIET_INTERVAL
-        return min(reader.link.interval(_FASTEST, 0.0, len(looking)) for _, reader in looking)
+        return min(reader.link.interval(self._fastest, 0.0, len(looking)) for _, reader in looking)
 
     def _tell(self, page: str, reader: _Reader, state: BookState, now: float) -> bool:
         began, link = time.perf_counter(), reader.link
