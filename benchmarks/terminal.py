@@ -62,7 +62,7 @@ _WATCH = """() => {
   };
   requestAnimationFrame(look);
 }"""
-_FRAMES = """() => [...document.querySelectorAll('.kr-figure')].map((each) => [
+_FRAMES = """() => [...document.querySelectorAll('.kr-figure, .kr-ladder')].map((each) => [
   each.closest('.kr-main, .kr-lower, .kr-book').className.match(/kr-(main|lower|book)/)[1],
   +each.dataset.frame])"""
 

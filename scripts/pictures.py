@@ -130,7 +130,7 @@ def take_strategy(page: Page, lab: Lab, theme: str) -> Path:
     write_notebook(lab.folder / f"{name}.ipynb", STRATEGY)
     Notebook(page, lab, f"{name}.ipynb").open().run_all()
     for place in ("main", "lower", "book"):
-        page.wait_for_selector(f".kr-{place} .kr-figure[data-frame]")
+        page.wait_for_selector(f".kr-{place} [data-frame]")
     page.locator(".kr-decision[data-side=buy]").first.click()
     page.wait_for_selector(".kr-moment .kr-levels")
     page.locator(".kr-status").scroll_into_view_if_needed()
@@ -145,7 +145,7 @@ def take(book: Notebook, width: int, theme: str) -> Path:
     page.set_viewport_size({"width": width, "height": WIDTHS[width]})
     set_theme(page, f"JupyterLab {theme}")
     for place in ("main", "lower", "book"):
-        figure = f".kr-{place} .kr-figure"
+        figure = f".kr-{place} [data-frame]"
         before = int(page.locator(figure).get_attribute("data-frame") or 0)
         page.wait_for_function(
             "([figure, frame]) => +document.querySelector(figure).dataset.frame > frame + 2",

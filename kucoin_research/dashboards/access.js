@@ -2,6 +2,7 @@
 const NAMES = [
   ['.kr-symbol input', 'symbol'], ['.kr-folder input', 'folder that recordings go to'],
   ['.kr-interval select', 'interval of candles'], ['.kr-window select', 'window: time shown'],
+  ['.kr-unit select', 'unit of sizes'],
 ];
 const GROUPS = [
   ['.kr-market > div', 'market'], ['.kr-chips', 'channels'], ['.kr-main', 'price chart'],

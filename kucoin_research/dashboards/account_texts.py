@@ -52,6 +52,13 @@ class AccountTexts:
         }
         return self._texts
 
+    def resting(self) -> dict[float, float]:
+        """Return the sizes of open orders by price, as far as the exchange has said them."""
+        found: dict[float, float] = {}
+        for each in self._book.orders:
+            found[each.price] = found.get(each.price, 0.0) + float(each.left or 0.0)
+        return found
+
     def _notes(self) -> list[str]:
         """Return the title of the orders, and those that are not known."""
         book = self._book

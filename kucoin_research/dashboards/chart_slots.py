@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,11 +11,12 @@ import ipywidgets as widgets
 
 from kucoin_research.dashboards.account_book import channels_of
 from kucoin_research.dashboards.account_rows import AccountRows
+from kucoin_research.dashboards.ladder_table import LadderTable
 from kucoin_research.dashboards.run_rows import RunRows
 from kucoin_research.dashboards.user_plots import UserPlots, UserRows
 from kucoin_research.errors import InvalidInput, UnknownChannel
 from kucoin_research.figures import channels_for
-from kucoin_research.figures.book_charts import DepthChart, LadderChart
+from kucoin_research.figures.book_charts import BookChart, DepthChart, LadderChart
 from kucoin_research.figures.candle_chart import CandleChart
 from kucoin_research.figures.chart import Chart, Sketch
 from kucoin_research.figures.closing import close_whole
@@ -27,8 +28,12 @@ from kucoin_research.figures.tail import Joined, Rows, Tail
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.figures.trade_marks import MARKED
 from kucoin_research.figures.widget import LiveFigure
+from kucoin_research.model.instruments import Instrument
+from kucoin_research.model.size_unit import SizeUnit, Unit, native_unit, units_of
 from kucoin_research.model.source import LiveSource, is_replay
+from kucoin_research.playback.replay import Replay
 from kucoin_research.strategy.paper import PaperTrading
+from kucoin_research.streaming.stream import Stream
 
 __all__ = ["BOOKS", "LOWER", "MAIN", "STRATEGY", "ChartSlot", "Scene"]
 
@@ -38,7 +43,9 @@ LOWER: dict[str, type[Chart]] = {
     "Candles": CandleChart, "Heat map": HeatChart, "Spread": SpreadChart, "Flow": FlowChart,
     "Mark": MarkChart, "Lag": LagChart, STRATEGY: RunChart,
 }  # fmt: skip
-BOOKS: dict[str, type[Chart]] = {"Ladder": LadderChart, "Depth": DepthChart}
+BOOKS: dict[str, type[Chart | LadderTable]] = {
+    "Ladder": LadderTable, "Levels": LadderChart, "Depth": DepthChart,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,8 @@ class Scene:
         A strategy's run on the source; ``None`` if there is none.
     plots
         Lines and marks of the user.
+    unit
+        The kind of unit that the user wants sizes in; empty: that of the exchange.
     """
 
     source: LiveSource
@@ -68,6 +77,26 @@ class Scene:
     every: str | None = None
     run: PaperTrading | None = None
     plots: UserPlots = field(default_factory=UserPlots)
+    unit: str = ""
+
+    @property
+    def instrument(self) -> Instrument | None:
+        """The exchange's facts of the symbol; ``None`` where the source has none."""
+        source = self.source
+        known = source.instruments if isinstance(source, Stream | Replay) else {}
+        return known.get(self.symbol)
+
+    @property
+    def units(self) -> dict[Unit, SizeUnit]:
+        """The units that sizes can be shown in, the exchange's own first."""
+        return units_of(self.symbol, self.instrument)
+
+    @property
+    def size_unit(self) -> SizeUnit:
+        """The unit that sizes are shown in: the one wanted, where the symbol has it."""
+        return next((each for each in self.units.values() if each.kind == self.unit), None) or (
+            native_unit(self.symbol)
+        )
 
     @property
     def has_account(self) -> bool:
@@ -85,7 +114,10 @@ class Scene:
             return {"currency": "" if self.run is None else self.run.options.currency}
         if kind is LagChart:
             return lag_options(self.source)
-        return {"levels": 16} if kind is LadderChart else {}
+        if issubclass(kind, BookChart):
+            sizes = {"unit": self.size_unit, "worth": self.units.get(Unit.QUOTE)}
+            return {**sizes, "levels": 16} if kind is LadderChart else sizes
+        return {}
 
 
 _MARKED = (PriceChart, CandleChart)
@@ -112,7 +144,7 @@ def _overlays(scene: Scene) -> Iterator[Rows]:
         yield AccountRows(scene.source, scene.symbol)
 
 
-def _channels(kind: type[Chart], scene: Scene) -> dict[str, str]:
+def _channels(kind: type[Chart | LadderTable], scene: Scene) -> dict[str, str]:
     if kind is RunChart:
         if scene.run is None:
             raise InvalidInput("none runs here; paper(strategy) of this dashboard begins one")
@@ -142,15 +174,20 @@ class ChartSlot:
     """
 
     def __init__(
-        self, kinds: dict[str, type[Chart]], scene: Scene, name: str, height: int = 330
+        self,
+        kinds: Mapping[str, type[Chart | LadderTable]],
+        scene: Scene,
+        name: str,
+        height: int = 330,
     ) -> None:
         self._kinds = kinds
         self._scene = scene
         self._height = height
         self._is_frozen = False
-        self.figure: LiveFigure | None = None
+        self._own: Mapping[float, float] = {}
+        self.figure: LiveFigure | LadderTable | None = None
         self.on_mark: Callable[[int, float], object] | None = None  # of the charts; see there
-        self._shown: type[Chart] | None = None
+        self._shown: type[Chart | LadderTable] | None = None
         self._words = widgets.HTML()
         self._words.add_class("kr-words")
         self._place = widgets.Box([self._words])
@@ -182,7 +219,9 @@ class ChartSlot:
             self._words.value = html.escape(f"{self.chosen}: {error}")
             self._place.children = (self._words,)
             return
-        if self.figure is not None and self._shown is kind:
+        if issubclass(kind, LadderTable):
+            self._show_ladder(scene, channels["book"])
+        elif isinstance(self.figure, LiveFigure) and self._shown is kind:
             supply = _supply(kind, scene, channels)
             self.figure.attach(supply, scene.symbol, channels, scene.options(kind))
         else:
@@ -190,6 +229,27 @@ class ChartSlot:
             self.figure, self._shown = self._make(kind, channels), kind
             self._place.children = (self.figure,)
         self._look()
+
+    def _show_ladder(self, scene: Scene, channel: str) -> None:
+        facts = scene.instrument
+        options: dict[str, Any] = {
+            "unit": scene.size_unit,
+            "tick": None if facts is None else facts.tick_size,
+        }
+        if isinstance(self.figure, LadderTable):
+            self.figure.attach(scene.source, scene.symbol, channel, **options)
+            return
+        self._drop()
+        self.figure = LadderTable(scene.source, scene.symbol, channel, **options)
+        self.figure.own = self._own
+        self._shown = LadderTable
+        self._place.children = (self.figure,)
+
+    def show_own(self, sizes: Mapping[float, float]) -> None:
+        """Show the sizes of own orders by price, as the exchange counts them, in a ladder."""
+        self._own = sizes
+        if isinstance(self.figure, LadderTable):
+            self.figure.own = sizes
 
     def _make(self, kind: type[Chart], channels: dict[str, str]) -> LiveFigure:
         scene = self._scene
@@ -208,9 +268,10 @@ class ChartSlot:
         return (self._words, self._head, self.box)
 
     def _look(self) -> None:
-        if self.figure is not None:
+        if isinstance(self.figure, LiveFigure):
             self.figure.paced_by = self._scene.source
             self.figure.window = self._scene.window_s
+        if self.figure is not None:
             self.figure.is_frozen = self._is_frozen
 
     def freeze(self, *, is_frozen: bool) -> None:

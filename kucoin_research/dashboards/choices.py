@@ -196,7 +196,14 @@ class Choices:
             has_others = controls.channels_to_stream() != stage.watched.channels
             if has_others:  # the candles are to be of another interval
                 self._watch(stage.symbol)
-        stage.show(replace(stage.scene, window_s=controls.window_s, every=controls.every))
+        stage.show(
+            replace(
+                stage.scene,
+                window_s=controls.window_s,
+                every=controls.every,
+                unit=controls.unit_wanted,
+            )
+        )
 
     def _watch(self, symbol: str) -> None:
         """Stream what the controls say on the running stream, and show it."""

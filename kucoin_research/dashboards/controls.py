@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,6 +11,7 @@ import ipywidgets as widgets
 from kucoin_research.dashboards.symbol_search import find_symbol
 from kucoin_research.errors import InvalidInput
 from kucoin_research.model.channels import CANDLE_INTERVALS, Market
+from kucoin_research.model.size_unit import SizeUnit, Unit
 
 __all__ = ["CHANNELS", "DEFAULT_SYMBOLS", "INTERVALS", "WINDOWS", "Controls"]
 
@@ -91,6 +92,9 @@ class Controls:
             description="window",
             tooltip="time that charts show of the newest data",
         )
+        self.unit = widgets.Dropdown(options=[("", "")], description="sizes")
+        self.unit_wanted = ""  # the user's choice, also while a symbol lacks that unit
+        self.on_change(self.unit, self._want_unit)
         self.start = widgets.Button(
             description="Start", icon="play", tooltip="stream the symbol and the channels chosen"
         )
@@ -113,7 +117,7 @@ class Controls:
         chips = widgets.Box(list(self.channels.values()))
         chips.add_class("kr-chips")
         buttons = widgets.Box([self.start, self.stop, self.record, self.folder, self.freeze])
-        views = widgets.Box([self.interval, self.window])
+        views = widgets.Box([self.interval, self.window, self.unit])
         views.add_class("kr-views")
         self.box = widgets.Box([self.market, self.symbol, buttons, views, chips])
         self.box.add_class("kr-controls")
@@ -122,6 +126,7 @@ class Controls:
             "symbol": self.symbol,
             "interval": self.interval,
             "window": self.window,
+            "unit": self.unit,
             "start": self.start,
             "stop": self.stop,
             "record": self.record,
@@ -204,6 +209,28 @@ class Controls:
     def window_s(self) -> float | None:
         """Seconds of the newest data that charts follow; ``None``: all data."""
         return WINDOWS[self.window.value]
+
+    def _want_unit(self, kind: str) -> None:
+        self.unit_wanted = kind
+
+    def offer_units(self, units: Mapping[Unit, SizeUnit], *, is_idle: bool) -> None:
+        """Offer units of sizes; with a single one the control is disabled and says why."""
+        native, *others = units.values()
+        options = [(each.name, str(each.kind)) for each in units.values()]
+        tooltip = "unit of sizes and volumes; worth is counted at each trade's or level's own price"
+        if not others:
+            options = [(f"{native.name} (worth not known)", str(native.kind))]
+            tooltip = "the source has no facts of this contract, so its worth is not known"
+        if not others and is_idle:
+            options = [(native.name, str(native.kind))]
+            tooltip = "the worth of a contract is known once it streams: press Start"
+        with self.quietly():
+            if list(self.unit.options) != options:
+                self.unit.options = options
+            self.unit.value = next(
+                (kind for _, kind in options if kind == self.unit_wanted), str(native.kind)
+            )
+        self.unit.tooltip, self.unit.disabled = tooltip, not others
 
     def allow(self, *, choosing: bool, starting: bool, stopping: bool, recording: bool) -> None:
         """Enable the controls that can be used now."""

@@ -31,7 +31,10 @@ def compact(value: float | None) -> str:
             return f"{value / (1e3 if unit == 'k' else limit):,.1f}{unit}"
     if value == int(value) and abs(value) < 1e4:
         return f"{int(value):,}"
-    return f"{value:,.1f}" if abs(value) >= 100 else f"{value:.4g}"
+    if abs(value) >= 100:
+        return f"{value:,.1f}" if abs(value) < 1e3 else f"{value:,.0f}"
+    # Not 1.234e-05: sizes of coins are read in plain decimals.
+    return np.format_float_positional(value, precision=4, fractional=False, trim="-")
 
 
 def duration(seconds: float) -> str:

@@ -37,6 +37,7 @@ from kucoin_research.figures.notebook_cells import replace_in_cell
 from kucoin_research.figures.refresh import refresher
 from kucoin_research.figures.saved_picture import SavedPicture, leave, show_widget
 from kucoin_research.figures.time_axis import Zone
+from kucoin_research.figures.widget import LiveFigure
 from kucoin_research.foundation.arguments import name_of, seconds, texts, truth
 from kucoin_research.model.channels import market_of
 from kucoin_research.model.source import LiveSource
@@ -66,7 +67,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
     transport
         Drives a replay as the bar does; ``None`` where there is none.
     price, lower, book
-        Places of the charts; ``.figure`` is the ``LiveFigure`` that is there.
+        Places of the charts; ``.figure`` is the ``LiveFigure`` or the ``LadderTable`` there.
 
     Notes
     -----
@@ -184,6 +185,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         self._on(controls.market, lambda _: self._choices.take_market())
         self._on(controls.window, lambda _: self._choices.take_view())
         self._on(controls.interval, lambda _: self._choices.take_view())
+        self._on(controls.unit, lambda _: self._choices.take_view())
         for chip in controls.channels.values():
             self._on(chip, lambda _: self._choices.take_channels())
         for slot in self._slots:
@@ -620,7 +622,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         figure = self.price.figure
 
         def end() -> None:
-            if figure is not None:
+            if isinstance(figure, LiveFigure):
                 self._still.keep_figure(figure.figure, repr(self))
             self._end()
 
@@ -639,6 +641,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         is_own, source = self._stage.is_own, self.source
         if str(source.state) in ("ended", "failed", "stopped"):
             self._desk.disarm()  # no decision is to come
+        self.controls.offer_units(self._stage.scene.units, is_idle=isinstance(source, Idle))
         self.controls.allow(
             choosing=is_own,
             starting=is_own and not self.is_running,

@@ -1,10 +1,6 @@
 // The panel of a dashboard: texts by name, each put into its place. Only changed texts arrive.
 const DECISION_ROWS = 200;
 const page = (globalThis.__kucoinPanels ??= new Map());  // by uid, since a panel may have several views
-const TILES = [
-  ['last', 'last'], ['change', 'change'], ['bid', 'bid'], ['ask', 'ask'], ['spread', 'spread bp'],
-  ['volume', 'volume'], ['imbalance', 'imbalance'], ['rate', 'msgs/s'], ['latency', 'latency ms'],
-];
 const SPEEDS = [['0.1', '×0.1'], ['0.5', '×0.5'], ['1', '×1'], ['2', '×2'], ['5', '×5'], ['10', '×10'],
   ['50', '×50'], ['100', '×100'], ['500', '×500'], ['1000', '×1000'], ['max', 'max']];
 const ICONS = {
@@ -101,21 +97,6 @@ function drawer(alerts) {
       return row;
     }) : [make('p', 'kr-none', 'nothing has happened yet')])),
   }};
-}
-
-function tiles() {
-  const node = make('section', 'kr-tiles'), tell = {};
-  for (const [name, label] of TILES) {
-    const value = make('b', name === 'last' ? 'kr-value kr-price' : 'kr-value', '–');
-    const tile = make('div', 'kr-tile', make('span', 'kr-label', label), value);
-    tile.dataset.tile = name;
-    node.append(tile);
-    tell[`tile:${name}`] = ([text, tone]) => {
-      put(value, text);
-      tile.dataset.tone = tone;
-    };
-  }
-  return {node, tell};
 }
 
 function bar(send) {
@@ -404,7 +385,7 @@ async function picture(root, name) {
     await image.decode();
     pen.drawImage(image, x, y, width, height);
   }
-  for (const node of root.querySelectorAll('.kr-tag, .kr-tile, .kr-badge, .kr-led, button, select, input, .kr-gap, .kr-done, .kr-track, .kr-bin')) {
+  for (const node of root.querySelectorAll('.kr-tag, .kr-tile, .kr-badge, .kr-led, button, select, input, .kr-gap, .kr-done, .kr-track, .kr-bin, .kr-size-bar')) {
     const [x, y, width, height] = place(node), style = getComputedStyle(node);
     if (!width || node.closest('[hidden]') || node.classList.contains('kr-seek')) continue;
     pen.beginPath();
@@ -532,7 +513,7 @@ function render({model, el}) {
   const still = pictures(sightOf, keepStill);
   function askForLast() {  // the charts are to show the last data, too, even where nobody looks
     root().dataset.asked = '';
-    for (const each of root().querySelectorAll('.kr-figure')) each.dispatchEvent(new Event('kr-asked'));
+    for (const each of root().querySelectorAll('.kr-figure, .kr-ladder')) each.dispatchEvent(new Event('kr-asked'));
     tellView();
     still.ask();
   }

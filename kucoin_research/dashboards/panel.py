@@ -26,8 +26,8 @@ __all__ = ["Panel", "TradeTape"]
 log = logging.getLogger(__name__)
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("access.js", "account.js", "alerts.js", "watch.js", "tape.js", "panel.js")
-_STYLES = ("tape.css", "panel.css", "account.css")
+_SCRIPTS = ("access.js", "account.js", "alerts.js", "watch.js", "tape.js", "tiles.js", "panel.js")
+_STYLES = ("tape.css", "panel.css", "account.css", "tiles.css")
 _NOTHING = object()
 
 #: Called with a message of the browser, and with the raw bytes that came along.

@@ -19,12 +19,14 @@ from kucoin_research.dashboards.panel import Panel
 from kucoin_research.dashboards.recording_control import RecordingControl
 from kucoin_research.dashboards.replay_bar import ReplayBar
 from kucoin_research.dashboards.run_texts import RunTexts
+from kucoin_research.dashboards.tile_words import tips
 from kucoin_research.dashboards.tiles import Tiles
 from kucoin_research.dashboards.vitals import VitalsMonitor, histogram
 from kucoin_research.dashboards.watch_rows import WatchRows
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.foundation import arguments
+from kucoin_research.model.size_unit import Unit
 from kucoin_research.model.source import is_replay
 from kucoin_research.streaming.stream import Stream
 
@@ -76,7 +78,7 @@ class Readers(NamedTuple):
             watch = WatchRows(scene.source, window_ns)
         return cls(
             VitalsMonitor(scene.source, scene.symbol, kernel),
-            Tiles(scene.source, scene.symbol, window_ns, scene.zone),
+            Tiles(scene.source, scene.symbol, window_ns, scene.zone, scene.size_unit),
             transport,
             [] if transport is None else transport.gaps(),
             None if scene.run is None else RunTexts(scene.run, scene.symbol, scene.zone),
@@ -138,6 +140,7 @@ class PanelRefresh:
         self._vitals = Vitals()
         self._vitals_at = 0.0
         self._least = 0.0
+        self._words: dict[str, Any] = {}  # names of the unit of sizes, for labels
         self.line = ("", "")
         self.is_frozen = False
         self.watch: list[str] = []
@@ -157,6 +160,10 @@ class PanelRefresh:
     def show(self, scene: Scene) -> None:
         """Read another scene from now on."""
         self._scene = scene
+        unit, quote = scene.size_unit.name, scene.units.get(Unit.QUOTE)
+        if unit != self._words.get("unit", unit):
+            self._least = 0.0  # a size of the other unit
+        self._words = {"unit": unit, "tips": tips(unit, "" if quote is None else quote.name)}
         self._alerts.show(scene.source)
         readers = Readers.of(scene, self._kernel, self.readers)
         readers.tiles.prints.least = self._least
@@ -249,6 +256,7 @@ class PanelRefresh:
             "facts": _facts(self._vitals),
             "line": list(self.line),
             "numbers": self._numbers(),
+            **self._words,
             **self._alerts.texts(is_open=self._panel.is_open),
         }
         texts |= {"run": None} if run is None else {"moment": run.moment()}
@@ -291,7 +299,6 @@ class PanelRefresh:
 
     def _market_texts(self) -> dict[str, Any]:
         market, vitals, run = self.readers.tiles, self._vitals, self.readers.run
-        account = self.readers.account
         market.update()
         tiles = {
             **market.tiles(),
@@ -300,11 +307,19 @@ class PanelRefresh:
         }
         return {
             **{f"tile:{name}": list(value) for name, value in tiles.items()},
+            "labels": market.labels(),
             **market.prints.texts(),
             **({} if run is None else run.texts()),
-            **({} if account is None else account.texts()),
+            **self._account_texts(),
             **self._cards(),
         }
+
+    def _account_texts(self) -> dict[str, Any]:
+        account = self.readers.account
+        texts, resting = ({}, {}) if account is None else (account.texts(), account.resting())
+        for slot in self._slots:
+            slot.show_own(resting)
+        return texts
 
     def _cards(self) -> dict[str, Any]:
         symbols = self.watch if len(self.watch) > 1 else []

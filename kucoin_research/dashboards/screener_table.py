@@ -105,8 +105,10 @@ class ScreenerTable(anywidget.AnyWidget):
 
     def close(self) -> None:
         """End it: it leaves the page, and its refreshes end."""
-        if self._ticket is not None:
-            self._ticket.cancel()
+        # Not again by the garbage collector, which may run while the refresher holds its own locks.
+        ticket, self._ticket = self._ticket, None
+        if ticket is not None:
+            ticket.cancel()
         super().close()
 
     # -- the refresh thread ----------------------------------------------------------------------

@@ -8,8 +8,9 @@ function tape(send) {
   const least = make('input', 'kr-least');
   Object.assign(least, {type: 'number', min: 0, step: 'any', placeholder: 'all', title: 'smallest size that the tape shows; empty: all'});
   least.setAttribute('aria-label', 'smallest size that the tape shows');
+  const sizes = make('span', '', 'size');
   const node = make('section', 'kr-tape', name, make('label', 'kr-filter', make('span', '', 'size ≥'), least, passed),
-    make('div', 'kr-print kr-titles', make('span', '', 'time'), make('span', '', 'price'), make('span', '', 'size')),
+    make('div', 'kr-print kr-titles', make('span', '', 'time'), make('span', '', 'price'), sizes),
     empty, body);
   node.setAttribute('role', 'region');
   node.setAttribute('aria-label', 'tape');
@@ -37,6 +38,10 @@ function tape(send) {
       body.prepend(...(all || add).map(row).reverse());
       while (body.childElementCount > TAPE_ROWS) body.lastElementChild.remove();
       empty.hidden = body.childElementCount > 0;
+    },
+    'unit': (its) => {
+      put(sizes, `size ${its}`);
+      least.title = `smallest size that the tape shows, in ${its}; empty: all`;
     },
     'tape:filter': ([size, count, all]) => {
       if (document.activeElement !== least) {  // on other pages, too

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from kucoin_research.dashboards.formatting import DASH, compact, fixed
+from kucoin_research.dashboards.tile_words import labels, period
 from kucoin_research.dashboards.trade_prints import TradePrints
 from kucoin_research.figures.book_levels import SIDE_BY_SIDE
 from kucoin_research.figures.chart import Role
@@ -17,6 +18,7 @@ from kucoin_research.figures.decimals import Decimals
 from kucoin_research.figures.line_charts import QUOTES
 from kucoin_research.figures.tail import Rewound, Tail, pick_channel
 from kucoin_research.figures.time_axis import Floats, Times, Zone
+from kucoin_research.model.size_unit import SizeUnit, native_unit
 from kucoin_research.model.source import LiveSource
 
 __all__ = ["Tiles"]
@@ -48,6 +50,8 @@ class Tiles:
         Length of time that change and volume cover; ``None``: from the first row on.
     zone
         Time zone of the tape.
+    unit
+        The unit of sizes and volume; each trade is converted at its own price.
 
     Attributes
     ----------
@@ -59,7 +63,14 @@ class Tiles:
     Not thread-safe: the refresh thread reads.
     """
 
-    def __init__(self, source: LiveSource, symbol: str, window_ns: int | None, zone: Zone) -> None:
+    def __init__(
+        self,
+        source: LiveSource,
+        symbol: str,
+        window_ns: int | None,
+        zone: Zone,
+        unit: SizeUnit | None = None,
+    ) -> None:
         found = {role.name: pick_channel(source, role, symbol=symbol) for role in _ROLES}
         channels = {role: channel for role, channel in found.items() if channel is not None}
         if channels.get("lasts") == channels.get("quotes"):
@@ -71,10 +82,14 @@ class Tiles:
         self._has_trades = "trades" in channels
         self._window_ns = window_ns
         self._zone = zone
+        self._unit = native_unit(symbol) if unit is None else unit
         self._tail = Tail(source, symbol, channels, ["book"])
         self._decimals = Decimals()
         self.prints = TradePrints(
-            lambda: source.frame(channels["trades"], symbol or None), zone, self._decimals
+            lambda: source.frame(channels["trades"], symbol or None),
+            zone,
+            self._decimals,
+            self._unit,
         )
         self._restart()
 
@@ -82,6 +97,7 @@ class Tiles:
         self._chunks: deque[_Chunk] = deque()
         self._volume = 0.0
         self._first: float | None = None
+        self._oldest = 0  # of all trades, or of the last prices where there are none
         self._newest = 0
         self._quote: tuple[float, float, float, float] | None = None
         self.prints.restart()
@@ -125,15 +141,17 @@ class Tiles:
         prices = prices[np.isfinite(prices)]
         if prices.size:
             self._first = float(prices[0]) if self._first is None else self._first
+            self._note(events(rows))
             self._move_to(float(prices[-1]))
             self._decimals.learn(prices)
 
     def _take_trades(self, rows: pl.DataFrame) -> None:
-        times, prices, sizes = events(rows), numbers(rows, "price"), numbers(rows, "size")
+        times, prices = events(rows), numbers(rows, "price")
+        sizes = self._unit.of(numbers(rows, "size"), prices)
         self._decimals.learn(prices)
         self.prints.take(rows)
         self.trades += rows.height
-        self._newest = max(self._newest, int(times.max()))
+        self._note(times)
         self._move_to(float(prices[-1]))
         self._chunks.append(_Chunk(times, prices, sizes))
         self._volume += float(np.nansum(sizes))
@@ -143,6 +161,11 @@ class Tiles:
             self._first = float(prices[0])
         if self._window_ns is None:
             self._chunks.clear()
+
+    def _note(self, times: Times) -> None:
+        oldest = int(times.min())
+        self._oldest = min(self._oldest, oldest) if self._newest else oldest
+        self._newest = max(self._newest, int(times.max()))
 
     def _forget(self, horizon: int) -> None:
         while self._chunks:
@@ -180,6 +203,13 @@ class Tiles:
             "volume": (compact(self._volume) if self._has_trades else DASH, ""),
             "imbalance": _imbalance(bid_size, ask_size),
         }
+
+    def labels(self) -> dict[str, str]:
+        """Return the labels that name the period covered and the unit of sizes, by tile."""
+        # Without trades, the change is that of all last prices that there were.
+        window_ns = self._window_ns if self._has_trades else None
+        covered = period(window_ns, self._newest - self._oldest) if self._newest else ""
+        return labels(covered, self._unit.name)
 
     def _change(self) -> float | None:
         if self.last is None or not self._first:

@@ -14,6 +14,7 @@ from kucoin_research.dashboards.panel import TradeTape
 from kucoin_research.figures.columns import events, nanoseconds, numbers, sides
 from kucoin_research.figures.decimals import Decimals
 from kucoin_research.figures.time_axis import Floats, Zone
+from kucoin_research.model.size_unit import SizeUnit
 
 __all__ = ["TAPE_ROWS", "TradePrints"]
 
@@ -36,6 +37,8 @@ class TradePrints:
         Time zone of the times, which are written to the millisecond.
     decimals
         The number of decimals of prices.
+    unit
+        The unit of sizes; each trade is converted at its own price.
 
     Attributes
     ----------
@@ -44,9 +47,15 @@ class TradePrints:
         may set it; the rest is for the thread that reads.
     """
 
-    def __init__(self, recall: Callable[[], pl.DataFrame], zone: Zone, decimals: Decimals) -> None:
+    def __init__(
+        self,
+        recall: Callable[[], pl.DataFrame],
+        zone: Zone,
+        decimals: Decimals,
+        unit: SizeUnit,
+    ) -> None:
         self.least = 0.0
-        self._recall, self._zone, self._decimals = recall, zone, decimals
+        self._recall, self._zone, self._decimals, self._unit = recall, zone, decimals, unit
         self.restart()
 
     def restart(self) -> None:
@@ -74,20 +83,20 @@ class TradePrints:
     def take(self, rows: pl.DataFrame) -> None:
         """Add new trades, in order of arrival."""
         self._newest = int(nanoseconds(rows["local_timestamp"][-1:])[0])
-        sizes = numbers(rows[-_COMPARED:], "size")
+        sizes = self._sizes_of(rows[-_COMPARED:])
         self._sizes = np.concatenate((self._sizes, sizes[np.isfinite(sizes)]))[-_COMPARED:]
         self._add(rows)
 
     def _add(self, rows: pl.DataFrame) -> None:
         self._seen += rows.height
         if self._used > 0:
-            rows = rows.filter(pl.Series(numbers(rows, "size") >= self._used))
+            rows = rows.filter(pl.Series(self._sizes_of(rows) >= self._used))
         self._passed += rows.height
         rows = rows[-TAPE_ROWS:]
         columns = zip(
             clock(events(rows), self._zone, has_ms=True),
             numbers(rows, "price").tolist(),
-            numbers(rows, "size").tolist(),
+            self._sizes_of(rows).tolist(),
             sides(rows).tolist(),
             strict=True,
         )
@@ -97,6 +106,9 @@ class TradePrints:
             mark = "large" if size > large else ""
             row = [time, fixed(price, self._decimals.count), compact(size), word, mark]
             self._rows.append(row)
+
+    def _sizes_of(self, rows: pl.DataFrame) -> Floats:
+        return self._unit.of(numbers(rows, "size"), numbers(rows, "price"))
 
     def _large(self) -> float:
         if self._sizes.size < _LEAST_COMPARED:

@@ -26,6 +26,8 @@ from kucoin_research.figures.theme import (
 )
 from kucoin_research.figures.time_axis import Floats
 from kucoin_research.figures.value_axis import last_place, nice_step, spanning, steady
+from kucoin_research.figures.whole_steps import exact_totals
+from kucoin_research.model.size_unit import SizeUnit, Unit, units_of
 
 __all__ = ["BookChart", "DepthChart", "LadderChart"]
 
@@ -34,7 +36,11 @@ _HATCHED = {"shape": "/", "fgcolor": "$sell", "bgcolor": "$sell_soft", "size": 7
 
 
 class BookChart(Chart):
-    """A chart of the newest book. Option: ``levels``, the number of levels shown per side."""
+    """A chart of the newest book.
+
+    Options: ``levels``, the number of levels shown per side; ``unit`` of the sizes, left out: the
+    exchange's; ``worth``, the unit of the quote currency, where it is known.
+    """
 
     roles = (Role("book", ("level2", "depth50", "depth5")),)
     time_axis = None
@@ -46,6 +52,10 @@ class BookChart(Chart):
         super().__init__(view, sketch)
         self._levels = no_levels()
         self._most = int(sketch.options.get("levels") or self._LEVELS)
+        self._unit: SizeUnit | None = sketch.options.get("unit")
+        # The symbol of a pair names its currencies; a contract's worth has to be known.
+        worth = sketch.options.get("worth") or units_of(sketch.symbol).get(Unit.QUOTE)
+        self._worth: SizeUnit | None = None if worth == self._unit else worth
 
     @property
     def is_empty(self) -> bool:
@@ -67,6 +77,13 @@ class BookChart(Chart):
         of = f" of {literal(self.sketch.symbol)}" if self.sketch.symbol else ""
         # There may have been one before, so this is not always the first.
         return f"no book{of} to show" if self.sketch.is_complete else f"waiting for a book{of}"
+
+    def _in_unit(self, sizes: Floats, prices: Floats) -> Floats:
+        return sizes if self._unit is None else self._unit.of(sizes, prices)
+
+    def _of_unit(self, what: str) -> str:
+        """Return the title of an axis of sizes, which names their unit."""
+        return what if self._unit is None else f"{what}, {literal(self._unit.name)}"
 
     def _drawn(self, arrays: Arrays, prices: dict[str, Any]) -> Drawing:
         """Put arrays and the range of prices into a drawing."""
@@ -104,8 +121,8 @@ class DepthChart(BookChart):
 
     def spec(self) -> Spec:
         """Describe the traces: bids, asks."""
-        side = {"shape": "hv", "width": 1.6, "fill": "tozeroy"}
-        hover = "%{y:,.15~r} within %{x:,.15~r}<extra></extra>"
+        side = {"shape": "hv", "width": 1.6, "fill": "tozeroy", "customdata": []}
+        hover = self._hover()
         return {
             "data": [
                 line("bids, cumulative", "$buy", hover, fillcolor="$buy_soft", **side),
@@ -117,23 +134,41 @@ class DepthChart(BookChart):
                 self._title("depth"),
                 height=self.sketch.height,
                 xaxis=price_axis("price"),
-                yaxis=size_axis("cumulative size", rangemode="tozero"),
-                hovermode="closest",
+                yaxis=size_axis(self._of_unit("cumulative size"), rangemode="tozero"),
+                hovermode="x",
                 showlegend=not self.sketch.is_compact,
             ),
         }
 
+    def _hover(self) -> str:
+        unit = "" if self._unit is None else f" {literal(self._unit.name)}"
+        parts = [
+            "%{x:,.15~r}",
+            f"size %{{customdata[0]:,.15~r}}{unit}",
+            f"cumulated %{{y:,.15~r}}{unit}",
+            f"worth %{{customdata[3]:,.4~f}} {literal(self._worth.name)}" if self._worth else "",
+            "from mid %{customdata[1]:+.4~f} % · %{customdata[2]:+.2f} bp",
+        ]
+        return "<br>".join(filter(None, parts)) + "<extra></extra>"
+
     def draw(self) -> Drawing:
         """Draw the newest book."""
         levels, most = self._levels, self._most
-        arrays: Arrays = {
-            (0, "x"): levels.bids[:most],
-            (0, "y"): np.cumsum(levels.bid_sizes[:most]),
-            (1, "x"): levels.asks[:most],
-            (1, "y"): np.cumsum(levels.ask_sizes[:most]),
-        }
-        prices = steady("xaxis", (arrays[0, "x"], arrays[1, "x"]))
-        return self._drawn(arrays, prices)
+        arrays: Arrays = {}
+        sides = ((levels.bids, levels.bid_sizes), (levels.asks, levels.ask_sizes))
+        for trace, (prices, sizes) in enumerate(sides):
+            self._add_side(arrays, trace, prices[:most], sizes[:most])
+        return self._drawn(arrays, steady("xaxis", (arrays[0, "x"], arrays[1, "x"])))
+
+    def _add_side(self, arrays: Arrays, trace: int, prices: Floats, sizes: Floats) -> None:
+        mid = self._levels.mid
+        shown = self._in_unit(sizes, prices)
+        away = np.full(prices.size, np.nan) if mid is None else prices / mid - 1
+        facts = [shown, away * 1e2, away * 1e4]
+        if self._worth is not None:
+            facts.append(exact_totals(self._worth.of(sizes, prices)))
+        arrays[trace, "x"], arrays[trace, "y"] = prices, exact_totals(shown)
+        arrays[trace, "customdata"] = np.stack(facts, axis=1)
 
 
 class LadderChart(BookChart):
@@ -159,7 +194,7 @@ class LadderChart(BookChart):
             "layout": layout(
                 self._title("price ladder"),
                 height=self.sketch.height,
-                xaxis=size_axis("size per step", rangemode="tozero"),
+                xaxis=size_axis(self._of_unit("size per step"), rangemode="tozero"),
                 yaxis=price_axis("price", side="right"),
                 barmode="overlay",
                 hovermode="closest",
@@ -175,7 +210,8 @@ class LadderChart(BookChart):
             (0, self._levels.asks, self._levels.ask_sizes, np.ceil),
             (1, self._levels.bids, self._levels.bid_sizes, np.floor),
         )
-        for trace, prices, sizes, towards in sides:
+        for trace, prices, counted, towards in sides:
+            sizes = self._in_unit(counted, prices)
             # Rounded away from the mid. The slack keeps a price that is a whole number of steps,
             # but for the error of binary fractions, on its own step.
             slack = -1e-6 if trace == 0 else 1e-6

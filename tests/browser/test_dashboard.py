@@ -43,6 +43,7 @@ PLAYED = ".kr-of-replay"
 BADGE = ".kr-badge .kr-word"
 LOST = ".kr-badge[data-colour=red]"
 MAIN, LOWER = ".kr-main .kr-figure", ".kr-lower .kr-figure"
+LADDER = ".kr-book .kr-ladder"
 PRICE = ".kr-price"
 AXIS = (
     "() => document.querySelector('.kr-main .js-plotly-plot')._fullLayout.xaxis.range.map(String)"
@@ -136,6 +137,41 @@ def assert_nothing_sticks_out(page):
     )
 
 
+# Numbers that have no room in their place.
+CUT = """() => [...document.querySelectorAll('.kr-value, .kr-ladder th, .kr-ladder td')]
+  .filter((each) => each.scrollWidth > each.clientWidth + 1).map((each) => each.textContent)"""
+# Prices in rows of 10, those of the asks above those of the bids.
+ARE_GROUPED = """() => {
+  const prices = (side) => [...document.querySelectorAll(`.kr-${side}-row:not(.kr-empty) th`)]
+    .map((each) => +each.textContent.replaceAll(',', ''));
+  const [asks, bids] = ['asks', 'bids'].map(prices);
+  return asks.length && bids.length && [...asks, ...bids].every((each) => each % 10 === 0)
+    && Math.min(...asks) > Math.max(...bids);
+}"""
+
+
+def read_the_book(page, shots):
+    """Group the ladder, in USDT, and read a tile and the depth under the pointer."""
+    page.wait_for_selector(f"{LADDER}:not(.kr-not-live) .kr-bids-row:not(.kr-empty) >> nth=5")
+    assert page.locator(f"{LADDER} .kr-own").first.is_hidden()
+    page.locator(".kr-unit select").select_option(label="USDT")
+    page.locator(".kr-group").select_option(label="10.0")
+    wait_for_text(page, f"{LADDER} .kr-ladder-head", "sizes in USDT")
+    wait_for_text(page, ".kr-tile[data-tile=volume] .kr-label", "USDT")
+    page.wait_for_function(ARE_GROUPED)
+    wait_for_text(page, ".kr-ladder-foot", "depth50 ends at")
+    page.locator(".kr-tile[data-tile=volume]").hover()
+    page.locator(".kr-tile[data-tile=volume] .kr-tile-tip").wait_for(state="visible")
+    page.screenshot(path=shots / "dashboard-ladder.png")
+    page.locator(".kr-book .kr-tabs button:has-text('Depth')").click()
+    wait_for_frames(page, ".kr-book .kr-figure", 1)
+    page.locator(".kr-book .nsewdrag").first.hover()
+    wait_for_text(page, ".kr-book .hovertext", "from mid")
+    page.locator(".kr-book .kr-tabs button:has-text('Ladder')").click()
+    page.locator(".kr-unit select").select_option(label="contracts")
+    page.wait_for_selector(f"{LADDER}:not(.kr-not-live) .kr-bids-row:not(.kr-empty) >> nth=5")
+
+
 # Stands in for the browser's own, which shows nothing without a desktop.
 _NOTIFICATIONS = """() => {
   globalThis.notified = [];
@@ -191,7 +227,7 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     press(page, "start")
     wait_for_text(page, BADGE, "live")
     wait_for_change(page, PRICE)
-    for figure in (MAIN, LOWER, ".kr-book .kr-figure"):
+    for figure in (MAIN, LOWER, LADDER):
         wait_for_frames(page, figure, 3)
     page.wait_for_selector(".kr-prints .kr-print >> nth=5")
     page.wait_for_function(CANDLES_ARE_WHOLE)
@@ -213,6 +249,7 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     assert page.evaluate(AXIS) == zoomed
     follow_again(page, MAIN)
 
+    read_the_book(page, shots)
     press(page, "badge")
     page.wait_for_selector(".kr-events .kr-row")
     assert_alerts_are_set_and_reported(book, page)
@@ -222,6 +259,7 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
         wait_for_frames(page, MAIN, 2)
         assert_nothing_sticks_out(page)
         page.wait_for_function(TAPE_IS_FILTERED)
+        assert page.evaluate(CUT) == []
         page.screenshot(path=shots / f"dashboard-{theme.lower()}-{width}.png")
 
     choose_symbol(page, "XBTUSDTX")
@@ -240,6 +278,7 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     press(page, "channel-mark_price")
     wait_for_text(page, LINE, "depth50, mark_price")
     page.locator(".kr-lower .kr-tabs button:has-text('Mark')").click()
+    page.wait_for_selector(f"{LOWER}[aria-label*='mark']")  # it counts its own frames
     wait_for_frames(page, LOWER, 3)
     page.screenshot(path=shots / "dashboard-other-symbol.png")
     page.locator(".kr-lower .kr-tabs button:has-text('Candles')").click()
@@ -255,6 +294,7 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     wait_for_text(page, LINE, "recorded")
     wait_for_text(page, BADGE, "stopped")
     wait_for_count(page, ".kr-main .kr-tags.kr-old, .kr-lower .kr-tags.kr-old", 2)
+    wait_for_text(page, f"{LADDER}.kr-not-live .kr-ladder-trouble", "the stream is stopped")
     kept = sorted((book.lab.folder / "sessions").glob("*/session.json"))
     (path,) = kept  # one recording, whatever was pressed
     session = json.loads(path.read_text())

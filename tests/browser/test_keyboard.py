@@ -33,8 +33,9 @@ BADGE, LINE = ".kr-badge .kr-word", ".kr-status .kr-line"
 MAIN = ".kr-main .kr-figure"
 CELLS = "() => window.jupyterapp.shell.currentWidget.content.model.cells.length"
 FOCUSED = """() => {
-  const focused = document.activeElement, name = focused.getAttribute('aria-label');
-  return name || focused.textContent.replace('▾', '').trim();
+  const focused = document.activeElement, by = focused.getAttribute('aria-labelledby');
+  const label = by && document.getElementById(by.split(' ')[0]).textContent;
+  return label || focused.getAttribute('aria-label') || focused.textContent.replace('▾', '').trim();
 }"""
 # What is focused by a key must look so: an outline, or the frame of a chart.
 IS_RINGED = """() => {
@@ -100,13 +101,13 @@ def test_a_dashboard_by_keyboard_alone(notebook, page, shots):
     page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
 
     page.locator(".kr-badge").focus()
-    *names, figure = tabbed(page, 17)
-    assert names == [
+    assert tabbed(page, 18) == [
         "Futures", "Spot", "symbol", "Stop", "Record", "folder that recordings go to", "Freeze",
-        "interval of candles", "window: time shown", "ticker", "trades", "depth 50", "level 2",
-        "candles", "mark", "funding",
+        "interval of candles", "window: time shown", "unit of sizes", "ticker", "trades",
+        "depth 50", "level 2", "candles", "mark", "funding", "last",
     ]  # fmt: skip
-    assert figure.startswith("XBTUSDTM, best bid and ask")  # its numbers have moved on meanwhile
+    tabbed(page, 1)
+    wait_for_focus(page, MAIN)
     page.wait_for_selector(f"{MAIN}[role=figure][aria-label*='best bid 8']")
     page.keyboard.press("+")
     page.wait_for_selector(f"{MAIN}.kr-zoomed")
@@ -122,6 +123,14 @@ def test_a_dashboard_by_keyboard_alone(notebook, page, shots):
     page.keyboard.press("Home")
     page.wait_for_selector(f"{MAIN}:not(.kr-zoomed)")
 
+    page.locator(".kr-tile[tabindex='0']").focus()
+    page.keyboard.press("ArrowRight")
+    page.locator(".kr-tile[data-tile=change] .kr-tile-tip").wait_for(state="visible")
+    page.keyboard.press("Escape")
+    page.locator(".kr-tile[data-tile=change] .kr-tile-tip").wait_for(state="hidden")
+    page.locator(".kr-group").focus()
+    page.keyboard.press("ArrowDown")
+    assert page.locator(".kr-group option:checked").text_content() == "0.2"
     page.locator(".kr-interval select").focus()
     page.keyboard.press("ArrowDown")
     assert page.locator(".kr-interval select").input_value() == "1s"
@@ -154,10 +163,10 @@ def test_a_dashboard_by_keyboard_alone(notebook, page, shots):
     assert pressed.evaluate(MARK) == ['"✓ "', "2px"]
     page.screenshot(path=shots / "keyboard-forced.png")
     page.emulate_media(forced_colors="none")
-    assert page.locator(".kr-health > .kr-said").text_content().startswith("data live")
+    assert page.locator(".kr-said[role=status]").text_content().startswith("data live")
     page.locator(".kr-stop").focus()
     page.keyboard.press("Enter")
-    wait_for_text(page, ".kr-said", "data stopped")
+    wait_for_text(page, ".kr-said[role=status]", "data stopped")
 
     watch_a_replay(book, page, shots)
 

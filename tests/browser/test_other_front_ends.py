@@ -48,8 +48,8 @@ def test_a_dashboard_lives_runs_again_and_stops_in_other_notebooks(chromium, lab
         page.wait_for_function(run)
 
         wait_for_text(page, ".kr-word", "live")
-        for place in (".kr-main", ".kr-lower", ".kr-book"):
-            wait_for_frames(page, f"{place} .kr-figure", 3)
+        for figure in (".kr-main .kr-figure", ".kr-lower .kr-figure", ".kr-ladder"):
+            wait_for_frames(page, figure, 3)
         page.wait_for_selector(".kr-prints .kr-print >> nth=5")
 
         page.evaluate(run)  # the dashboard of before ends

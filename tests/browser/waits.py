@@ -47,7 +47,7 @@ def wait_for_count(page, selector, count):
 
 def wait_for_frames(page, figure, count):
     """Wait until a figure has drawn a number of further frames."""
-    page.wait_for_selector(f"{figure}[data-frame] .js-plotly-plot")
+    page.wait_for_selector(f"{figure}[data-frame]")
     before = page.evaluate(FRAME, figure)
     for frame in range(before + 1, before + count + 1):
         page.wait_for_function(

@@ -9,6 +9,7 @@ import pytest
 import kucoin_research as kr
 from kucoin_research import figures
 from kucoin_research.dashboards import Colour, Dashboard, stream_starter
+from kucoin_research.dashboards.ladder_table import LadderTable
 from tests.conftest import wait_until
 from tests.processes import run
 
@@ -126,7 +127,7 @@ def test_the_symbol_box_offers_the_active_list(make, exchange):
 
 def test_own_orders_and_position_are_shown_by_themselves_where_there_is_a_key(make, exchange):
     me, account = exchange.credentials, exchange.demo_account
-    channels = ["ticker", "order", "fill", "position"]
+    channels = ["ticker", "depth50", "order", "fill", "position"]
     with kr.stream("XBTUSDTM", channels, venue=exchange.venue, credentials=me) as stream:
         price = round(0.99 * stream.wait("ticker")["price"][-1])
         account.place("XBTUSDTM", "buy", 3, price=price)
@@ -136,14 +137,16 @@ def test_own_orders_and_position_are_shown_by_themselves_where_there_is_a_key(ma
         orders = told(board, "own:orders")
         facts = told(board, "own:facts", lambda all_: all_ and len(all_) > 3)
         figure = board.price.figure.figure()
+        wait_until(lambda: answer(board) or board.book.figure.own == {price: 3.0})
         account.cancel_all()
         told(board, "own:orders", lambda rows: rows == [])
+        wait_until(lambda: answer(board) or board.book.figure.own == {})
         account.place("XBTUSDTM", "sell", 2)
 
     assert orders[0][:4] == ["buy", f"{price:,}", "3", "0"]
     assert facts[0][1].startswith("long ")
     assert texts(board)["own"][1].startswith("orders placed before 20")
-    assert any(each.label.text.startswith("▲ buy 3 at ") for each in figure.layout.shapes)
+    assert any((each.label.text or "").startswith("▲ buy 3 at ") for each in figure.layout.shapes)
     assert {"bought", "sold"} <= {each.name for each in figure.data}
     shown = json.dumps(board.sent) + figure.to_json()
     assert not [each for each in (me.secret, me.passphrase) if each in shown]
@@ -190,7 +193,7 @@ def test_symbols_of_the_stopped_stream_are_shown_again(make):
     board.controls.market.value = "futures"
 
     assert (board.source, board.symbol) == (stopped, "XBTUSDTM")
-    assert board.book.figure._source is stopped
+    assert board.book.figure._reader._tail.source is stopped
     assert board.health.colour is Colour.GREY
     assert board.line == ("XBTUSDTM as it was when the stream stopped; press Start to stream it")
     board.controls.symbol.value = "eth"
@@ -523,6 +526,83 @@ def test_the_window_goes_to_charts_and_tiles(make):
 
     board.controls.window.value = "all"
     assert board.price.figure.window is None
+
+
+def test_sizes_are_shown_in_the_unit_that_is_chosen_and_each_label_names_it(make):
+    board = make(start=True)
+    board.source.wait("depth50", rows=1)
+    unit = board.controls.unit
+    assert [label for label, _ in unit.options] == ["contracts", "XBT", "USDT"]
+    assert not unit.disabled
+    show(board)
+    assert told(board, "unit") == "contracts"
+
+    unit.value = "coins"
+
+    assert told(board, "unit", lambda name: name == "XBT")
+    assert told(board, "labels", lambda all_: all_["volume"].endswith(" XBT"))
+    assert "XBT" in texts(board)["tips"]["volume"]
+    board.book.switch.value = "Depth"
+    title = board.book.figure.spec["layout"]["yaxis"]["title"]["text"]
+    assert title == "cumulative size, XBT"
+    hover = board.book.figure.spec["data"][0]["hovertemplate"]
+    assert "worth %{customdata[3]:,.4~f} USDT" in hover
+
+
+def test_the_unit_that_was_chosen_stays_chosen_where_a_symbol_lacks_it_for_a_while(make):
+    board = make(start=True)
+    board.controls.unit.value = "contracts"
+    board.controls.unit.value = "quote"
+
+    board.controls.market.value = "spot"
+    assert [label for label, _ in board.controls.unit.options] == ["BTC", "USDT"]
+    assert board.controls.unit.value == "quote"
+    board.controls.unit.value = "coins"
+    board.controls.market.value = "futures"
+
+    assert board.controls.unit.value == "coins"
+    assert board.controls.unit_wanted == "coins"
+
+
+def test_where_the_worth_of_a_contract_is_not_known_the_switch_says_why(make):
+    board = make()
+    unit = board.controls.unit
+
+    assert unit.disabled
+    assert "press Start" in unit.tooltip
+
+    board.start()
+    assert not unit.disabled
+    assert "own price" in unit.tooltip
+
+
+def test_the_place_of_the_book_shows_numbers_bars_or_depth(make):
+    board = make(start=True)
+    ladder = board.book.figure
+    assert isinstance(ladder, LadderTable)
+    assert ladder.symbol == "XBTUSDTM"
+
+    board.freeze()
+    assert ladder.is_frozen
+    board.book.switch.value = "Levels"
+    assert board.book.figure.is_frozen
+    assert ladder.comm is None
+    board.book.switch.value = "Ladder"
+
+    assert isinstance(board.book.figure, LadderTable)
+    assert board.book.figure.is_frozen
+    assert board.book.error is None
+
+
+def test_own_orders_stay_in_the_ladder_when_another_chart_was_shown_meanwhile(make):
+    board = make()
+
+    board.book.show_own({100.0: 2.0})
+    assert board.book.figure.own == {100.0: 2.0}
+    board.book.switch.value = "Depth"
+    board.book.switch.value = "Ladder"
+
+    assert board.book.figure.own == {100.0: 2.0}
 
 
 def test_recording_goes_to_the_folder_shown_and_ends_with_stop(make, tmp_path):
@@ -883,7 +963,7 @@ def test_a_replay_handed_in_is_drawn_by_the_same_charts_and_goes_on_after_close(
 
         wait_until(lambda: answer(board) or tiles(board).trades == replay.total("trade"))
         assert len(called) == session.frame("trade").height  # the strategy had every row
-        assert board.book.figure._source is replay
+        assert board.book.figure._reader._tail.source is replay
 
         board.close()
         assert not replay.stopping.is_set()

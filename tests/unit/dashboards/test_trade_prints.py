@@ -8,17 +8,20 @@ from kucoin_research.dashboards.trade_prints import TAPE_ROWS, TradePrints
 from kucoin_research.figures.decimals import Decimals
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.model.records import Trade
+from kucoin_research.model.size_unit import SizeUnit, Unit, native_unit
 from tests.unit.figures.test_figures import at, frame, trade
 
 
 class Tape:
     """A tape, and the rows of its source."""
 
-    def __init__(self, zone="UTC"):
+    def __init__(self, zone="UTC", unit=None):
         self.rows = frame(Trade, [])
         decimals = Decimals()
         decimals.count = 1
-        self.prints = TradePrints(lambda: self.rows, Zone(zone), decimals)
+        self.prints = TradePrints(
+            lambda: self.rows, Zone(zone), decimals, unit or native_unit("XBTUSDTM")
+        )
 
     def put(self, *sizes, begin=0.0, is_taken=True):
         """Add a trade a second; they may be in the source before the tape takes them."""
@@ -144,3 +147,11 @@ def test_the_time_of_a_print_is_that_of_the_exchange_not_of_the_arrival():
 
     assert at(7.0) % 86_400_000_000_000 // 1_000_000_000 == 7
     assert tape.prints.texts()["tape"].rows[0][0] == "00:00:07.000"
+
+
+def test_sizes_are_in_the_unit_that_is_chosen_and_so_is_the_least_one():
+    tape = Tape(unit=SizeUnit(Unit.QUOTE, "USDT", 0.001, 1))  # at a price of 100
+    tape.put(1.0, 20.0, 30.0)
+    assert tape.sizes == ["0.1", "2", "3"]
+    tape.filter(2.0)
+    assert tape.sizes == ["2", "3"]

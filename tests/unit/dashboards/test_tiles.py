@@ -1,0 +1,142 @@
+"""The tiles: what they cover is named, and each trade is converted at its own price."""
+
+import polars as pl
+import pytest
+
+from kucoin_research.dashboards.formatting import compact
+from kucoin_research.dashboards.tile_words import labels, period, tips
+from kucoin_research.dashboards.tiles import Tiles
+from kucoin_research.figures.time_axis import Zone
+from kucoin_research.model.records import Ticker, Trade, schema_of
+from kucoin_research.model.size_unit import SizeUnit, Unit
+
+SECOND = 1_000_000_000
+START = 1_767_571_200 * SECOND
+MINUTE = 60 * SECOND
+SYMBOL = "XBTUSDTM"
+
+
+class Feed:
+    """A stream of trades or tickers, which the test sends."""
+
+    name, symbols, state = "feed", (SYMBOL,), "live"
+
+    def __init__(self, channel="trade"):
+        self.channels, self.rows = (channel,), []
+        self.kind = Trade if channel == "trade" else Ticker
+
+    def trade(self, second, price, size=1.0):
+        at = START + second * SECOND
+        self.rows.append(Trade(at, at, SYMBOL, len(self.rows), "1", "buy", price, size))
+
+    def tick(self, second, price):
+        at = START + second * SECOND
+        self.rows.append(
+            Ticker(at, at, SYMBOL, len(self.rows), price, 1.0, "buy", 99.0, 1.0, 101.0, 1.0)
+        )
+
+    def total(self, channel):
+        return len(self.rows) if channel in self.channels else 0
+
+    def frame(self, channel, symbol=None, last=None):
+        if channel not in self.channels:
+            raise KeyError(channel)
+        rows = self.rows if last is None else self.rows[-last:]
+        return pl.DataFrame(rows, schema=schema_of(self.kind), orient="row")
+
+
+def tiles_of(feed, window_ns=5 * MINUTE, unit=None):
+    found = Tiles(feed, SYMBOL, window_ns, Zone("UTC"), unit)
+    found.update()
+    return found
+
+
+def test_the_labels_name_the_time_that_there_is_until_the_window_is_full():
+    feed = Feed()
+    feed.trade(0, 100.0)
+    feed.trade(72, 101.0)
+    tiles = tiles_of(feed)
+
+    assert tiles.labels() == {"change": "change 1:12", "volume": "volume 1:12 contracts"}
+
+    feed.trade(300, 102.0)
+    tiles.update()
+    assert tiles.labels()["change"] == "change 5 min"
+    feed.trade(4_000, 102.0)
+    tiles.update()
+    assert tiles.labels()["change"] == "change 5 min"
+
+
+def test_without_a_window_they_name_all_the_time():
+    feed = Feed()
+    for second in (0, 4_000):
+        feed.trade(second, 100.0)
+
+    assert tiles_of(feed, None).labels()["change"] == "change 1:06:40"
+
+
+def test_the_change_of_tickers_names_the_time_since_the_first_of_them():
+    feed = Feed("ticker")
+    feed.tick(0, 100.0)
+    feed.tick(900, 101.0)
+    tiles = tiles_of(feed)
+
+    assert tiles.labels()["change"] == "change 15:00"
+    assert tiles.tiles()["change"][0] == "+1.00%"
+
+
+def test_before_there_is_a_row_no_time_is_named():
+    assert tiles_of(Feed()).labels() == {"change": "change", "volume": "volume contracts"}
+
+
+def test_each_trade_is_worth_its_own_price():
+    feed = Feed()
+    feed.trade(0, 100.0, size=1_000.0)
+    feed.trade(1, 200.0, size=1_000.0)
+
+    tiles = tiles_of(feed, unit=SizeUnit(Unit.QUOTE, "USDT", 0.001, power=1))
+
+    assert tiles.tiles()["volume"][0] == "300"
+    assert [row[2] for row in tiles.prints.texts()["tape"].rows] == ["100", "200"]
+    assert tiles.labels()["volume"] == "volume 0:01 USDT"
+
+
+def test_what_leaves_the_window_is_taken_out_at_its_own_price():
+    feed = Feed()
+    feed.trade(0, 100.0, size=1_000.0)
+    feed.trade(1, 200.0, size=1_000.0)
+    unit = SizeUnit(Unit.QUOTE, "USDT", 0.001, power=1)
+    tiles = tiles_of(feed, MINUTE, unit)
+
+    feed.trade(61, 150.0, size=2_000.0)
+    tiles.update()
+
+    assert tiles.tiles()["volume"][0] == "500"
+
+
+def test_every_tile_is_explained():
+    told = tips("XBT", "USDT")
+
+    assert set(told) == {"latency", "rate"} | set(tiles_of(Feed()).tiles())
+    assert "XBT" in told["volume"]
+    assert "USDT" in told["last"]
+
+
+@pytest.mark.parametrize(
+    ("window", "covered", "name"),
+    [(60, 60, "1 min"), (3_600, 9_999, "1 h"), (14_400, 14_400, "4 h"), (45, 50, "45 s")],
+)
+def test_a_full_window_is_named_by_its_length(window, covered, name):
+    assert period(window * SECOND, covered * SECOND) == name
+    assert labels(name, "BTC")["volume"] == f"volume {name} BTC"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.00001234, "0.00001234"), (1.5e-8, "0.000000015"), (1_699.4, "1,699"),
+        (251.3, "251.3"), (12_400.0, "12.4k"), (0.5, "0.5"),
+    ],
+)  # fmt: skip
+def test_a_quantity_is_written_in_plain_decimals(value, text):
+    assert compact(value) == text
