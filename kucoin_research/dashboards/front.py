@@ -58,6 +58,7 @@ def dashboard(
     feed: str = "classic",
     name: str | None = None,
     strategy: Strategy | None = None,
+    history: bool = True,
 ) -> Dashboard:
     """Show a market live: controls, health, price, candles, order book and tape.
 
@@ -92,6 +93,9 @@ def dashboard(
         streams of two cells do not replace one another.
     strategy
         Trades with paper money on what is shown; ``paper`` of the dashboard takes its options, too.
+    history
+        Whether charts of a stream begin with candles and trades from before it, which the exchange
+        is asked for while a page shows them. They belong to the charts alone.
 
     Returns
     -------
@@ -117,6 +121,7 @@ def dashboard(
     capacity = count(capacity, "capacity", "rows", most=MOST_ROWS)
     name_of(name)
     symbol, start = name_of(symbol, "symbol"), truth(start, "start")
+    history = truth(history, "history")
     if venue is not None:
         find_venue(venue)
     if strategy is not None:
@@ -138,6 +143,7 @@ def dashboard(
             capacity=capacity,
             feed=feed,
             name=name,
+            history=history,
         )
     except BaseException:
         if subject.own is not None:

@@ -16,6 +16,7 @@ from kucoin_research.dashboards.chart_slots import BOOKS, LOWER, MAIN, STRATEGY,
 from kucoin_research.dashboards.choices import Choices
 from kucoin_research.dashboards.controls import Controls
 from kucoin_research.dashboards.health import Health
+from kucoin_research.dashboards.histories import Histories
 from kucoin_research.dashboards.idle import Idle
 from kucoin_research.dashboards.panel import Panel
 from kucoin_research.dashboards.panel_refresh import PanelRefresh
@@ -88,6 +89,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         capacity: int = 1_000_000,
         feed: str = "classic",
         name: str | None = None,
+        history: bool = True,
     ) -> None:
         super().__init__()
         # First, so that the dashboard of the last run has ended.
@@ -98,6 +100,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         )
         self._desk = StrategyDesk(run)
         self._still = SavedPicture()
+        self._histories = Histories()
         market = market or str(market_of(symbol, None))
         self.controls = Controls(
             channels,
@@ -116,6 +119,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self.controls.window_s,
             self.controls.every,
             run,
+            self._histories if history else None,
         )
         self.panel = Panel(self._on_panel)
         self.price = ChartSlot(MAIN, scene, "main")
@@ -416,6 +420,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self._end()
             return
         self._is_closed = True
+        self._histories.close()
         with self._acting:
             self._recording.leave()
             self._desk.end()

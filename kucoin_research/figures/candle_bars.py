@@ -170,6 +170,20 @@ class CandleBars:
             self._replace(*_of_candles(rows, times))
         self._bound()
 
+    def precede(self, rows: pl.DataFrame, times: Times) -> None:
+        """Add candles from before the first trade.
+
+        None of the trades that are taken may be in them. If they are longer, trades make candles of
+        their interval.
+        """
+        self.is_of_trades = True
+        stated = rows["interval"].unique().drop_nulls()
+        longest = max(parse_interval(str(each)).ns or 0 for each in stated)
+        self._width = max(self._width, longest)
+        opens, columns = _of_candles(rows, times)
+        self._add(opens // self._width * self._width, columns)
+        self._bound()
+
     def _state(self, rows: pl.DataFrame) -> None:
         """Note the interval that the newest row states."""
         stated = rows["interval"][-1] if "interval" in rows.columns else None

@@ -72,6 +72,7 @@ class PriceChart(TimeChart):
 
     roles = (QUOTES, TRADES)
     shown_thing = ("quote or trade", "quotes or trades")
+    takes_history = True
 
     def __init__(self, view: View, sketch: Sketch) -> None:
         super().__init__(view, sketch)
@@ -305,6 +306,7 @@ class FlowChart(TimeChart):
     roles = (Role("trades", ("trade",)),)  # no tickers, which skip trades
     shown_thing = ("trade", "trades")
     needs_past = True
+    takes_history = True
 
     def __init__(self, view: View, sketch: Sketch) -> None:
         super().__init__(view, sketch)

@@ -202,7 +202,7 @@ def test_only_a_few_modules_start_threads():
     # A worker makes its thread, ``StreamThreads`` makes the others; figures have one for all.
     # Names are looked up by threads, since nothing else lets go of a name server that is dead.
     assert starters <= {
-        "api.errand", "exchange.dialing", "figures.refresh", "foundation.clocks",
+        "api.errand", "exchange.dialing", "figures.past", "figures.refresh", "foundation.clocks",
         "playback.player", "playback.replay", "sessions.writing.recorder",
         "streaming.sinks", "streaming.threads",
     }  # fmt: skip

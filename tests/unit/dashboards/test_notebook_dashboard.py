@@ -154,7 +154,7 @@ def test_symbols_of_the_stopped_stream_are_shown_again(make):
     board.controls.market.value = "futures"
 
     assert (board.source, board.symbol) == (stopped, "XBTUSDTM")
-    assert board.price.figure._source is stopped
+    assert board.price.figure._source()._feed.source is stopped
     assert board.health.colour is Colour.GREY
     assert board.line == ("XBTUSDTM as it was when the stream stopped; press Start to stream it")
     board.controls.symbol.value = "eth"
