@@ -26,6 +26,7 @@ from kucoin_research.model.intervals import parse_interval
 __all__ = ["HistoryRows", "with_history"]
 
 _MOST_TRIES = 3  # for trades that reach the first live one
+_UNTIL_IT_IS_OVER = "its trades come with the candle of this minute, once that is over"
 _TO_BEGIN_AGAIN = -1  # no version of a past
 
 
@@ -213,6 +214,7 @@ class HistoryRows:
                 self.seam = Seam(
                     live or (first if self._has_live else None),
                     (cut, first) if cut < first else None,
+                    _UNTIL_IT_IS_OVER,
                 )
                 return found
         return None
@@ -237,15 +239,17 @@ class HistoryRows:
         Of a range that is zoomed to, the time before it is asked for as well, so that it is there
         when the user moves on.
         """
-        before = length if self._view.span is not None else 0
+        page = PAGE * (parse_interval(pieces[0].interval).ns or 0)
+        before = 0 if self._view.span is None else min(length, page)
         wants = []
         for piece in pieces:
             is_first = piece is pieces[0]
-            reach, _ = self._past.candles(piece.interval, piece.begin - before, piece.end)
-            room = before // 4 if is_first else 0
-            if piece.end > piece.begin and reach > piece.begin - room:
-                page = PAGE * (parse_interval(piece.interval).ns or 0)
-                begin = min(piece.begin - before, reach - page) if is_first else piece.begin
+            early = piece.begin - (before if is_first else 0)
+            reach, _ = self._past.candles(piece.interval, early, piece.end)
+            # A quarter of it is left to be used up, so that not every step asks for a little more.
+            least = piece.begin - (piece.begin - early) // 4
+            if piece.end > piece.begin and reach > least:
+                begin = min(early, reach - page) if is_first else piece.begin
                 wants.append(piece._replace(begin=max(begin, 0), end=reach))
         self._wants += wants
         return bool(wants)

@@ -14,6 +14,7 @@ from kucoin_research.figures.time_axis import Zone
 
 __all__ = [
     "NO_SEAM",
+    "SEAM_WORDS",
     "JoinedTrades",
     "Seam",
     "before_live",
@@ -22,7 +23,8 @@ __all__ = [
     "seam_line",
 ]
 
-_WORDS = "history before, live after"
+#: The name of the line at a seam.
+SEAM_WORDS = "history before, live after"
 _MISSING = "neither the history nor the stream has the rows between"
 
 
@@ -35,18 +37,21 @@ class Seam(NamedTuple):
         Time of the first live row; ``None`` while there is no history, or no live row.
     missing
         Begin and end of a time whose rows neither the history nor the stream has.
+    why
+        A sentence about this time.
     note
         A sentence about history that could not be had.
     """
 
     live_ns: int | None = None
     missing: tuple[int, int] | None = None
+    why: str = _MISSING
     note: str = ""
 
     @property
     def gaps(self) -> list[Mapped]:
         """The time whose rows are missing, as a gap."""
-        return [] if self.missing is None else [Mapped("gap", *self.missing, _MISSING)]
+        return [] if self.missing is None else [Mapped("gap", *self.missing, self.why)]
 
 
 #: All rows are live.
@@ -69,7 +74,7 @@ def seam_line(seam: Seam, span: tuple[int, int], zone: Zone) -> list[Spec]:
             "y1": 1,
             "layer": "below",
             "line": {"width": 1, "color": "$muted", "dash": "dot"},
-            "name": _WORDS,
+            "name": SEAM_WORDS,
         }
     ]
 

@@ -13,6 +13,7 @@ from kucoin_research.figures.lag_chart import LagChart
 from kucoin_research.figures.line_charts import FlowChart, PriceChart
 from kucoin_research.figures.past import Past
 from kucoin_research.figures.picture import Picture
+from kucoin_research.figures.summary import summary_of
 from kucoin_research.figures.tail import Tail
 from kucoin_research.foundation import clocks
 from kucoin_research.model.records import Candle
@@ -107,6 +108,7 @@ def test_candles_begin_with_those_of_the_exchange_and_the_seam_is_marked():
     assert volumes(drawing, WHOLE) == true_volumes(market, MINUTE, 720)
     (line,) = shapes(drawing, "history before, live after")
     assert line["x0"] * 1e6 == market.trades[700].timestamp
+    assert "history before, live after" in summary_of(page.picture.chart, drawing)
 
 
 @settings(max_examples=60, deadline=None)
@@ -147,6 +149,7 @@ def test_the_minute_in_which_the_stream_began_is_whole_once_it_is_over():
     assert list(volumes(early, PARTIAL)) == [minute]
     (gap,) = shapes(early, "gap of")
     assert gap["x0"] * 1e6 == minute
+    assert gap["name"].endswith("come with the candle of this minute, once that is over")
     assert not volumes(late, PARTIAL)
     assert not shapes(late, "gap")
     assert volumes(late, WHOLE)[minute] == true_volumes(market, MINUTE, 120)[minute]
@@ -184,6 +187,16 @@ def test_panning_to_the_left_asks_for_more_until_the_range_is_full():
     page.look(begin, begin + 100 * MINUTE)
     assert market.asked[asked:] == further  # it is all there already
     assert 0 < len(further) <= 4
+
+
+def test_a_range_of_many_short_candles_is_asked_for_in_bounds():
+    market = Market(every(60, 8_000))
+    page = Page(market, 7_900, every="1min", view=View(window_ns=600 * SECOND))
+    page.go_to(7_950)
+
+    page.look(DAWN - 400 * 1_440 * MINUTE, DAWN + 7_950 * MINUTE)
+
+    assert len(market.asked) < 40
 
 
 def test_a_free_interval_becomes_a_minute_where_a_range_lies_before_the_trades():
