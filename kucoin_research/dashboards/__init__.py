@@ -4,8 +4,18 @@
 every other one except ``cli`` and ``compat``; only the package's own front page imports it.
 """
 
+from kucoin_research.dashboards.alert import Alert, Firing
 from kucoin_research.dashboards.front import dashboard
 from kucoin_research.dashboards.health import Colour, Health, Vitals, judge
 from kucoin_research.dashboards.notebook_dashboard import Dashboard
 
-__all__ = ["Colour", "Dashboard", "Health", "Vitals", "dashboard", "judge"]
+__all__ = [
+    "Alert",
+    "Colour",
+    "Dashboard",
+    "Firing",
+    "Health",
+    "Vitals",
+    "dashboard",
+    "judge",
+]

@@ -11,7 +11,10 @@ from functools import partial
 from typing import Any
 
 import ipywidgets as widgets
+import polars as pl
 
+from kucoin_research.dashboards.alert import Alert, Firing
+from kucoin_research.dashboards.alerts import Alerts
 from kucoin_research.dashboards.chart_slots import BOOKS, LOWER, MAIN, STRATEGY, ChartSlot, Scene
 from kucoin_research.dashboards.choices import Choices
 from kucoin_research.dashboards.controls import Controls
@@ -34,6 +37,7 @@ from kucoin_research.figures.notebook_cells import replace_in_cell
 from kucoin_research.figures.refresh import refresher
 from kucoin_research.figures.saved_picture import SavedPicture, leave, show_widget
 from kucoin_research.figures.time_axis import Zone
+from kucoin_research.foundation.arguments import name_of, seconds, truth
 from kucoin_research.model.channels import market_of
 from kucoin_research.model.source import LiveSource
 from kucoin_research.playback.replay import Replay
@@ -47,6 +51,7 @@ __all__ = ["Dashboard"]
 log = logging.getLogger(__name__)
 
 _BAR = frozenset({"play", "pause", "step", "rewind", "seek", "speed"})
+_ALERTS = frozenset({"alert", "unalert", "seen"})
 
 
 class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
@@ -122,6 +127,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self._histories if history else None,
         )
         self.panel = Panel(self._on_panel)
+        self._alerts = Alerts(scene.source, scene.zone, self._tell_pages)
         self.price = ChartSlot(MAIN, scene, "main")
         self.lower = ChartSlot(LOWER, scene, "lower")
         self.book = ChartSlot(BOOKS, scene, "book", 660)
@@ -136,6 +142,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self.controls,
             recording=self._recording,
             slots=self._slots,
+            alerts=self._alerts,
             on_state=self._allow,
         )
         self._stage = Stage(scene, self._refresh, self._slots, given=source, own=own)
@@ -151,6 +158,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         for each in replaced:
             if isinstance(each, Dashboard) and each._is_built:  # noqa: SLF001 - a peer
                 self._recording.news = each._recording.news  # noqa: SLF001
+                self._alerts.inherit(each._alerts)  # noqa: SLF001
         self._say(self._recording.news)
         self._choices.offer_symbols()
         self._allow()
@@ -390,6 +398,70 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         with self._acting:
             self._desk.play_to_next(transport.replay, partial(self._with_run, _choose_newest))
 
+    def alert(
+        self,
+        condition: str | pl.Expr,
+        call: Callable[[Firing], object] | None = None,
+        *,
+        symbol: str | None = None,
+        channel: str | None = None,
+        once: bool = False,
+        rest: float = 60.0,
+    ) -> Alert:
+        """Report when a condition begins to hold: in the badge, in the browser, to a function.
+
+        Every new row is looked at, whether or not a page is open. At first the newest row that is
+        there counts: a condition that holds already fires at once.
+
+        Parameters
+        ----------
+        condition
+            A quantity, a sign and a number: ``"price > 65000"``, ``"spread >= 2 bp"``,
+            ``"funding crosses 0 %"``, ``"lag > 500 ms"``, ``"age > 10 s"``; or ``"gap"``.
+            Quantities are ``price`` and ``size`` of trades; ``bid``, ``ask``, ``mid``, ``spread``
+            (bp of the mid), ``imbalance`` (of the best sizes, -1 to 1); ``mark``, ``index``,
+            ``premium`` (bp of the index); ``funding`` (%); ``lag`` (ms); ``age`` (s since the
+            newest row arrived).
+            Or a polars expression that is true or false for each row of ``channel``; it sees the
+            1,000 rows before the new ones, too.
+        call
+            Called with a ``Firing`` each time, on a thread of its own. If it raises, that is shown
+            beside the alert, and it is called no more.
+        symbol
+            Left out: the one that is shown. The alert stays with it.
+        channel
+            Whose rows an expression reads.
+        once
+            End with the first moment.
+        rest
+            Seconds, on the clock of the rows, in which the alert does not fire again.
+
+        Returns
+        -------
+        Alert
+            ``fired`` lists its moments; ``remove()`` takes it away.
+
+        Raises
+        ------
+        InvalidInput
+            If the condition is not understood, or 50 alerts are set.
+        UnknownChannel
+            If there is no such channel.
+        """
+        return self._alerts.add(
+            condition,
+            name_of(symbol, "symbol") or self.symbol,
+            call,
+            channel=channel,
+            is_once=truth(once, "once"),
+            rest_s=seconds(rest, "rest"),
+        )
+
+    @property
+    def alerts(self) -> tuple[Alert, ...]:
+        """All alerts that are set."""
+        return self._alerts.all
+
     def stop_recording(self) -> None:
         """End the recording; the stream goes on."""
         with self._acting:
@@ -421,6 +493,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             return
         self._is_closed = True
         self._histories.close()
+        self._alerts.close()
         with self._acting:
             self._recording.leave()
             self._desk.end()
@@ -469,6 +542,9 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     # -- in the notebook -------------------------------------------------------------------------
 
+    def _tell_pages(self, message: dict[str, Any]) -> None:
+        self.panel.send(message)
+
     def _on_panel(self, message: dict[str, Any], buffers: list[Any]) -> None:
         kind, transport = message.get("kind"), self.transport
         if kind == "still" and buffers:
@@ -480,6 +556,9 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self._with_run(lambda texts: texts.choose(int(message["number"])))
         elif kind == "next":
             self._press(self.next_decision)
+        elif kind in _ALERTS:
+            self._press(partial(self._alerts.do, kind, message, self.symbol))
+            refresher().wake(self._refresh.ticket)
         elif kind in _BAR and transport is not None:
             self._desk.disarm()
             self._press(partial(transport.do, kind, message))

@@ -38,16 +38,16 @@ function icon(name) {
 
 function put(node, text) { if (node.textContent !== text) node.textContent = text; }
 
-function head(send) {
+function head(flag) {
   const symbol = make('span', 'kr-symbol-name'), place = make('span', 'kr-place');
   const led = make('span', 'kr-led'), word = make('b', 'kr-word'), reason = make('span', 'kr-reason');
   const facts = make('span', 'kr-facts');
   const more = make('span', 'kr-more', '▾'), said = make('span', 'kr-said');
-  const badge = make('button', 'kr-badge', led, word, reason, more);
+  const badge = make('button', 'kr-badge', led, word, reason, flag, more);
   badge.type = 'button';
   for (const each of [led, more]) each.setAttribute('aria-hidden', 'true');
   said.setAttribute('role', 'status');
-  const opens = 'press for the latency histogram and events';
+  const opens = 'press for alerts, the latency histogram and events';
   badge.title = opens;
   badge.setAttribute('aria-expanded', 'false');
   const node = make('div', 'kr-head', make('div', 'kr-name', symbol, place),
@@ -75,12 +75,12 @@ function scrolling(node, name) {
   return node;
 }
 
-function drawer() {
+function drawer(alerts) {
   const bars = make('div', 'kr-hist'), traces = make('div', 'kr-traces');
   const list = scrolling(make('div', 'kr-events'), 'events, the newest first');
   const node = make('section', 'kr-drawer',
     make('div', 'kr-half', make('h4', '', 'latency: share of the newest rows by ms'), bars),
-    make('div', 'kr-half', make('h4', '', 'events, the newest first'), list), traces);
+    make('div', 'kr-half', make('h4', '', 'events, the newest first'), list), traces, alerts);
   node.hidden = true;
   return {node, tell: {
     hist: (all) => {
@@ -495,9 +495,10 @@ function render({model, el}) {
   const {views, here} = page.get(uid);
   let heard = 0, lastBadge = null;
   el.classList.add('kr-panel');
-  const parts = [head(send), drawer(), tiles(), tape(), bar(send), run(send), foot()];
+  const alerts = alertsPart(send);
+  const parts = [head(alerts.flag), drawer(alerts.node), tiles(), tape(), bar(send), run(send), foot()];
   el.replaceChildren(...parts.map((part) => part.node));
-  const tellers = parts.map((part) => part.tell);
+  const tellers = [...parts, alerts].map((part) => part.tell);
   const tell = (name, value) => { for (const each of tellers) each[name]?.(value); };
   const [{badge}, {node: drawerNode}, tilesPart, tapePart, barPart, runPart, footPart] = parts;
   badge.addEventListener('click', () => {
@@ -511,6 +512,7 @@ function render({model, el}) {
     heard = Date.now();
     judge();
     if (message.kind === 'last' && root()) askForLast();
+    if (message.kind === 'alarm') alerts.alarm(message);
     if (message.kind !== 'texts' || !isForUs(message)) return;
     const began = performance.now();
     lastBadge = message.texts.badge || lastBadge;

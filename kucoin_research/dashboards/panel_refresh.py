@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
+from kucoin_research.dashboards.alerts import Alerts
 from kucoin_research.dashboards.chart_slots import ChartSlot, Scene
 from kucoin_research.dashboards.controls import Controls
 from kucoin_research.dashboards.formatting import DASH, compact, duration, size
@@ -82,6 +83,8 @@ class PanelRefresh:
         Name the market and the recording in the texts.
     slots
         The charts, whose errors and delays the badge reports.
+    alerts
+        Look at the same source; the badge's flag and drawer show them.
     on_state
         Called when the state of the source has changed.
 
@@ -105,9 +108,11 @@ class PanelRefresh:
         *,
         recording: RecordingControl,
         slots: Sequence[ChartSlot],
+        alerts: Alerts,
         on_state: Callable[[], None],
     ) -> None:
         self._panel, self._controls, self._slots = panel, controls, slots
+        self._alerts = alerts
         self._recording = recording
         self._on_state = on_state
         self._kernel = KernelBusy()
@@ -131,6 +136,7 @@ class PanelRefresh:
     def show(self, scene: Scene) -> None:
         """Read another scene from now on."""
         self._scene = scene
+        self._alerts.show(scene.source)
         # Replaced all at once: a refresh that runs meanwhile goes on with the old ones.
         self.readers = Readers.of(scene, self._kernel)
         self._vitals_at = 0.0
@@ -205,6 +211,7 @@ class PanelRefresh:
             "facts": _facts(self._vitals),
             "line": list(self.line),
             "numbers": self._numbers(),
+            **self._alerts.texts(is_open=self._panel.is_open),
         }
         texts |= {"run": None} if run is None else {"moment": run.moment()}
         if transport is not None:

@@ -119,6 +119,39 @@ def assert_nothing_sticks_out(page):
     )
 
 
+# Stands in for the browser's own, which shows nothing without a desktop.
+_NOTIFICATIONS = """() => {
+  globalThis.notified = [];
+  globalThis.Notification = class {
+    static requestPermission = async () => 'granted';
+    constructor(text, {tag}) { notified.push([text, tag]); }
+  };
+}"""
+
+
+def set_alert(page, text):
+    page.locator(".kr-alert-text").fill(text)
+    page.locator(".kr-alert-text").press("Enter")
+
+
+def assert_alerts_are_set_and_reported(book, page):
+    page.evaluate(_NOTIFICATIONS)
+    page.locator(".kr-notify").check()
+    set_alert(page, "prize > 1")
+    wait_for_text(page, LINE, "an alert knows no 'prize'")
+    set_alert(page, "price > 1")
+    page.wait_for_selector(".kr-alarms .kr-row:has-text('XBTUSDTM price > 1: ')")
+    wait_for_text(page, ".kr-alert-list .kr-row", "holds now")
+    page.locator(".kr-alert-away").click()
+    wait_for_text(page, ".kr-alert-list", "none is set")
+    press(page, "badge")
+    book.run_more("board.alert('mid > 2', once=True)")
+    wait_for_text(page, ".kr-flag", "⚑ 1 · XBTUSDTM mid > 2: ")
+    page.wait_for_function("() => notified.some(([text]) => text.includes('mid > 2'))")
+    press(page, "badge")
+    page.locator(".kr-flag").wait_for(state="hidden")
+
+
 def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     book = notebook("board.ipynb", MAKE)
     book.run_all()
@@ -155,6 +188,7 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
 
     press(page, "badge")
     page.wait_for_selector(".kr-events .kr-row")
+    assert_alerts_are_set_and_reported(book, page)
     for width, theme in ((1900, "Light"), (900, "Dark")):
         page.set_viewport_size({"width": width, "height": 1000})
         set_theme(page, f"JupyterLab {theme}")
