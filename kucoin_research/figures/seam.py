@@ -91,7 +91,8 @@ def history_note(text: str) -> Spec:
         "xanchor": "left",
         "y": 0,
         "yanchor": "bottom",
-        "font": {"size": 11, "color": "$muted"},
+        "font": {"size": 11, "color": "$font"},
+        "bgcolor": "$paper",
     }
 
 

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kucoin_research as kr
+from kucoin_research import figures
 from kucoin_research.figures.candle_chart import CandleChart
 from kucoin_research.figures.chart import Sketch, View
 from kucoin_research.figures.history_rows import HistoryRows, with_history
@@ -352,3 +353,9 @@ def test_charts_that_have_no_use_for_history_get_none(kind, channels):
     made = with_history(kind, lambda: Tail(JoinedStream(), SYMBOL, channels), channels, None)
 
     assert not isinstance(made(), HistoryRows)
+
+
+@pytest.mark.parametrize("make", [figures.price, figures.candles, figures.flow])
+def test_a_switch_that_is_none_is_refused(make):
+    with pytest.raises(kr.InvalidInput, match="history must be True or False"):
+        make(JoinedStream().frame("trade"), history="no")
