@@ -63,9 +63,11 @@ class Panel(anywidget.AnyWidget):
 
     _esm = KERNEL_JS + "".join(
         (_HERE / name).read_text(encoding="utf-8")
-        for name in ("access.js", "alerts.js", "watch.js", "panel.js")
+        for name in ("access.js", "account.js", "alerts.js", "watch.js", "panel.js")
     )
-    _css = (_HERE / "panel.css").read_text(encoding="utf-8")
+    _css = "".join(
+        (_HERE / name).read_text(encoding="utf-8") for name in ("panel.css", "account.css")
+    )
 
     uid = traitlets.Unicode().tag(sync=True)
     parts = traitlets.List(traitlets.Unicode()).tag(sync=True)  # ids of what is closed with it

@@ -349,6 +349,11 @@ class TimeChart(Chart):
             self._gap_map.feed(local, times)
 
     @property
+    def newest_ns(self) -> int:
+        """The time of the newest row, ns; 0 before there is one."""
+        return self._newest
+
+    @property
     def gap_breaks(self) -> Times:
         """The instants at which lines break."""
         return breaks(self._gaps)
@@ -397,7 +402,11 @@ class TimeChart(Chart):
         return super().waiting()
 
     def _drawing(
-        self, arrays: Arrays, traces: Mapping[str, Any] = MappingProxyType({}), **parts: Any
+        self,
+        arrays: Arrays,
+        traces: Mapping[str, Any] = MappingProxyType({}),
+        lines: Sequence[Spec] = (),
+        **parts: Any,
     ) -> Drawing:
         window = self._window()
         length = self.view.length_ns or max(self._newest - self._oldest, 1)
@@ -411,6 +420,7 @@ class TimeChart(Chart):
         patch = {
             "shapes": [
                 *shapes(inside, edge, self.sketch.zone, shortest_ns=shortest),
+                *lines,
                 *seam_line(self._seam, self.range_ns, self.sketch.zone),
             ],
             **self._parts(filled),

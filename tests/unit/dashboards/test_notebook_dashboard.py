@@ -9,6 +9,7 @@ import pytest
 import kucoin_research as kr
 from kucoin_research import figures
 from kucoin_research.dashboards import Colour, Dashboard, stream_starter
+from kucoin_research.figures.history_rows import HistoryRows
 from kucoin_research.figures.past import Want
 from tests.conftest import wait_until
 from tests.processes import run
@@ -136,7 +137,7 @@ def test_charts_of_a_stream_begin_with_history_until_the_dashboard_is_closed(mak
 def test_history_can_be_switched_off(make):
     board = make(start=True, history=False)
 
-    assert board.price.figure._source is board.source
+    assert not isinstance(board.price.figure._feed(), HistoryRows)
     with pytest.raises(kr.InvalidInput, match="history must be True or False"):
         make(history="no")
 
@@ -145,6 +146,41 @@ def test_the_symbol_box_offers_the_active_list(make, exchange):
     board = make()
 
     assert list(board.controls.symbol.options) == kr.get_active_symbols(venue=exchange.venue)
+
+
+def test_own_orders_and_position_are_shown_by_themselves_where_there_is_a_key(make, exchange):
+    me, account = exchange.credentials, exchange.demo_account
+    channels = ["ticker", "order", "fill", "position"]
+    with kr.stream("XBTUSDTM", channels, venue=exchange.venue, credentials=me) as stream:
+        price = round(0.99 * stream.wait("ticker")["price"][-1])
+        account.place("XBTUSDTM", "buy", 3, price=price)
+        account.place("XBTUSDTM", "buy", 2)
+        board = make(stream)
+        show(board)
+        orders = told(board, "own:orders")
+        facts = told(board, "own:facts", lambda all_: all_ and len(all_) > 3)
+        figure = board.price.figure.figure()
+        account.cancel_all()
+        told(board, "own:orders", lambda rows: rows == [])
+        account.place("XBTUSDTM", "sell", 2)
+
+    assert orders[0][:4] == ["buy", f"{price:,}", "3", "0"]
+    assert facts[0][1].startswith("long ")
+    assert texts(board)["own"][1].startswith("orders placed before 20")
+    assert any(each.label.text.startswith("▲ buy 3 at ") for each in figure.layout.shapes)
+    assert {"bought", "sold"} <= {each.name for each in figure.data}
+    shown = json.dumps(board.sent) + figure.to_json()
+    assert not [each for each in (me.secret, me.passphrase) if each in shown]
+
+
+def test_without_a_key_there_is_nothing_of_an_account(make, stream):
+    board = make(stream)
+    show(board)
+
+    told(board, "tape", lambda tape: tape)
+    assert texts(board)["own"] is None
+    assert not [name for name in texts(board) if name.startswith("own:")]
+    assert "bought" not in {each.name for each in board.price.figure.figure().data}
 
 
 def test_start_and_stop(make):
@@ -178,7 +214,7 @@ def test_symbols_of_the_stopped_stream_are_shown_again(make):
     board.controls.market.value = "futures"
 
     assert (board.source, board.symbol) == (stopped, "XBTUSDTM")
-    assert board.price.figure._source()._feed.source is stopped
+    assert board.book.figure._source is stopped
     assert board.health.colour is Colour.GREY
     assert board.line == ("XBTUSDTM as it was when the stream stopped; press Start to stream it")
     board.controls.symbol.value = "eth"
@@ -476,7 +512,7 @@ def test_the_candle_interval_goes_to_the_channel_and_to_the_chart(make):
     board.start()
 
     assert "candle:5min" in {str(each.channel) for each in board.source.subscriptions}
-    assert board.lower.figure._sketch.options == {"every": "5min"}
+    assert board.lower.figure._sketch.options["every"] == "5min"
     running = board.source
     wait_until(lambda: running.total("candle:5min") > 1)
 
@@ -833,7 +869,7 @@ def test_a_replay_handed_in_is_drawn_by_the_same_charts_and_goes_on_after_close(
 
         wait_until(lambda: answer(board) or tiles(board).trades == replay.total("trade"))
         assert len(called) == session.frame("trade").height  # the strategy had every row
-        assert board.price.figure._source is replay
+        assert board.book.figure._source is replay
 
         board.close()
         assert not replay.stopping.is_set()
