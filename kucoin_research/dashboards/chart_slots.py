@@ -5,12 +5,14 @@ from __future__ import annotations
 import html
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import ipywidgets as widgets
 
 from kucoin_research.dashboards.account_book import channels_of
 from kucoin_research.dashboards.account_rows import AccountRows
+from kucoin_research.dashboards.histories import Histories
 from kucoin_research.dashboards.ladder_table import LadderTable
 from kucoin_research.dashboards.run_rows import RunRows
 from kucoin_research.dashboards.user_plots import UserPlots, UserRows
@@ -21,6 +23,7 @@ from kucoin_research.figures.candle_chart import CandleChart
 from kucoin_research.figures.chart import Chart, Sketch
 from kucoin_research.figures.closing import close_whole
 from kucoin_research.figures.heat_chart import HeatChart
+from kucoin_research.figures.history_rows import with_history
 from kucoin_research.figures.lag_chart import LagChart, has_virtual_clock, lag_options
 from kucoin_research.figures.line_charts import FlowChart, MarkChart, PriceChart, SpreadChart
 from kucoin_research.figures.run_chart import RunChart
@@ -64,6 +67,8 @@ class Scene:
         Interval of candles; ``None``: one that suits the view.
     run
         A strategy's run on the source; ``None`` if there is none.
+    histories
+        Where the rows before a stream's first come from; ``None``: charts have none.
     plots
         Lines and marks of the user.
     unit
@@ -76,6 +81,7 @@ class Scene:
     window_s: float | None = 300.0
     every: str | None = None
     run: PaperTrading | None = None
+    histories: Histories | None = None
     plots: UserPlots = field(default_factory=UserPlots)
     unit: str = ""
 
@@ -126,7 +132,18 @@ _MARKED = (PriceChart, CandleChart)
 def _supply(
     kind: type[Chart], scene: Scene, channels: dict[str, str]
 ) -> LiveSource | Callable[[], Rows]:
-    """Return the source of a chart, or what makes its rows for a page."""
+    """Return the source of a chart, or a function that makes its rows for a page."""
+    live = _live_supply(kind, scene, channels)
+    past = None if scene.histories is None else scene.histories.of(scene.source, scene.symbol)
+    if past is None or not kind.takes_history:
+        return live
+    supply = live if callable(live) else partial(Tail, scene.source, scene.symbol, channels)
+    return with_history(kind, supply, channels, past)
+
+
+def _live_supply(
+    kind: type[Chart], scene: Scene, channels: dict[str, str]
+) -> LiveSource | Callable[[], Rows]:
     run = scene.run
     if kind is RunChart and run is not None:
         return lambda: RunRows(run, scene.symbol, [role.name for role in RunChart.roles])

@@ -61,6 +61,7 @@ def dashboard(
     feed: str = "classic",
     name: str | None = None,
     strategy: Strategy | None = None,
+    history: bool = True,
 ) -> Dashboard:
     """Show a market live: controls, health, price, candles, order book and tape.
 
@@ -96,6 +97,9 @@ def dashboard(
         streams of two cells do not replace one another.
     strategy
         Trades with paper money on what is shown; ``paper`` of the dashboard takes its options, too.
+    history
+        Whether charts of a stream begin with candles and trades from before it, which the exchange
+        is asked for while a page shows them. They belong to the charts alone.
 
     Returns
     -------
@@ -126,6 +130,7 @@ def dashboard(
     if isinstance(source, str | list | tuple):
         pins = _watch_list(source, market)
         source = _shown_first(pins, symbol) if len(pins) > 1 else pins[0]
+    history = truth(history, "history")
     if venue is not None:
         find_venue(venue)
     if strategy is not None:
@@ -148,6 +153,7 @@ def dashboard(
             feed=feed,
             name=name,
             watch=pins if len(pins) > 1 else (),
+            history=history,
         )
     except BaseException:
         if subject.own is not None:

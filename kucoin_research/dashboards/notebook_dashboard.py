@@ -19,6 +19,7 @@ from kucoin_research.dashboards.chart_slots import BOOKS, LOWER, MAIN, STRATEGY,
 from kucoin_research.dashboards.choices import Choices
 from kucoin_research.dashboards.controls import Controls
 from kucoin_research.dashboards.health import Health
+from kucoin_research.dashboards.histories import Histories
 from kucoin_research.dashboards.idle import Idle
 from kucoin_research.dashboards.panel import Panel
 from kucoin_research.dashboards.panel_refresh import PanelRefresh
@@ -96,6 +97,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         feed: str = "classic",
         name: str | None = None,
         watch: Sequence[str] = (),
+        history: bool = True,
     ) -> None:
         super().__init__()
         # First, so that the dashboard of the last run has ended.
@@ -106,6 +108,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         )
         self._desk = StrategyDesk(run)
         self._still = SavedPicture()
+        self._histories = Histories()
         market = market or str(market_of(symbol, None))
         self.controls = Controls(
             channels,
@@ -124,6 +127,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self.controls.window_s,
             self.controls.every,
             run,
+            self._histories if history else None,
         )
         self.panel = Panel(self._on_panel)
         self._alerts = Alerts(scene.source, scene.zone, self._tell_pages)
@@ -610,6 +614,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self._end()
             return
         self._is_closed = True
+        self._histories.close()
         self._alerts.close()
         with self._acting:
             self._recording.leave()

@@ -21,6 +21,7 @@ _LADDER = tuple(n * _SECOND for n in (1, 5, 15, 60, 300, 900, 3_600, 14_400, 86_
 _UNKNOWN = 60 * _SECOND  # the interval of a single bar that does not say it
 _MOST = 100_000  # candles held
 _MOST_NS = (1 << 63) - 1
+_LESS = 1 - 1e-6  # exchanges round a turnover
 #: Bars that end with an amount, as ``ohlcv`` states them, and their words.
 _AMOUNTS = {
     "volume": "bars by volume of {}",
@@ -170,6 +171,20 @@ class CandleBars:
             self._replace(*_of_candles(rows, times))
         self._bound()
 
+    def precede(self, rows: pl.DataFrame, times: Times) -> None:
+        """Add candles from before the first trade.
+
+        None of the trades that are taken may be in them. If they are longer, trades make candles of
+        their interval.
+        """
+        self.is_of_trades = True
+        stated = rows["interval"].unique().drop_nulls()
+        longest = max(parse_interval(str(each)).ns or 0 for each in stated)
+        self._width = max(self._width, longest)
+        opens, columns = _of_candles(rows, times)
+        self._add(opens // self._width * self._width, columns)
+        self._bound()
+
     def _state(self, rows: pl.DataFrame) -> None:
         """Note the interval that the newest row states."""
         stated = rows["interval"][-1] if "interval" in rows.columns else None
@@ -265,12 +280,15 @@ def _of_candles(rows: pl.DataFrame, times: Times) -> tuple[Times, Columns]:
 
 
 def _notional(rows: pl.DataFrame, chosen: Sequence[int] | Times, columns: Columns) -> Floats:
-    # Futures candles have no turnover: volume at the typical price stands in.
-    typical = (columns["high"] + columns["low"] + columns["close"]) / 3 * columns["volume"]
+    # Pushed futures candles have no turnover: volume at the typical price stands in. Those of REST
+    # have one for volumes in contracts, which are a fraction of a coin each: it is of no use then.
+    low, high, volume = columns["low"], columns["high"], columns["volume"]
+    typical = (high + low + columns["close"]) / 3 * volume
     if "turnover" not in rows.columns:
         return np.nan_to_num(typical)
     turnover = numbers(rows, "turnover")[chosen]
-    return np.nan_to_num(np.where(np.isfinite(turnover), turnover, typical))
+    is_of_size = (turnover >= low * volume * _LESS) & (turnover * _LESS <= high * volume)
+    return np.nan_to_num(np.where(is_of_size, turnover, typical))
 
 
 def _joined(opens: Times, columns: Columns) -> tuple[Times, Columns]:

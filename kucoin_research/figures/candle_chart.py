@@ -11,9 +11,10 @@ import polars as pl
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.figures.axis_tags import PriceTags, RunningCandle
 from kucoin_research.figures.candle_bars import COLUMNS, CandleBars, Candles, fitting, longer
-from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
+from kucoin_research.figures.chart import PAST, Arrays, Drawing, Role, Sketch, TimeChart, View
 from kucoin_research.figures.columns import arrivals, events, numbers
 from kucoin_research.figures.downsample import broken
+from kucoin_research.figures.history_plan import CandlePlan
 from kucoin_research.figures.line_spec import line
 from kucoin_research.figures.overlays import Overlays
 from kucoin_research.figures.partial_candles import cuts_of, running_of
@@ -81,6 +82,7 @@ class CandleChart(TimeChart):
     roles = (Role("candles", ("candle", "trade")),)
     shown_thing = ("candle", "candles")
     needs_past = True
+    takes_history = True
 
     def __init__(self, view: View, sketch: Sketch) -> None:
         super().__init__(view, sketch)
@@ -138,11 +140,16 @@ class CandleChart(TimeChart):
         }
 
     def take(self, role: str, rows: pl.DataFrame) -> None:
-        """Add trades, candles, or rows of the overlays."""
+        """Add trades, candles, candles from before the first trade, or rows of the overlays."""
         if self._overlays.take(role, rows):
             return
         times = events(rows)
         if not times.size:
+            return
+        if role == PAST:
+            self._note_times(times)
+            self._bars.precede(rows, times)
+            self._width = self._fitting_width()
             return
         # A candle's own time is its open, long before it arrives: gaps are placed by arrival.
         self._note(role, arrivals(rows), times)
@@ -152,6 +159,15 @@ class CandleChart(TimeChart):
         self._tags.take_prices(times, numbers(rows, price))
         self._check_interval()
         self._width = self._fitting_width()
+
+    @property
+    def candle_plan(self) -> CandlePlan:
+        """The candles that suit the whole time in view."""
+        length = self.view.length_ns
+        if not self._asked:
+            return CandlePlan(fitting(length or self.view.shortest_ns, self._most), is_free=True)
+        least = 0 if length is None else -(-length // self._most)
+        return CandlePlan(longer(self._asked, least), is_free=False)
 
     def _fitting_width(self) -> int:
         """Choose the interval to show: that of the candles, or a longer one if they are too many.
@@ -338,7 +354,7 @@ class CandleChart(TimeChart):
         return {**lengths, **{f"{trace}.xperiod0": first for trace in drawn}}
 
     def _cuts(self, candles: Candles) -> dict[int, str]:
-        gaps, since = self._gap_map.found, self._oldest
+        gaps, since = self._gaps, self._oldest
         return cuts_of(
             candles.opens,
             candles.ends,

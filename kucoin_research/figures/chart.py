@@ -19,12 +19,17 @@ import polars as pl
 from kucoin_research.figures.columns import arrivals, events
 from kucoin_research.figures.day_lines import day_lines
 from kucoin_research.figures.empty_axes import axes_of, has_values
-from kucoin_research.figures.gaps import GapMap, GapMark, breaks, shapes
+from kucoin_research.figures.gaps import GapMap, GapMark, Mapped, breaks, shapes
+from kucoin_research.figures.history_plan import CandlePlan
+from kucoin_research.figures.seam import NO_SEAM, Seam, history_note, seam_line
 from kucoin_research.figures.theme import Spec, axis, fitted, layout, literal
 from kucoin_research.figures.time_axis import Floats, Times, Zone
 from kucoin_research.figures.time_range import Slots, begin_of, followed, shortest_of
 
-__all__ = ["Arrays", "Chart", "Drawing", "Role", "Sketch", "TimeChart", "View"]
+__all__ = ["PAST", "Arrays", "Chart", "Drawing", "Role", "Sketch", "TimeChart", "View"]
+
+#: The role of candles from before the first trade, in charts that make candles of trades.
+PAST = "past"
 
 _LETTER_PX = 8  # of a note, on average; an estimate on the safe side
 _SHORTEST_LINE = 12  # letters
@@ -129,6 +134,8 @@ class Chart(ABC):
     roles: tuple[Role, ...] = ()
     #: Whether the drawing also depends on rows before the span that is shown.
     needs_past = False
+    #: Whether rows of history may come before its live ones.
+    takes_history = False
     #: Draws per second, at most.
     fastest = 20.0
     #: The time axis, where a zoom asks for other rows; ``None`` where x is no time.
@@ -156,6 +163,14 @@ class Chart(ABC):
 
     def mark(self, gaps: Sequence[GapMark]) -> None:  # noqa: B027  charts without a time axis ignore them
         """Set the gaps known by now, on the clock of arrival; call it before any rows are taken."""
+
+    def join(self, seam: Seam) -> None:  # noqa: B027  most charts have no history
+        """Set where the history that was taken ends, and live rows begin."""
+
+    @property
+    def candle_plan(self) -> CandlePlan | None:
+        """The candles that it would draw of trades; ``None`` if it draws none."""
+        return None
 
     @property
     @abstractmethod
@@ -208,13 +223,16 @@ class Chart(ABC):
             return {**parts, "title.text": ""}
         return parts
 
-    def _note_within(self, text: str) -> Spec:
+    def _in_lines(self, text: str) -> str:
         # Plotly does not break lines, and cuts off what is wider than the plot.
         room = max(self.view.px // _LETTER_PX, _SHORTEST_LINE)
-        if len(text) > room:
-            text = "<br>".join(wrap(text, room, break_long_words=False, break_on_hyphens=False))
+        if len(text) <= room:
+            return text
+        return "<br>".join(wrap(text, room, break_long_words=False, break_on_hyphens=False))
+
+    def _note_within(self, text: str) -> Spec:
         return {
-            "text": text,
+            "text": self._in_lines(text),
             "showarrow": False,
             "xref": "paper",
             "yref": "paper",
@@ -238,6 +256,7 @@ class TimeChart(Chart):
         self._newest = 0
         self._oldest = 0
         self._gap_map = GapMap()
+        self._seam = NO_SEAM
         self._clock_role = ""  # its rows place the gaps
         self._before: dict[str, tuple[int, pl.DataFrame]] = {}  # by role: last row before the span
         self._beyond: set[str] = set()  # roles that have a row after the span
@@ -250,6 +269,15 @@ class TimeChart(Chart):
     def mark(self, gaps: Sequence[GapMark]) -> None:
         """Set the gaps known by now, before the rows: they place the gaps as they are taken."""
         self._gap_map = GapMap(gaps)
+
+    def join(self, seam: Seam) -> None:
+        """Set where the history that was taken ends, and live rows begin."""
+        self._seam = seam
+
+    @property
+    def _gaps(self) -> list[Mapped]:
+        """The gaps of live rows, and the one between them and history."""
+        return [*self._seam.gaps, *self._gap_map.found]
 
     def _clip(self, role: str, rows: pl.DataFrame) -> tuple[pl.DataFrame, Times]:
         """Note the times of rows; returns the rows in view with their times.
@@ -310,10 +338,13 @@ class TimeChart(Chart):
         self._before[role] = time, before[:0]  # added once
         return pl.concat((before, rows)), np.concatenate((np.array([time], np.int64), times))
 
-    def _note(self, role: str, local: Times, times: Times) -> None:
+    def _note_times(self, times: Times) -> None:
         newest, oldest = int(times.max()), int(times.min())
         self._oldest = min(self._oldest, oldest) if self._newest else oldest
         self._newest = max(self._newest, newest)
+
+    def _note(self, role: str, local: Times, times: Times) -> None:
+        self._note_times(times)
         self._clock_role = self._clock_role or role
         if role == self._clock_role:
             self._gap_map.feed(local, times)
@@ -331,7 +362,7 @@ class TimeChart(Chart):
     @property
     def gap_breaks(self) -> Times:
         """The instants at which lines break."""
-        return breaks(self._gap_map.found)
+        return breaks(self._gaps)
 
     @property
     def horizon(self) -> int | None:
@@ -389,17 +420,23 @@ class TimeChart(Chart):
         begin, end = self.range_ns
         edge = end if window is None else self.sketch.zone.to_ns(window[1])
         inside = [
-            gap
-            for gap in self._gap_map.found
-            if gap.begin <= end and (gap.end is None or gap.end >= begin)
+            gap for gap in self._gaps if gap.begin <= end and (gap.end is None or gap.end >= begin)
         ]
         filled = self._filled(arrays)
         gaps = shapes(inside, edge, self.sketch.zone, shortest_ns=shortest)
         patch = {
-            "shapes": [*gaps, *self._day_lines(), *lines],
+            "shapes": [
+                *gaps,
+                *self._day_lines(),
+                *lines,
+                *seam_line(self._seam, self.range_ns, self.sketch.zone),
+            ],
             **self._parts(filled),
             **self._titled(parts, filled),
         }
+        if self._seam.note:
+            note = history_note(self._in_lines(literal(self._seam.note)))
+            patch["annotations"] = [*patch["annotations"], note]
         if self.time_axis is not None and self.view.span is not None:
             patch[f"{self.time_axis}.visible"] = True  # a range without rows is a place, too
         return Drawing(arrays, patch, window, {**self._modes(arrays), **traces})

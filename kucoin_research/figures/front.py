@@ -24,13 +24,15 @@ from kucoin_research.figures.chart import Chart, Sketch, View
 from kucoin_research.figures.columns import one_symbol, timed
 from kucoin_research.figures.gaps import gaps_of, prompt
 from kucoin_research.figures.heat_chart import HeatChart
+from kucoin_research.figures.history_rows import with_history
 from kucoin_research.figures.inputs import Drawable, channels_for, channels_of_kind, frames_of
 from kucoin_research.figures.lag_chart import LagChart, lag_options
 from kucoin_research.figures.late_widget import live_widget
 from kucoin_research.figures.line_charts import FlowChart, MarkChart, PriceChart, SpreadChart
+from kucoin_research.figures.past import Past
 from kucoin_research.figures.session_breaks import breaks_of
 from kucoin_research.figures.static import Figure, still
-from kucoin_research.figures.tail import Fixed, pick_symbol
+from kucoin_research.figures.tail import Fixed, Tail, pick_symbol
 from kucoin_research.figures.theme import resolve
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.foundation.arguments import (
@@ -39,10 +41,11 @@ from kucoin_research.foundation.arguments import (
     kind_of,
     name_of,
     number,
+    truth,
 )
 from kucoin_research.model.intervals import Interval, Length, parse_interval
 from kucoin_research.model.orderbook import OrderBook
-from kucoin_research.model.source import LiveSource, is_live
+from kucoin_research.model.source import LiveSource, has_history, is_live
 
 if TYPE_CHECKING:
     from kucoin_research.figures.widget import LiveFigure
@@ -64,6 +67,7 @@ def price(
     tz: str = "UTC",
     theme: str = "light",
     height: int = 420,
+    history: bool = True,
 ) -> Figure | LiveFigure:
     """Show best bid and ask as a band, their middle, and trades as bubbles by size and side.
 
@@ -88,6 +92,9 @@ def price(
         ``"light"`` or ``"dark"``, for a static figure; a live one takes its page's.
     height
         Pixels.
+    history
+        Whether the figure of a stream begins with the exchange's newest trades before the stream.
+        They are asked for once a page shows it, and belong to the figure alone.
 
     Returns
     -------
@@ -114,6 +121,7 @@ def price(
         tz=tz,
         theme=theme,
         height=height,
+        history=history,
     )
 
 
@@ -127,6 +135,7 @@ def candles(
     tz: str = "UTC",
     theme: str = "light",
     height: int = 420,
+    history: bool = True,
 ) -> Figure | LiveFigure:
     """Show candlesticks with the volume-weighted average price and volume.
 
@@ -144,6 +153,10 @@ def candles(
         a frame or a session are joined to the interval, if it is a multiple of theirs.
     status, window, tz, theme, height
         As for ``price``.
+    history
+        Whether the figure of a stream begins with the exchange's candles before the stream, and
+        asks for more where one pans or zooms beyond them. There are none below a minute: then its
+        newest trades are shown.
 
     Returns
     -------
@@ -176,6 +189,7 @@ def candles(
         theme=theme,
         height=height,
         options=options,
+        history=history,
     )
 
 
@@ -377,6 +391,7 @@ def flow(
     tz: str = "UTC",
     theme: str = "light",
     height: int = 420,
+    history: bool = True,
 ) -> Figure | LiveFigure:
     """Show order flow: size bought by takers less size sold by them, cumulative and per bar.
 
@@ -384,7 +399,7 @@ def flow(
     ----------
     source
         A running stream, a session, or a frame of ``trade`` rows.
-    symbol, status, window, tz, theme, height
+    symbol, status, window, tz, theme, height, history
         As for ``price``.
 
     Raises
@@ -405,6 +420,7 @@ def flow(
         tz=tz,
         theme=theme,
         height=height,
+        history=history,
     )
 
 
@@ -481,8 +497,9 @@ def _make(
     window: float | Length | None = None,
     tz: str = "UTC",
     options: dict[str, Any] | None = None,
+    history: bool = False,
 ) -> Figure | LiveFigure:
-    zone, options = Zone(tz), options or {}
+    zone, options, history = Zone(tz), options or {}, truth(history, "history")
     height = count(height, "height", "pixels", least=_LOWEST, most=_HIGHEST)
     symbol = name_of(symbol, "symbol")
     for name in ("levels", "bins"):
@@ -497,7 +514,12 @@ def _make(
         symbol = pick_symbol(source, symbol, what)
         sketch = Sketch(symbol, zone, height, options)
         channels = channels_for(kind, source, options.get("every"), symbol or "")
-        return _live(kind, source, sketch, channels, window)
+        past = (
+            Past(partial(source.history, symbol))
+            if symbol and history and has_history(source)
+            else None
+        )
+        return _live(kind, source, sketch, channels, window, past)
     frames, status = frames_of(kind, what, source, symbol=symbol, extra=extra or {}, status=status)
     chosen = {}
     if isinstance(source, OrderBook):
@@ -534,6 +556,13 @@ def _live(
     sketch: Sketch,
     channels: dict[str, str],
     window: float | Length | None,
+    past: Past | None,
 ) -> LiveFigure:
     window_ns = _nanoseconds(_LIVE_WINDOW if window is None else window)
-    return live_widget(kind, source, sketch, channels, window_ns)
+    if past is None:
+        return live_widget(kind, source, sketch, channels, window_ns)
+    live = partial(Tail, source, sketch.symbol, channels)
+    supply = with_history(kind, live, channels, past)
+    figure = live_widget(kind, supply, sketch, channels, window_ns)
+    figure.on_end = past.close
+    return figure

@@ -49,6 +49,7 @@ class PriceChart(TimeChart):
 
     roles = (QUOTES, TRADES)
     shown_thing = ("quote or trade", "quotes or trades")
+    takes_history = True
 
     def __init__(self, view: View, sketch: Sketch) -> None:
         super().__init__(view, sketch)
@@ -294,6 +295,7 @@ class FlowChart(TimeChart):
     roles = (Role("trades", ("trade",)),)  # no tickers, which skip trades
     shown_thing = ("trade", "trades")
     needs_past = True
+    takes_history = True
 
     def __init__(self, view: View, sketch: Sketch) -> None:
         super().__init__(view, sketch)

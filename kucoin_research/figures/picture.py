@@ -11,6 +11,7 @@ import polars as pl
 from kucoin_research.figures.browser_link import BrowserLink
 from kucoin_research.figures.chart import Chart, Drawing, Sketch, View
 from kucoin_research.figures.delta import Array, ArrayChange, difference
+from kucoin_research.figures.history_rows import HistoryRows
 from kucoin_research.figures.pace import Pace
 from kucoin_research.figures.summary import summary_of
 from kucoin_research.figures.tail import Rewound, Rows
@@ -131,10 +132,14 @@ class Picture:
         self._feed.restart()
         self.chart = self._kind(self.view, self._sketch)
         self.chart.mark(gaps)
+        if isinstance(self._feed, HistoryRows):
+            self._feed.look(self.view, self.chart.candle_plan)
 
     def _take(self) -> None:
         for role, rows in self._feed.rows():
             self.chart.take(role, self._relevant(rows))
+        if isinstance(self._feed, HistoryRows):
+            self.chart.join(self._feed.seam)
 
     def _relevant(self, rows: pl.DataFrame) -> pl.DataFrame:
         # Of a million rows at the first read, those before the window are left out.
@@ -150,6 +155,8 @@ class Picture:
         """Draw new rows into a message for the page; ``None`` if the page has everything."""
         began = time.perf_counter()
         self.update()
+        if isinstance(self._feed, HistoryRows):
+            self._feed.ask()
         is_full, self._must_resend = self._must_resend, False  # now: it may be set meanwhile
         try:
             return self._difference(self.chart.draw(), is_full=is_full, now=now, began=began)

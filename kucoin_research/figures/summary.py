@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from kucoin_research.figures.chart import Chart, Drawing
+from kucoin_research.figures.seam import SEAM_WORDS
 from kucoin_research.figures.theme import Spec
 from kucoin_research.figures.time_axis import Floats
 
@@ -178,6 +179,8 @@ def _is_main(spec: Spec, number: int) -> bool:
 
 def _gaps(drawing: Drawing) -> Iterator[str]:
     shapes: list[dict[str, Any]] = drawing.layout.get("shapes", [])
+    if any(shape.get("name") == SEAM_WORDS for shape in shapes):
+        yield SEAM_WORDS
     count = sum(shape.get("fillcolor") == "$gap" for shape in shapes)
     if count:
         yield f"{count} gap{'s' if count > 1 else ''}"

@@ -81,6 +81,8 @@ class LiveFigure(anywidget.AnyWidget):
         Counters of all pages: frames sent and drawn, bytes, milliseconds per draw.
     is_frozen
         While set, only a change of the view is drawn; the stream goes on.
+    on_end
+        Called when the figure has ended.
     on_mark
         Called with time (ns UTC) and price of a strategy's mark that was pressed.
     paced_by
@@ -122,6 +124,7 @@ class LiveFigure(anywidget.AnyWidget):
         window_ns: int | None = None,
     ) -> None:
         self.is_frozen = False
+        self.on_end: Callable[[], object] | None = None
         self.on_mark: Callable[[int, float], object] | None = None
         self._clock: Callable[[], float] = time.monotonic
         self._kind, self._fastest = kind, redraws_per_second(kind.fastest)
@@ -282,6 +285,8 @@ class LiveFigure(anywidget.AnyWidget):
         if self._ticket is not None:
             self._ticket.cancel()
             open_figures.remove(self)
+        if self.on_end is not None:
+            self.on_end()
         close_whole(self)
 
     def __del__(self) -> None:

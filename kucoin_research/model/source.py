@@ -2,7 +2,7 @@
 
 ``Source`` is the part that a stream, a replay and a recorded session have in common. The further
 protocols add what only some of them have: the classes themselves are ``streaming.Stream``
-(``StreamSource``), ``playback.Replay`` (``ReplaySource``) and ``sessions.Session`` (``Source``).
+(``HistorySource``), ``playback.Replay`` (``ReplaySource``) and ``sessions.Session`` (``Source``).
 
 The functions ``is_source``, ``is_live``, ``is_stream`` and ``is_replay`` sort the argument of a
 front door, which may be anything. Behind the door, annotate with a protocol and call its methods.
@@ -22,10 +22,13 @@ from kucoin_research.model.orderbook import OrderBook
 from kucoin_research.model.status import StreamStatus
 
 __all__ = [
+    "History",
+    "HistorySource",
     "LiveSource",
     "ReplaySource",
     "Source",
     "StreamSource",
+    "has_history",
     "is_live",
     "is_replay",
     "is_source",
@@ -117,6 +120,26 @@ class StreamSource(LiveSource, Protocol):
         """Compute how long each row was under way, in ms; null where that is not known."""
 
 
+class History(Protocol):
+    """The past of a symbol at its exchange; any thread may call, and a call may take seconds."""
+
+    def trades(self) -> pl.DataFrame:
+        """Read the newest trades, oldest first."""
+
+    def candles(self, interval: str, start: int, end: int) -> pl.DataFrame:
+        """Read the candles, 200 at most, that open from ``start`` to ``end`` (ns UTC, included)."""
+
+    def close(self) -> None:
+        """End every call at once."""
+
+
+class HistorySource(StreamSource, Protocol):
+    """A stream whose exchange can be asked for what came before its first row."""
+
+    def history(self, symbol: str) -> History:
+        """Open the history of a symbol; nothing is asked yet."""
+
+
 class ReplaySource(LiveSource, Protocol):
     """A live source that plays a recorded session, and can be wound to any place of it."""
 
@@ -177,6 +200,11 @@ def is_live(value: object) -> TypeGuard[LiveSource]:
 def is_stream(value: object) -> TypeGuard[StreamSource]:
     """Whether a source is fed by an exchange, and knows how late its rows arrive."""
     return _has_methods(value, "lags")
+
+
+def has_history(value: object) -> TypeGuard[HistorySource]:
+    """Whether a source's exchange can be asked for what came before its first row."""
+    return is_stream(value) and _has_methods(value, "history")
 
 
 def is_replay(value: object) -> TypeGuard[ReplaySource]:

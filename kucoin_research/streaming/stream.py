@@ -40,6 +40,7 @@ from kucoin_research.sessions.writing.recorder import Recorder, recorder_for
 from kucoin_research.streaming.delivery import Delivery
 from kucoin_research.streaming.engine import Engine
 from kucoin_research.streaming.handover import Handover
+from kucoin_research.streaming.history_reader import HistoryReader
 from kucoin_research.streaming.lags import lag_of_newest, lags_by_symbol
 from kucoin_research.streaming.limits import Healing
 from kucoin_research.streaming.subscribing import Subscribing
@@ -604,6 +605,15 @@ class Stream(TradeBars):
         if self.simulation not in (None, 1.0):
             return pl.Series("lag_ms", [None] * rows.height, dtype=pl.Float64)
         return self._delivery.time.lags(rows, self._handler.not_read)
+
+    def history(self, symbol: str) -> HistoryReader:
+        """Open the past of a symbol at the exchange, for charts; close it after use.
+
+        Its rows are no part of the stream: no frame, recording or strategy has them.
+        """
+        listed = self.instruments.get(symbol)
+        market = None if listed is None else listed.market
+        return HistoryReader(self._rest.venue, symbol, market, self.clock)
 
     def report(self) -> Report:
         """Return the account of the stream's data, per channel and symbol."""

@@ -90,6 +90,14 @@ CANDLE_IS_WIDE = """() => {
   return chart.data[0].xperiod === 3600000 && widths.some((each) => each > 0.05 && each < 0.1);
 }"""
 
+# The exchange's candles of before the stream, and a line at its begin.
+HAS_HISTORY = """() => {
+  const {data, layout} = document.querySelector('.kr-lower .js-plotly-plot');
+  const seam = layout.shapes.find(({name}) => name === 'history before, live after');
+  return data[0].x.length > 8 && Boolean(seam);
+}"""
+BEGIN = "document.querySelector('.kr-lower .js-plotly-plot').data[0].x[0]"
+
 
 def press(page, name):
     page.locator(f"button.kr-{name}").click()
@@ -239,6 +247,13 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     page.wait_for_function(TAPE_IS_FILTERED)
     page.locator(".kr-interval select").select_option("1hour")
     page.wait_for_function(CANDLE_IS_WIDE)
+    page.wait_for_function(HAS_HISTORY)
+    begin = page.evaluate(BEGIN)
+    look_until(page, LOWER)
+    page.locator(LOWER).focus()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function(f"begin => {BEGIN} < begin", arg=begin)
+    page.keyboard.press("Home")
     page.locator(".kr-interval select").select_option("auto")
     press(page, "record")
     wait_for_text(page, ".kr-facts", "recorded")

@@ -203,8 +203,9 @@ def test_only_a_few_modules_start_threads():
     # Functions of alerts have one, as users write them.
     # Names are looked up by threads, since nothing else lets go of a name server that is dead.
     assert starters <= {
-        "api.errand", "dashboards.alert_calls", "exchange.dialing", "figures.refresh",
-        "foundation.clocks", "playback.player", "playback.replay", "sessions.writing.recorder",
+        "api.errand", "dashboards.alert_calls", "exchange.dialing", "figures.past",
+        "figures.refresh", "foundation.clocks", "playback.player", "playback.replay",
+        "sessions.writing.recorder",
         "streaming.sinks", "streaming.threads",
     }  # fmt: skip
 

@@ -10,6 +10,8 @@ import kucoin_research as kr
 from kucoin_research import figures
 from kucoin_research.dashboards import Colour, Dashboard, stream_starter
 from kucoin_research.dashboards.ladder_table import LadderTable
+from kucoin_research.figures.history_rows import HistoryRows
+from kucoin_research.figures.past import Want
 from tests.conftest import wait_until
 from tests.processes import run
 
@@ -117,6 +119,28 @@ def test_nothing_streams_before_start_is_pressed(make):
     assert board.controls.stop.disabled
     assert board.controls.record.disabled
     assert board.health.colour is Colour.GREY
+
+
+def test_charts_of_a_stream_begin_with_history_until_the_dashboard_is_closed(make):
+    board = make(start=True)
+    board.source.wait("trade", rows=5)
+    picture = board.price.figure._picture()  # as a page would see it
+
+    wait_until(lambda: picture.frame(0.0) and picture._feed.seam.live_ns)
+
+    past = board._histories.of(board.source, "XBTUSDTM")
+    first = board.source.frame("trade")["sequence"][0]
+    assert past.trades["sequence"][0] < first
+    board.close()
+    assert not past.ask([Want()])
+
+
+def test_history_can_be_switched_off(make):
+    board = make(start=True, history=False)
+
+    assert not isinstance(board.price.figure._feed(), HistoryRows)
+    with pytest.raises(kr.InvalidInput, match="history must be True or False"):
+        make(history="no")
 
 
 def test_the_symbol_box_offers_the_active_list(make, exchange):

@@ -412,3 +412,36 @@ def test_a_range_without_candles_says_so_and_keeps_its_time_axis():
 
     assert layout["annotations"][0]["text"] == "no candles in this range"
     assert (layout["xaxis.visible"], layout["yaxis.visible"]) == (True, False)
+
+
+# -- history ---------------------------------------------------------------------------------------
+
+
+def test_candles_of_before_and_trades_share_one_row_of_candles_and_one_vwap():
+    chart = CandleChart(View(window_ns=600 * SECOND), Sketch(options={"every": "1min"}))
+
+    chart.take("past", frame(Candle, [candle(0), candle(1)]))
+    chart.take("candles", each_second(120, 180))
+
+    drawing = chart.draw()
+    assert opens_of(drawing).tolist() == [ms(0), ms(60), ms(120)]
+    assert drawing.arrays[4, "x"].size == 0
+    assert 9.0 < drawing.arrays[1, "y"][0] < 11.0
+
+
+def test_longer_candles_of_before_make_the_candles_of_trades_as_long():
+    chart = CandleChart(View(window_ns=600 * SECOND), Sketch(options={"every": "1min"}))
+
+    chart.take("past", frame(Candle, [candle(0, interval="5min")]))
+    chart.take("candles", each_second(300, 400))
+
+    assert width_of(chart.draw()) == 5 * MINUTE
+
+
+def test_a_turnover_in_other_units_than_the_prices_is_not_used_for_the_vwap():
+    rows = [(*candle(0)[:-1], 5.0 * 10.2), (*candle(1)[:-1], 5.0 * 10.2 * 0.001)]
+
+    vwap = followed(frame(Candle, rows), None).arrays[1, "y"]
+
+    assert vwap[0] == pytest.approx(10.2)
+    assert vwap[1] == pytest.approx((10.2 + (11.0 + 9.0 + 10.5) / 3) / 2)
