@@ -935,6 +935,21 @@ def test_the_core_knows_neither_ipywidgets_nor_plotly():
     assert found.stdout.strip() == "set()"
 
 
+def test_the_charts_over_time_of_a_dashboard_have_one_axis_of_their_own(make, stream):
+    one, other = make(stream), make(stream)
+
+    def groups(board):
+        return [slot.figure.group for slot in (board.price, board.lower, board.book)]
+
+    before = groups(one)
+    one.lower.switch.value = "Spread"
+
+    assert before[0] == before[1] != ""
+    assert before[2] == ""
+    assert groups(one) == before  # also a chart that is chosen later
+    assert groups(other)[0] != before[0]
+
+
 # -- a watch list ----------------------------------------------------------------------------------
 
 LIST = ["XBTUSDTM", "ETHUSDTM", "BTC-USDT"]
