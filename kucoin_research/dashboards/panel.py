@@ -18,13 +18,14 @@ import anywidget
 import traitlets
 
 from kucoin_research.figures.browser_link import KERNEL_JS, BrowserLink, Pages
+from kucoin_research.figures.key_help import HELP_CSS, HELP_JS
 
 __all__ = ["Panel", "TradeTape"]
 
 log = logging.getLogger(__name__)
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("access.js", "alerts.js", "watch.js", "panel.js")
+_SCRIPTS = ("hotkeys.js", "access.js", "alerts.js", "watch.js", "panel.js")
 _NOTHING = object()
 
 #: Called with a message of the browser, and with the raw bytes that came along.
@@ -61,11 +62,9 @@ class Panel(anywidget.AnyWidget):
     ``tell`` is for one thread, the refresher's.
     """
 
-    _esm = KERNEL_JS + "".join(
-        (_HERE / name).read_text(encoding="utf-8")
-        for name in ("access.js", "alerts.js", "watch.js", "panel.js")
-    )
-    _css = (_HERE / "panel.css").read_text(encoding="utf-8")
+    _own = "".join((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    _esm = KERNEL_JS + HELP_JS + _own
+    _css = HELP_CSS + (_HERE / "panel.css").read_text(encoding="utf-8")
 
     uid = traitlets.Unicode().tag(sync=True)
     parts = traitlets.List(traitlets.Unicode()).tag(sync=True)  # ids of what is closed with it
