@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import ipywidgets as widgets
 
+from kucoin_research.dashboards.account_book import channels_of
+from kucoin_research.dashboards.account_rows import AccountRows
 from kucoin_research.dashboards.run_rows import RunRows
+from kucoin_research.dashboards.user_plots import UserPlots, UserRows
 from kucoin_research.errors import InvalidInput, UnknownChannel
 from kucoin_research.figures import channels_for
 from kucoin_research.figures.book_charts import DepthChart, LadderChart
@@ -24,7 +27,7 @@ from kucoin_research.figures.tail import Joined, Rows, Tail
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.figures.trade_marks import MARKED
 from kucoin_research.figures.widget import LiveFigure
-from kucoin_research.model.source import LiveSource
+from kucoin_research.model.source import LiveSource, is_replay
 from kucoin_research.strategy.paper import PaperTrading
 
 __all__ = ["BOOKS", "LOWER", "MAIN", "STRATEGY", "ChartSlot", "Scene"]
@@ -54,6 +57,8 @@ class Scene:
         Interval of candles; ``None``: one that suits the view.
     run
         A strategy's run on the source; ``None`` if there is none.
+    plots
+        Lines and marks of the user.
     """
 
     source: LiveSource
@@ -62,13 +67,20 @@ class Scene:
     window_s: float | None = 300.0
     every: str | None = None
     run: PaperTrading | None = None
+    plots: UserPlots = field(default_factory=UserPlots)
+
+    @property
+    def has_account(self) -> bool:
+        """Whether the source has messages of the user's own account."""
+        return bool(channels_of(self.source))
 
     def options(self, kind: type[Chart]) -> dict[str, Any]:
         """Return the options of a chart."""
         if kind in _MARKED:
             is_fixed = kind is CandleChart and self.every is not None
             marked = {} if self.run is None else {"is_marked": True}
-            return {**marked, **({"every": self.every} if is_fixed else {})}
+            own = {"hides_future": is_replay(self.source), "has_account": self.has_account}
+            return {**marked, **own, **({"every": self.every} if is_fixed else {})}
         if kind is RunChart:
             return {"currency": "" if self.run is None else self.run.options.currency}
         if kind is LagChart:
@@ -84,13 +96,20 @@ def _supply(
 ) -> LiveSource | Callable[[], Rows]:
     """Return the source of a chart, or what makes its rows for a page."""
     run = scene.run
-    if run is None or kind not in (*_MARKED, RunChart):
-        return scene.source
-    if kind is RunChart:
+    if kind is RunChart and run is not None:
         return lambda: RunRows(run, scene.symbol, [role.name for role in RunChart.roles])
-    return lambda: Joined(
-        Tail(scene.source, scene.symbol, channels), RunRows(run, scene.symbol, MARKED)
-    )
+    if kind not in _MARKED:
+        return scene.source
+    return lambda: Joined(Tail(scene.source, scene.symbol, channels), *_overlays(scene))
+
+
+def _overlays(scene: Scene) -> Iterator[Rows]:
+    """Make the supplies of what lies over the prices of the market."""
+    if scene.run is not None:
+        yield RunRows(scene.run, scene.symbol, MARKED)
+    yield UserRows(scene.plots, scene.symbol)
+    if scene.has_account:
+        yield AccountRows(scene.source, scene.symbol)
 
 
 def _channels(kind: type[Chart], scene: Scene) -> dict[str, str]:

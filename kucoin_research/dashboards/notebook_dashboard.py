@@ -28,6 +28,7 @@ from kucoin_research.dashboards.run_texts import RunTexts
 from kucoin_research.dashboards.stage import Stage
 from kucoin_research.dashboards.strategy_desk import StrategyDesk
 from kucoin_research.dashboards.stream_starter import StreamStarter
+from kucoin_research.dashboards.user_points import name_from
 from kucoin_research.dashboards.watchlist import Watchlist
 from kucoin_research.errors import InvalidInput, KucoinResearchError
 from kucoin_research.exchange.venues import Venue
@@ -384,6 +385,95 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         if self.run is not run:
             with self.controls.quietly():
                 self.lower.switch.value = STRATEGY
+
+    def mark(
+        self,
+        t: Any,
+        price: Any = None,
+        text: Any = None,
+        *,
+        name: str = "marks",
+        symbol: str | None = None,
+        ahead: bool = False,
+    ) -> None:
+        """Mark instants on the price and the candles; the text is shown on hover.
+
+        A mark that is there already, with the same time, price and text, is not added again. The
+        newest 10,000 of each symbol are kept.
+
+        Parameters
+        ----------
+        t
+            A time: ISO text, a datetime (naive means UTC), ns as frames have them, or one of pandas
+            or numpy; or many of them. Or a polars frame with ``timestamp``, ``price`` and perhaps
+            ``text``, such as the rows of a channel.
+        price, text
+            One for all times, or as many as there are times.
+        name
+            A name by which ``clear`` takes them away.
+        symbol
+            Left out: the one that is shown now.
+        ahead
+            Whether a replay shows them before it has come to their times.
+
+        Raises
+        ------
+        InvalidInput
+            If one is no time, price or text, or if there are not as many of each.
+        ColumnMissing
+            If the frame lacks a column.
+        """
+        where = self.symbol if symbol is None else name_from(symbol, "symbol")
+        self._stage.scene.plots.mark(where, t, price, text, name=name, ahead=ahead)
+
+    def plot(
+        self,
+        name: str,
+        t: Any,
+        y: Any,
+        *,
+        pane: str = "price",
+        symbol: str | None = None,
+        ahead: bool = False,
+    ) -> None:
+        """Draw a line over the price and the candles, or add to it.
+
+        It may be called for each message, from any thread; charts draw it at their next refresh.
+        Points replace those of the line between the first and the last of their times. So newer
+        ones are appended, and a cell that runs again draws the same. The newest 200,000 points of a
+        line are kept.
+
+        Parameters
+        ----------
+        name
+            Of the line; there are up to 8.
+        t, y
+            A time, as for ``mark``, and a number; or many of both. Missing numbers are left out.
+        pane
+            ``"price"``, or the name of a pane below; there are up to 3.
+        symbol
+            Left out: the one that is shown now.
+        ahead
+            Whether a replay shows points before it has come to their times.
+
+        Raises
+        ------
+        InvalidInput
+            If one is no time or no number, if there are not as many of both, or if there is no room
+            for another line or pane.
+        """
+        where = self.symbol if symbol is None else name_from(symbol, "symbol")
+        self._stage.scene.plots.plot(where, name, t, y, pane=pane, ahead=ahead)
+
+    def clear(self, name: str | None = None) -> None:
+        """Take away the marks and lines of a name, or all.
+
+        Raises
+        ------
+        InvalidInput
+            If nothing has that name.
+        """
+        self._stage.scene.plots.clear(name)
 
     def next_decision(self) -> None:
         """Play a replay up to the strategy's next fill or note, and pause behind it.

@@ -7,6 +7,7 @@ changed, so no text on the screen can be older than another.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 import uuid
@@ -19,13 +20,14 @@ import traitlets
 
 from kucoin_research.figures.browser_link import KERNEL_JS, BrowserLink, Pages
 from kucoin_research.figures.key_help import HELP_CSS, HELP_JS
+from kucoin_research.figures.redraws import redraws_per_second
 
 __all__ = ["Panel", "TradeTape"]
 
 log = logging.getLogger(__name__)
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("hotkeys.js", "access.js", "alerts.js", "watch.js", "panel.js")
+_SCRIPTS = ("hotkeys.js", "access.js", "account.js", "alerts.js", "watch.js", "panel.js")
 _NOTHING = object()
 
 #: Called with a message of the browser, and with the raw bytes that came along.
@@ -64,12 +66,15 @@ class Panel(anywidget.AnyWidget):
 
     _own = "".join((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS)
     _esm = KERNEL_JS + HELP_JS + _own
-    _css = HELP_CSS + (_HERE / "panel.css").read_text(encoding="utf-8")
+    _css = HELP_CSS + "".join(
+        (_HERE / name).read_text(encoding="utf-8") for name in ("panel.css", "account.css")
+    )
 
     uid = traitlets.Unicode().tag(sync=True)
     parts = traitlets.List(traitlets.Unicode()).tag(sync=True)  # ids of what is closed with it
 
     def __init__(self, ask: Ask) -> None:
+        self._most = redraws_per_second(math.inf)
         self.pages = Pages(_Reader)
         self._clock: Callable[[], float] = time.monotonic
         self._ask = ask
@@ -83,6 +88,7 @@ class Panel(anywidget.AnyWidget):
 
     def interval(self, fastest: float) -> float:
         """Return the seconds between messages that suit the quickest page."""
+        fastest = min(fastest, self._most)
         links = [reader.link for _, reader in self.pages.visible]
         return min((link.interval(fastest) for link in links), default=1 / fastest)
 

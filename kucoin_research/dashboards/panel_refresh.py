@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
+from kucoin_research.dashboards.account_texts import AccountTexts
 from kucoin_research.dashboards.alerts import Alerts
 from kucoin_research.dashboards.chart_slots import ChartSlot, Scene
 from kucoin_research.dashboards.controls import Controls
@@ -47,6 +48,8 @@ class Readers(NamedTuple):
         Gaps on the slider of the replay bar.
     run
         For the strategy; ``None`` where none runs.
+    account
+        For the user's own orders and position; ``None`` where the source has no messages of them.
     watch
         For the cards of the watch list.
     """
@@ -56,6 +59,7 @@ class Readers(NamedTuple):
     transport: ReplayBar | None
     marks: list[list[Any]]
     run: RunTexts | None
+    account: AccountTexts | None
     watch: WatchRows
 
     @classmethod
@@ -74,6 +78,7 @@ class Readers(NamedTuple):
             transport,
             [] if transport is None else transport.gaps(),
             None if scene.run is None else RunTexts(scene.run, scene.symbol, scene.zone),
+            AccountTexts(scene.source, scene.symbol, scene.zone) if scene.has_account else None,
             watch,
         )
 
@@ -217,7 +222,7 @@ class PanelRefresh:
         return max(ages, key=lambda screen: screen.age, default=None)
 
     def _health_texts(self) -> dict[str, Any]:
-        vitals, _, transport, marks, run, _ = self.readers
+        vitals, _, transport, marks, run, account, _ = self.readers
         texts: dict[str, Any] = {
             "name": [self._scene.symbol, self._place()],
             "facts": _facts(self._vitals),
@@ -226,6 +231,7 @@ class PanelRefresh:
             **self._alerts.texts(is_open=self._panel.is_open),
         }
         texts |= {"run": None} if run is None else {"moment": run.moment()}
+        texts |= {"own": None} if account is None else {}
         if transport is not None:
             texts["bar"] = transport.bar()
             texts["span"] = transport.span()
@@ -259,6 +265,7 @@ class PanelRefresh:
 
     def _market_texts(self) -> dict[str, Any]:
         market, vitals, run = self.readers.tiles, self._vitals, self.readers.run
+        account = self.readers.account
         market.update()
         tiles = {
             **market.tiles(),
@@ -269,6 +276,7 @@ class PanelRefresh:
             **{f"tile:{name}": list(value) for name, value in tiles.items()},
             "tape": TradeTape(market.trades, market.tape),
             **({} if run is None else run.texts()),
+            **({} if account is None else account.texts()),
             **self._cards(),
         }
 

@@ -13,7 +13,8 @@ from kucoin_research.figures.candle_bars import COLUMNS, CandleBars, Candles, fi
 from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
 from kucoin_research.figures.columns import arrivals, events
 from kucoin_research.figures.downsample import broken
-from kucoin_research.figures.line_charts import line
+from kucoin_research.figures.line_spec import line
+from kucoin_research.figures.overlays import Overlays
 from kucoin_research.figures.partial_candles import cuts_of, running_of
 from kucoin_research.figures.theme import (
     CLEAR,
@@ -26,7 +27,6 @@ from kucoin_research.figures.theme import (
 )
 from kucoin_research.figures.time_axis import Floats, Times
 from kucoin_research.figures.time_range import Slots
-from kucoin_research.figures.trade_marks import MARKED, draw_marks, marks_of, marks_spec
 from kucoin_research.figures.value_axis import steady
 from kucoin_research.model.intervals import Length, parse_interval
 
@@ -42,7 +42,8 @@ _ROOM, _ROOM_OF_ALL = 10, 3
 _PX = 8  # of a slot, at least
 _WHOLE, _VWAP, _RISING, _FALLING, _PARTIAL, _SLOT, _MARKS = range(7)
 _PRICES = COLUMNS[:4]
-_UPPER, _ALL = [0.28, 1], [0, 1]  # heights of the prices: above the volume, and without it
+# Heights of the prices, above the volume and without it, and of the volume.
+_UPPER, _ALL, _LOWER = (0.28, 1.0), (0.0, 1.0), (0.0, 0.22)
 _PALE = 0.4  # opacity of the volume of a partial candle
 _ALIKE = 1.5  # times the shortest: candles of one width will do, as for months
 _THIN = 5_000  # part of the range that is the width of a candle as thin as a line
@@ -72,7 +73,7 @@ class CandleChart(TimeChart):
     and its hover text says which part.
 
     Options: ``every``, the interval where candles are made of trades; left out, it suits the time
-    that is shown. ``is_marked``, whether its rows also contain a strategy's fills and notes.
+    that is shown; and those of ``Overlays``, which lie over the prices.
     """
 
     roles = (Role("candles", ("candle", "trade")),)
@@ -87,8 +88,8 @@ class CandleChart(TimeChart):
         least = self._asked or fitting(view.shortest_ns, self._most)
         self._bars = CandleBars(least, is_free=not self._asked)
         self._width = least  # as shown, which may be longer
-        self._marks = marks_of(view, sketch, _MARKS)
-        self._bodies = _MARKS + len(marks_spec(self._marks))  # number of the first such trace
+        self._overlays = Overlays(view, sketch, _MARKS)
+        self._bodies = _MARKS + len(self._overlays.spec())  # number of the first such trace
 
     def spec(self) -> Spec:
         """Describe the traces: candles, VWAP, volumes, partial candles, a slot, and marks.
@@ -112,27 +113,29 @@ class CandleChart(TimeChart):
                 _volumes("volume, falling", filled("$sell")),
                 _candles("partial candles", "$buy_soft", "$sell_soft"),
                 {**_candles("slot", CLEAR, CLEAR), **no_hover},
-                *marks_spec(self._marks),
+                *self._overlays.spec(),
                 _body("body, rising", hollow("$buy")),
                 _body("body, falling", filled("$sell")),
             ],
             "layout": {
                 **self._time_layout(
                     "candles",
-                    yaxis=price_axis("price", domain=_UPPER, side="right"),
-                    yaxis2=size_axis("volume", domain=[0, 0.22], side="right", rangemode="tozero"),
+                    yaxis=price_axis("price", domain=list(_UPPER), side="right"),
+                    yaxis2=size_axis(
+                        "volume", domain=list(_LOWER), side="right", rangemode="tozero"
+                    ),
                     barmode="overlay",
                     boxmode="overlay",
                     boxgap=0.3,
                     boxgroupgap=0,
+                    **self._overlays.axes(),
                 ),
             },
         }
 
     def take(self, role: str, rows: pl.DataFrame) -> None:
-        """Add trades, candles, fills or notes."""
-        if self._marks is not None and role in MARKED:
-            self._marks.take(role, rows)
+        """Add trades, candles, or rows of the overlays."""
+        if self._overlays.take(role, rows):
             return
         times = events(rows)
         if not times.size:
@@ -212,16 +215,19 @@ class CandleChart(TimeChart):
         self._draw_bodies(arrays, candles, is_partial)
         times, values = broken(self._middles(candles), candles.vwap, self.gap_breaks)
         arrays[_VWAP, "x"], arrays[_VWAP, "y"] = self._on_slots(times), values
-        texts = draw_marks(self._marks, self, arrays)
+        upper = _ALL if self._bars.is_of_mids else _UPPER
+        over = self._overlays.draw(self, arrays, {"yaxis": upper, "yaxis2": _LOWER})
         prices = [arrays[trace, name] for trace in (_WHOLE, _PARTIAL) for name in _PRICES]
-        prices += [arrays[_VWAP, "y"], *([] if self._marks is None else self._marks.prices)]
+        prices += [arrays[_VWAP, "y"], *over.prices]
         parts = {
             "title.text": self._title(self._words() if candles.opens.size else "candles"),
-            "yaxis.domain": _ALL if self._bars.is_of_mids else _UPPER,
+            "yaxis.domain": list(upper),
             **steady("yaxis", prices),
+            **over.fence(prices),
+            **over.layout,
         }
-        texts |= self._periods(candles) | self._hover(candles, cuts)
-        return self._drawing(arrays, texts, **parts)
+        texts = {**over.traces, **self._periods(candles), **self._hover(candles, cuts)}
+        return self._drawing(arrays, texts, over.shapes, **parts)
 
     def _draw_candles(self, arrays: Arrays, candles: Candles, is_partial: Booleans) -> None:
         at = self._middles(candles)

@@ -318,6 +318,11 @@ class TimeChart(Chart):
             self._gap_map.feed(local, times)
 
     @property
+    def newest_ns(self) -> int:
+        """The time of the newest row, ns; 0 before there is one."""
+        return self._newest
+
+    @property
     def gap_breaks(self) -> Times:
         """The instants at which lines break."""
         return breaks(self._gap_map.found)
@@ -366,7 +371,11 @@ class TimeChart(Chart):
         return super().waiting()
 
     def _drawing(
-        self, arrays: Arrays, traces: Mapping[str, Any] = MappingProxyType({}), **parts: Any
+        self,
+        arrays: Arrays,
+        traces: Mapping[str, Any] = MappingProxyType({}),
+        lines: Sequence[Spec] = (),
+        **parts: Any,
     ) -> Drawing:
         window = self._window()
         length = self.view.length_ns or max(self._newest - self._oldest, 1)
@@ -380,7 +389,7 @@ class TimeChart(Chart):
         ]
         filled = self._filled(arrays)
         patch = {
-            "shapes": shapes(inside, edge, self.sketch.zone, shortest_ns=shortest),
+            "shapes": [*shapes(inside, edge, self.sketch.zone, shortest_ns=shortest), *lines],
             **self._parts(filled),
             **self._titled(parts, filled),
         }

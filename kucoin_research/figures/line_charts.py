@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import polars as pl
 
 from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
 from kucoin_research.figures.columns import best_quotes, numbers, sides
 from kucoin_research.figures.downsample import Bubbles, Extremes, Sums, broken
+from kucoin_research.figures.line_spec import line
+from kucoin_research.figures.overlays import Overlays
 from kucoin_research.figures.theme import Spec, axis, filled, hollow, price_axis, size_axis
 from kucoin_research.figures.time_axis import Floats
 from kucoin_research.figures.time_range import Slots
-from kucoin_research.figures.trade_marks import MARKED, draw_marks, marks_of, marks_spec
 from kucoin_research.figures.value_axis import steady
 
 __all__ = [
@@ -42,33 +41,10 @@ _PREMIUM_NOISE = 1e-9  # bps; the rounding of two prices, 1e-16 of each, makes 1
 _SUM_ROUNDING = 1e-10  # of the largest bar; a sum of many sizes is exact to 12 digits or so
 
 
-def line(name: str, colour: str, hover: str, **options: Any) -> Spec:
-    """Describe a line that does not bridge missing values; ``dash`` is plotly's, or ``solid``."""
-    options = {"width": 1.4, "shape": "linear", "yaxis": "y", "xaxis": "x", **options}
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": name,
-        "x": [],
-        "y": [],
-        "xaxis": options.pop("xaxis"),
-        "yaxis": options.pop("yaxis"),
-        "line": {
-            "color": colour,
-            "width": options.pop("width"),
-            "shape": options.pop("shape"),
-            "dash": options.pop("dash", "solid"),
-        },
-        "connectgaps": False,
-        "hovertemplate": hover,
-        **options,
-    }
-
-
 class PriceChart(TimeChart):
     """Shows best bid and ask, their middle, and trades as bubbles by size and taker's side.
 
-    Option: ``is_marked``, whether its rows also contain a strategy's fills and notes.
+    Options: those of ``Overlays``, which lie over the prices.
     """
 
     roles = (QUOTES, TRADES)
@@ -79,7 +55,7 @@ class PriceChart(TimeChart):
         self._quotes = [Extremes(view.points) for _ in range(3)]
         few = max(3 * view.px // 8, 100)
         self._trades = {side: Bubbles(few) for side in (1, -1)}
-        self._marks = marks_of(view, sketch, 6)
+        self._overlays = Overlays(view, sketch, 6)
 
     def spec(self) -> Spec:
         """Describe the traces: band, bid, ask, mid, buys, sells, and marks."""
@@ -111,11 +87,12 @@ class PriceChart(TimeChart):
                 # Also without colour: buys are rings, sells are discs.
                 self._bubbles("buy", "$buy", symbol="circle-open", opacity=0.85, rim="$buy"),
                 self._bubbles("sell", "$sell", symbol="circle", opacity=0.62, rim="$paper"),
-                *marks_spec(self._marks),
+                *self._overlays.spec(),
             ],
             "layout": self._time_layout(
                 "best bid and ask, trades by size",
                 yaxis=price_axis("price", side="right"),
+                **self._overlays.axes(),
             ),
             # The browser makes the band of the bid and ask lines, so it costs no bytes.
             "bands": [{"trace": 0, "low": 1, "high": 2}],
@@ -142,9 +119,8 @@ class PriceChart(TimeChart):
         }
 
     def take(self, role: str, rows: pl.DataFrame) -> None:
-        """Add quotes, trades, fills or notes."""
-        if self._marks is not None and role in MARKED:
-            self._marks.take(role, rows)
+        """Add quotes, trades, or rows of the overlays."""
+        if self._overlays.take(role, rows):
             return
         rows, times = self._clip(role, rows)
         if role == "quotes":
@@ -177,9 +153,10 @@ class PriceChart(TimeChart):
             arrays[trace, "marker.size"] = _bubble_sizes(trades.sizes, largest)
             arrays[trace, "customdata"] = np.stack((trades.sizes, trades.counts), axis=1)
         prices = [arrays[trace, "y"] for trace in range(1, 6)]
-        texts = draw_marks(self._marks, self, arrays)
-        prices += [] if self._marks is None else self._marks.prices
-        return self._drawing(arrays, texts, **steady("yaxis", prices))
+        over = self._overlays.draw(self, arrays, {"yaxis": (0, 1)})
+        prices += over.prices
+        parts = {**steady("yaxis", prices), **over.fence(prices), **over.layout}
+        return self._drawing(arrays, over.traces, over.shapes, **parts)
 
 
 def _bubble_sizes(sizes: Floats, largest: float) -> Floats:

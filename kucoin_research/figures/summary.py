@@ -38,13 +38,23 @@ def summary_of(chart: Chart, drawing: Drawing) -> str:
         One line of plain text, such as ``XBTUSDTM, best bid and ask, trades by size: best bid
         65,432.1, best ask 65,432.2, mid 65,432.15, up 0.12 % in 5 min, 31 buy trades, 1 gap``.
     """
-    spec = chart.spec()
+    spec = _named(chart.spec(), drawing)
     subject = _subject(chart, spec, drawing)
     notes = [_plain(note["text"]) for note in drawing.layout.get("annotations", ())]
     if chart.is_empty:
         return f"{subject}: {'; '.join(notes) or 'nothing to show yet'}"
     facts = [*_traces(chart, spec, drawing), *notes, *_gaps(drawing)]
     return f"{subject}: {', '.join(facts)}" if facts else subject
+
+
+def _named(spec: Spec, drawing: Drawing) -> Spec:
+    """Name the traces as the drawing does, where their names depend on the data."""
+    names = {number: drawing.traces.get(f"{number}.name") for number in range(len(spec["data"]))}
+    data = [
+        {**trace, "name": _plain(name)} if (name := names[number]) else trace
+        for number, trace in enumerate(spec["data"])
+    ]
+    return {**spec, "data": data}
 
 
 def _subject(chart: Chart, spec: Spec, drawing: Drawing) -> str:

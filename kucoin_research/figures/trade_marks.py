@@ -1,4 +1,4 @@
-"""Marks on a chart of prices: a strategy's fills and notes."""
+"""Marks on a chart of prices: fills, and the notes of a strategy."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from kucoin_research.figures.chart import Arrays, Sketch, TimeChart, View
+from kucoin_research.figures.chart import Arrays, View
 from kucoin_research.figures.columns import nanoseconds, numbers
 from kucoin_research.figures.downsample import Bubbles, bucket_width
 from kucoin_research.figures.theme import Spec, literal
 from kucoin_research.figures.time_axis import Floats, Times
 
-__all__ = ["MARKED", "TradeMarks", "draw_marks", "marks_of", "marks_spec"]
+__all__ = ["MARKED", "FillMarks", "TradeMarks", "marks"]
 
 #: The roles of the rows that become marks.
 MARKED = ("fills", "notes")
@@ -27,8 +27,8 @@ _NOTE_WIDTH, _NOTE_LINES = 60, 12
 _NOTE_CHARACTERS = 2 * _NOTE_WIDTH * _NOTE_LINES  # that are looked at
 
 
-class TradeMarks:
-    """Holds fills and notes, and draws them as triangles and diamonds.
+class FillMarks:
+    """Holds fills, and draws buys and sells as two traces.
 
     Many fills at one time are drawn as one mark, whose text says so.
 
@@ -37,61 +37,22 @@ class TradeMarks:
     view
         The part of the data to show.
     first
-        Number of the first of its three traces: buys, sells, notes.
+        Number of the first of its two traces: buys, sells.
+    words
+        Describes a fill, of which its row is given.
     """
 
-    def __init__(self, view: View, first: int) -> None:
+    def __init__(self, view: View, first: int, words: Callable[[Mapping[str, Any]], str]) -> None:
         self._view = view
         self._sides = {"buy": first, "sell": first + 1}
-        self._notes = first + 2
-        self._rows: dict[str, list[pl.DataFrame]] = {role: [] for role in MARKED}
-
-    @staticmethod
-    def spec(*, is_among_trades: bool = False) -> list[Spec]:
-        """Describe the traces: buys, sells, notes; they stand out from the trades of others."""
-        own, outline = ("own ", "$font") if is_among_trades else ("", "$paper")
-        traces = [
-            _marks(f"{own}buys", "$buy", "triangle-up", outline),
-            _marks(f"{own}sells", "$sell", "triangle-down", outline),
-            _marks("notes", "$third", "diamond", outline),
-        ]
-        # A legend of eight entries would not fit above a chart of a dashboard.
-        return [{**each, "showlegend": False} if is_among_trades else each for each in traces]
-
-    @property
-    def prices(self) -> list[Floats]:
-        """The prices of all marks, for the range of the axis."""
-        parts = [part for rows in self._rows.values() for part in rows if "price" in part.columns]
-        return [numbers(part, "price") for part in parts]
-
-    def take(self, role: str, rows: pl.DataFrame) -> None:
-        """Add fills with the columns of ``Result.fills``, or notes with those and a ``price``."""
-        span = self._view.span
-        if span is not None:
-            times = pl.col("timestamp").cast(pl.Int64)
-            rows = rows.filter(times.is_between(*span))
-        self._rows[role].append(rows)
-
-    def drop_before(self, time_ns: int) -> None:
-        """Drop older marks."""
-        for role, parts in self._rows.items():
-            self._rows[role] = [
-                kept
-                for part in parts
-                if (kept := part.filter(pl.col("timestamp").cast(pl.Int64) >= time_ns)).height
-            ]
+        self._words = words
+        self.rows = KeptRows(view)
 
     def draw(
         self, arrays: Arrays, texts: dict[str, Any], on_axis: Callable[[Times], Floats]
     ) -> None:
         """Put places, sizes and texts of the marks into a drawing."""
-        self._draw_fills(arrays, texts, on_axis)
-        self._draw_notes(arrays, texts, on_axis)
-
-    def _draw_fills(
-        self, arrays: Arrays, texts: dict[str, Any], on_axis: Callable[[Times], Floats]
-    ) -> None:
-        fills = _joined(self._rows["fills"])
+        fills = self.rows.joined()
         largest = 0.0 if fills is None else float(numbers(fills, "size").max(initial=0.0))
         for side, trace in self._sides.items():
             own = None if fills is None else fills.filter(pl.col("side").cast(pl.String) == side)
@@ -102,12 +63,96 @@ class TradeMarks:
                 )
             arrays[trace, "x"], arrays[trace, "y"] = on_axis(bubbles.times), bubbles.prices
             arrays[trace, "marker.size"] = _mark_sizes(bubbles.sizes, largest)
-            texts[f"{trace}.text"] = [] if own is None else _fill_texts(own, bubbles)
+            texts[f"{trace}.text"] = [] if own is None else _fill_texts(own, bubbles, self._words)
+
+
+class KeptRows:
+    """Rows of marks in view; the older ones can be dropped."""
+
+    def __init__(self, view: View) -> None:
+        self._span = view.span
+        self._parts: list[pl.DataFrame] = []
+
+    def take(self, rows: pl.DataFrame) -> None:
+        """Add rows."""
+        if self._span is not None:
+            rows = rows.filter(pl.col("timestamp").cast(pl.Int64).is_between(*self._span))
+        self._parts.append(rows)
+
+    def drop_before(self, time_ns: int) -> None:
+        """Drop older rows."""
+        self._parts = [
+            kept
+            for part in self._parts
+            if (kept := part.filter(pl.col("timestamp").cast(pl.Int64) >= time_ns)).height
+        ]
+
+    def joined(self) -> pl.DataFrame | None:
+        """Return all rows; None if there were none yet."""
+        return pl.concat(self._parts) if self._parts else None
+
+    @property
+    def prices(self) -> list[Floats]:
+        """Their prices, for the range of the axis."""
+        return [numbers(part, "price") for part in self._parts if "price" in part.columns]
+
+
+class TradeMarks:
+    """Holds a strategy's fills and notes, and draws them as triangles and diamonds.
+
+    Parameters
+    ----------
+    view
+        The part of the data to show.
+    first
+        Number of the first of its three traces: buys, sells, notes.
+    """
+
+    def __init__(self, view: View, first: int) -> None:
+        self._fills = FillMarks(view, first, _fill_text)
+        self._notes = KeptRows(view)
+        self._notes_trace = first + 2
+        self._rows = {"fills": self._fills.rows, "notes": self._notes}
+
+    @staticmethod
+    def spec(*, is_among_trades: bool = False) -> list[Spec]:
+        """Describe the traces: buys, sells, notes; they stand out from the trades of others."""
+        own, outline = ("own ", "$font") if is_among_trades else ("", "$paper")
+        traces = [
+            marks(f"{own}buys", "$buy", "triangle-up", outline),
+            marks(f"{own}sells", "$sell", "triangle-down", outline),
+            marks("notes", "$third", "diamond", outline),
+        ]
+        # A press on one is reported to the figure.
+        traces = [{**each, "meta": "mark"} for each in traces]
+        # A legend of eight entries would not fit above a chart of a dashboard.
+        return [{**each, "showlegend": False} if is_among_trades else each for each in traces]
+
+    @property
+    def prices(self) -> list[Floats]:
+        """The prices of all marks, for the range of the axis."""
+        return [each for rows in self._rows.values() for each in rows.prices]
+
+    def take(self, role: str, rows: pl.DataFrame) -> None:
+        """Add fills with the columns of ``Result.fills``, or notes with those and a ``price``."""
+        self._rows[role].take(rows)
+
+    def drop_before(self, time_ns: int) -> None:
+        """Drop older marks."""
+        for rows in self._rows.values():
+            rows.drop_before(time_ns)
+
+    def draw(
+        self, arrays: Arrays, texts: dict[str, Any], on_axis: Callable[[Times], Floats]
+    ) -> None:
+        """Put places, sizes and texts of the marks into a drawing."""
+        self._fills.draw(arrays, texts, on_axis)
+        self._draw_notes(arrays, texts, on_axis)
 
     def _draw_notes(
         self, arrays: Arrays, texts: dict[str, Any], on_axis: Callable[[Times], Floats]
     ) -> None:
-        notes, trace = _joined(self._rows["notes"]), self._notes
+        notes, trace = self._notes.joined(), self._notes_trace
         if notes is None or "price" not in notes.columns:
             arrays[trace, "x"] = arrays[trace, "y"] = np.empty(0)
             texts[f"{trace}.text"] = []
@@ -118,32 +163,12 @@ class TradeMarks:
         texts[f"{trace}.text"] = [_note_text(row) for row in notes.iter_rows(named=True)]
 
 
-def marks_of(view: View, sketch: Sketch, first: int) -> TradeMarks | None:
-    """Make the marks of a chart whose option ``is_marked`` asks for them."""
-    return TradeMarks(view, first) if sketch.options.get("is_marked") else None
-
-
-def marks_spec(marks: TradeMarks | None) -> list[Spec]:
-    """Describe the traces of marks among trades; none without marks."""
-    return [] if marks is None else marks.spec(is_among_trades=True)
-
-
-def draw_marks(marks: TradeMarks | None, chart: TimeChart, arrays: Arrays) -> dict[str, Any]:
-    """Put marks into a drawing; returns their texts."""
-    texts: dict[str, Any] = {}
-    if marks is not None:
-        if chart.horizon is not None:
-            marks.drop_before(chart.horizon)
-        marks.draw(arrays, texts, chart.on_axis)
-    return texts
-
-
-def _marks(name: str, colour: str, shape: str, outline: str) -> Spec:
+def marks(name: str, colour: str, shape: str, outline: str) -> Spec:
+    """Describe a trace of marks, whose texts are shown on hover."""
     return {
         "type": "scatter",
         "mode": "markers",
         "name": name,
-        "meta": "mark",  # a press on it is told to the figure
         "x": [],
         "y": [],
         "text": [],
@@ -157,10 +182,6 @@ def _marks(name: str, colour: str, shape: str, outline: str) -> Spec:
     }
 
 
-def _joined(frames: list[pl.DataFrame]) -> pl.DataFrame | None:
-    return pl.concat(frames) if frames else None
-
-
 def _mark_sizes(sizes: Floats, largest: float) -> Floats:
     if largest <= 0:
         return np.full(sizes.size, _SMALLEST_MARK)
@@ -168,7 +189,9 @@ def _mark_sizes(sizes: Floats, largest: float) -> Floats:
     return np.asarray(_SMALLEST_MARK + (_LARGEST_MARK - _SMALLEST_MARK) * share, np.float64)
 
 
-def _fill_texts(fills: pl.DataFrame, bubbles: Bubbles) -> list[str]:
+def _fill_texts(
+    fills: pl.DataFrame, bubbles: Bubbles, words: Callable[[Mapping[str, Any]], str]
+) -> list[str]:
     """Write the text of each mark: of one fill, or the sum of those that it stands for."""
     rows: defaultdict[tuple[int, float], list[dict[str, Any]]] = defaultdict(list)
     times, prices = nanoseconds(fills["timestamp"]).tolist(), numbers(fills, "price").tolist()
@@ -178,7 +201,7 @@ def _fill_texts(fills: pl.DataFrame, bubbles: Bubbles) -> list[str]:
     texts = []
     for time, price, size, many in zip(*(each.tolist() for each in marks), strict=True):
         if many == 1:
-            texts.append(_fill_text(_taken(rows[time, price], size)))
+            texts.append(words(_taken(rows[time, price], size)))
         else:
             texts.append(f"{many:,.0f} fills, {size:,.15g} in all<br>zoom in to see each")
     return texts

@@ -27,6 +27,7 @@ from kucoin_research.figures.key_help import HELP_CSS, HELP_JS
 from kucoin_research.figures.notebook_cells import replace_in_cell
 from kucoin_research.figures.open_figures import open_figures
 from kucoin_research.figures.picture import Picture
+from kucoin_research.figures.redraws import redraws_per_second
 from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.figures.saved_picture import SavedPicture, leave, show_widget
 from kucoin_research.figures.static import Figure, still
@@ -99,6 +100,9 @@ class LiveFigure(anywidget.AnyWidget):
     -----
     Every method may be called from any thread. All figures of a kernel are refreshed by one thread;
     ``close`` ends this one's part in it, and so does running its cell again.
+
+    ``KUCOIN_RESEARCH_REDRAWS`` in the environment lowers the most redraws per second, for a slow
+    machine or a remote link; it is read when the figure is made.
     """
 
     _esm = KERNEL_JS + HELP_JS + _texts(*_SCRIPTS)
@@ -127,7 +131,7 @@ class LiveFigure(anywidget.AnyWidget):
         self.is_frozen = False
         self.on_mark: Callable[[int, float], object] | None = None
         self._clock: Callable[[], float] = time.monotonic
-        self._kind = kind
+        self._kind, self._fastest = kind, redraws_per_second(kind.fastest)
         self._sketch = sketch
         self._source, self._channels = source, channels
         self._window_ns = window_ns
@@ -153,7 +157,7 @@ class LiveFigure(anywidget.AnyWidget):
                 return None
             return figure.refresh(now)
 
-        ticket = refresher().add(tick, every=1 / self._kind.fastest)
+        ticket = refresher().add(tick, every=1 / self._fastest)
         return ticket
 
     def _picture(self) -> Picture:
@@ -331,7 +335,7 @@ class LiveFigure(anywidget.AnyWidget):
             link.on_quiet(now)
         if frame is None or not frame.size:
             self._beat(name, picture, now)
-        return link.interval(self._kind.fastest, open_figures.draw_ms_beside(self, name), pages)
+        return link.interval(self._fastest, open_figures.draw_ms_beside(self, name), pages)
 
     def _summarise(self, name: str, picture: Picture, now: float) -> None:
         with self._lock:

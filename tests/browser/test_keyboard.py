@@ -1,7 +1,6 @@
 """The dashboard and a figure without a mouse, and as a screen reader and axe-core see them."""
 
-from axe_playwright_python.sync_playwright import Axe
-
+from tests.browser.accessible import assert_accessible
 from tests.browser.lab import set_theme
 from tests.browser.waits import look_until, wait_for_count, wait_for_text
 
@@ -53,17 +52,6 @@ NO_TITLES = """() => [...document.querySelectorAll('.kr-dashboard [title]')]
   .filter((each) => ['null', 'undefined', ''].includes(each.title)).map((each) => each.outerHTML)"""
 
 
-def assert_accessible(page, root):
-    """Ask axe-core for what it calls serious or critical within an element."""
-    found = Axe().run(page, root).response["violations"]
-    grave = [
-        (each["id"], [node["html"] for node in each["nodes"]])
-        for each in found
-        if each["impact"] in ("serious", "critical")
-    ]
-    assert not grave
-
-
 def tabbed(page, presses):
     """Press Tab a number of times; returns the names of what it reached, each with a ring."""
     names = []
@@ -113,11 +101,13 @@ def test_a_dashboard_by_keyboard_alone(notebook, page, shots):
     page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
 
     page.locator(".kr-badge").focus()
-    assert tabbed(page, 17) == [
+    *names, figure = tabbed(page, 17)
+    assert names == [
         "Futures", "Spot", "symbol", "Stop", "Record", "folder that recordings go to", "Freeze",
         "interval of candles", "window: time shown", "ticker", "trades", "depth 50", "level 2",
-        "candles", "mark", "funding", page.locator(MAIN).get_attribute("aria-label"),
+        "candles", "mark", "funding",
     ]  # fmt: skip
+    assert figure.startswith("XBTUSDTM, best bid and ask")  # its numbers have moved on meanwhile
     page.wait_for_selector(f"{MAIN}[role=figure][aria-label*='best bid 8']")
     page.keyboard.press("+")
     page.wait_for_selector(f"{MAIN}.kr-zoomed")

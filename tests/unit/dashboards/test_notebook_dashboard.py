@@ -124,6 +124,41 @@ def test_the_symbol_box_offers_the_active_list(make, exchange):
     assert list(board.controls.symbol.options) == kr.get_active_symbols(venue=exchange.venue)
 
 
+def test_own_orders_and_position_are_shown_by_themselves_where_there_is_a_key(make, exchange):
+    me, account = exchange.credentials, exchange.demo_account
+    channels = ["ticker", "order", "fill", "position"]
+    with kr.stream("XBTUSDTM", channels, venue=exchange.venue, credentials=me) as stream:
+        price = round(0.99 * stream.wait("ticker")["price"][-1])
+        account.place("XBTUSDTM", "buy", 3, price=price)
+        account.place("XBTUSDTM", "buy", 2)
+        board = make(stream)
+        show(board)
+        orders = told(board, "own:orders")
+        facts = told(board, "own:facts", lambda all_: all_ and len(all_) > 3)
+        figure = board.price.figure.figure()
+        account.cancel_all()
+        told(board, "own:orders", lambda rows: rows == [])
+        account.place("XBTUSDTM", "sell", 2)
+
+    assert orders[0][:4] == ["buy", f"{price:,}", "3", "0"]
+    assert facts[0][1].startswith("long ")
+    assert texts(board)["own"][1].startswith("orders placed before 20")
+    assert any(each.label.text.startswith("▲ buy 3 at ") for each in figure.layout.shapes)
+    assert {"bought", "sold"} <= {each.name for each in figure.data}
+    shown = json.dumps(board.sent) + figure.to_json()
+    assert not [each for each in (me.secret, me.passphrase) if each in shown]
+
+
+def test_without_a_key_there_is_nothing_of_an_account(make, stream):
+    board = make(stream)
+    show(board)
+
+    told(board, "tape", lambda tape: tape)
+    assert texts(board)["own"] is None
+    assert not [name for name in texts(board) if name.startswith("own:")]
+    assert "bought" not in {each.name for each in board.price.figure.figure().data}
+
+
 def test_start_and_stop(make):
     board = make()
     board.controls.start.click()
@@ -155,7 +190,7 @@ def test_symbols_of_the_stopped_stream_are_shown_again(make):
     board.controls.market.value = "futures"
 
     assert (board.source, board.symbol) == (stopped, "XBTUSDTM")
-    assert board.price.figure._source is stopped
+    assert board.book.figure._source is stopped
     assert board.health.colour is Colour.GREY
     assert board.line == ("XBTUSDTM as it was when the stream stopped; press Start to stream it")
     board.controls.symbol.value = "eth"
@@ -453,7 +488,7 @@ def test_the_candle_interval_goes_to_the_channel_and_to_the_chart(make):
     board.start()
 
     assert "candle:5min" in {str(each.channel) for each in board.source.subscriptions}
-    assert board.lower.figure._sketch.options == {"every": "5min"}
+    assert board.lower.figure._sketch.options["every"] == "5min"
     running = board.source
     wait_until(lambda: running.total("candle:5min") > 1)
 
@@ -755,6 +790,15 @@ def test_a_session_is_let_go_where_the_dashboard_cannot_be_made(session):
     assert not kr.running()
 
 
+def test_a_wrong_number_of_redraws_is_refused_before_anything_is_opened(session, monkeypatch):
+    monkeypatch.setenv("KUCOIN_RESEARCH_REDRAWS", "often")
+
+    with pytest.raises(kr.InvalidInput, match="KUCOIN_RESEARCH_REDRAWS='often' in the environment"):
+        kr.dashboard(session)
+
+    assert not kr.running()
+
+
 @pytest.mark.parametrize("options", [{"window": "6 min"}, {"interval": "7s"}])
 def test_choices_are_checked(options):
     with pytest.raises(kr.InvalidInput, match="must be one of"):
@@ -810,7 +854,7 @@ def test_a_replay_handed_in_is_drawn_by_the_same_charts_and_goes_on_after_close(
 
         wait_until(lambda: answer(board) or tiles(board).trades == replay.total("trade"))
         assert len(called) == session.frame("trade").height  # the strategy had every row
-        assert board.price.figure._source is replay
+        assert board.book.figure._source is replay
 
         board.close()
         assert not replay.stopping.is_set()
@@ -923,7 +967,7 @@ def test_what_a_notebook_saves_of_it_is_small_and_has_no_data(make):
 
     state = json.dumps(board.panel.get_state(), default=str)
 
-    assert len(state) < 80_000  # nearly all of it is code and style
+    assert len(state) < 120_000  # nearly all of it is code and style
     assert "XBTUSDTM" not in state
 
 
