@@ -54,8 +54,8 @@ function makeAccessible(root) {
   const what = {subtree: true, childList: true, attributes: true, attributeFilter: ['class', 'disabled']};
   for (const each of root.querySelectorAll('.kr-controls, .kr-switch')) changes.observe(each, what);
   describe();
-  const letKeysGo = keepKeys(root);
-  return () => { changes.disconnect(); letKeysGo(); };
+  const letKeysGo = keepKeys(root), endHotkeys = useHotkeys(root);
+  return () => { changes.disconnect(); letKeysGo(); endHotkeys(); };
 }
 
 // Tab follows the order of the document, so the parts of the panel go where they are seen.

@@ -184,6 +184,8 @@ class ChartSlot:
         Name of its CSS class, ``kr-<name>``.
     height
         Pixels, until the page has laid it out.
+    group
+        Name of the charts that have one time axis with it; see ``LiveFigure``.
 
     Notes
     -----
@@ -196,7 +198,10 @@ class ChartSlot:
         scene: Scene,
         name: str,
         height: int = 330,
+        *,
+        group: str = "",
     ) -> None:
+        self._group = group
         self._kinds = kinds
         self._scene = scene
         self._height = height
@@ -275,7 +280,7 @@ class ChartSlot:
         window_ns = None if scene.window_s is None else round(scene.window_s * 1e9)
         supply = _supply(kind, scene, channels)
         figure = LiveFigure(kind, supply, sketch, channels, window_ns=window_ns)
-        figure.keeps_still = False
+        figure.keeps_still, figure.group = False, self._group
         figure.on_mark = self.on_mark
         return figure
 

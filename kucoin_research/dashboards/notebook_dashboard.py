@@ -131,8 +131,9 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         )
         self.panel = Panel(self._on_panel)
         self._alerts = Alerts(scene.source, scene.zone, self._tell_pages)
-        self.price = ChartSlot(MAIN, scene, "main")
-        self.lower = ChartSlot(LOWER, scene, "lower")
+        axis = self.panel.uid  # its charts over time have one
+        self.price = ChartSlot(MAIN, scene, "main", group=axis)
+        self.lower = ChartSlot(LOWER, scene, "lower", group=axis)
         self.book = ChartSlot(BOOKS, scene, "book", 660)
         self._slots = (self.price, self.lower, self.book)
         for slot in self._slots:

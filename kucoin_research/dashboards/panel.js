@@ -387,7 +387,7 @@ async function picture(root, name) {
   }
   for (const node of root.querySelectorAll('.kr-tag, .kr-tile, .kr-badge, .kr-led, button, select, input, .kr-gap, .kr-done, .kr-track, .kr-bin, .kr-size-bar')) {
     const [x, y, width, height] = place(node), style = getComputedStyle(node);
-    if (!width || node.closest('[hidden]') || node.classList.contains('kr-seek')) continue;
+    if (!width || node.closest('[hidden], .kr-figure') || node.matches('.kr-seek, .kr-help')) continue;
     pen.beginPath();
     if (style.clipPath !== 'none') {  // the triangle of an amber badge
       pen.moveTo(x + width / 2, y);
@@ -413,7 +413,7 @@ async function picture(root, name) {
   const home = root.getBoundingClientRect(), walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
   for (let node; (node = walker.nextNode());) {
     const parent = node.parentElement, text = node.data.trim();
-    if (!text || parent.closest('[hidden], svg, select, style, script, pre, .modebar, .kr-note, .kr-said')) continue;
+    if (!text || parent.closest('[hidden], svg, select, style, script, pre, .modebar, .kr-note, .kr-said, .kr-help, .kr-values, .kr-over, dialog')) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
     const spot = range.getBoundingClientRect(), around = parent.getBoundingClientRect();

@@ -19,6 +19,7 @@ import anywidget
 import traitlets
 
 from kucoin_research.figures.browser_link import KERNEL_JS, BrowserLink, Pages
+from kucoin_research.figures.key_help import HELP_CSS, HELP_JS
 from kucoin_research.figures.redraws import redraws_per_second
 
 __all__ = ["Panel", "TradeTape"]
@@ -26,7 +27,10 @@ __all__ = ["Panel", "TradeTape"]
 log = logging.getLogger(__name__)
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("access.js", "account.js", "alerts.js", "watch.js", "tape.js", "tiles.js", "panel.js")
+_SCRIPTS = (
+    "hotkeys.js", "access.js", "account.js", "alerts.js", "watch.js", "tape.js", "tiles.js",
+    "panel.js",
+)  # fmt: skip
 _STYLES = ("tape.css", "panel.css", "account.css", "tiles.css")
 _NOTHING = object()
 
@@ -68,8 +72,9 @@ class Panel(anywidget.AnyWidget):
     ``tell`` is for one thread, the refresher's.
     """
 
-    _esm = KERNEL_JS + "".join((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS)
-    _css = "".join((_HERE / name).read_text(encoding="utf-8") for name in _STYLES)
+    _own = "".join((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    _esm = KERNEL_JS + HELP_JS + _own
+    _css = HELP_CSS + "".join((_HERE / name).read_text(encoding="utf-8") for name in _STYLES)
 
     uid = traitlets.Unicode().tag(sync=True)
     parts = traitlets.List(traitlets.Unicode()).tag(sync=True)  # ids of what is closed with it

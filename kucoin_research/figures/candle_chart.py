@@ -288,7 +288,7 @@ class CandleChart(TimeChart):
             arrays[trace, "x"], arrays[trace, "y"] = x[chosen], columns["volume"][chosen]
             arrays[trace, "marker.opacity"] = opacity[chosen]
             # Plotly would derive it from the distances within each trace alone.
-            arrays[trace, "width"] = 0.7 * (candles.ends - candles.opens)[chosen] / 1e6
+            arrays[trace, "width"] = _BODY * (candles.ends - candles.opens)[chosen] / 1e6
 
     def _apart(self, candles: Candles) -> int:
         """Return the distance, ns, of the pair that sets the width of all candles."""
@@ -429,6 +429,7 @@ def _volumes(name: str, marker: Spec) -> Spec:
         "width": [],
         "yaxis": "y2",
         "xperiodalignment": "middle",
+        "meta": {"share": _BODY},  # of its span; the page reads it
         "marker": marker,
         "hovertemplate": "volume %{y:,.15~r}<extra></extra>",
         "showlegend": False,

@@ -80,8 +80,9 @@ class HeatChart(TimeChart):
                     },
                     "hovertemplate": "10<sup>%{z:.1f}</sup> at %{y:,.15~r}<extra></extra>",
                 },
-                line("best bid", "$buy", "", **quote),
-                line("best ask", "$sell", "", dash=ASK_DASH, **quote),
+                # Their labels put them into the line of values above the chart.
+                line("best bid", "$buy", "", meta={"label": "bid"}, **quote),
+                line("best ask", "$sell", "", meta={"label": "ask"}, dash=ASK_DASH, **quote),
             ],
             "layout": self._time_layout(
                 "order book over time",

@@ -5,7 +5,8 @@ const isForJupyter = ({key, shiftKey, ctrlKey, metaKey, altKey}) => ctrlKey || m
   || key === 'Escape' || (key === 'Enter' && shiftKey) || /^F\d+$/.test(key);
 
 function keepKeys(root) {
-  const keep = (event) => { if (!isForJupyter(event)) event.stopPropagation(); };
+  const isWithin = () => root.parentElement?.closest('.kr-dashboard');  // which keeps them, after its own keys
+  const keep = (event) => { if (!isForJupyter(event) && !isWithin()) event.stopPropagation(); };
   root.addEventListener('keydown', keep);
   return () => root.removeEventListener('keydown', keep);
 }

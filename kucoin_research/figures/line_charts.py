@@ -37,6 +37,7 @@ _LARGEST_BUBBLE = 26.0  # px across
 _SMALLEST_BUBBLE = 4.0
 _PRICE = "%{y:,.15~r}"
 _FEW_DIGITS = 3  # of labels for computed values; the hover text shows up to 15
+_SHARE = 0.85  # of its span of time that a bar of the flow fills; the page reads it
 _PREMIUM_NOISE = 1e-9  # bps; the rounding of two prices, 1e-16 of each, makes 1e-12 bps
 _SUM_ROUNDING = 1e-10  # of the largest bar; a sum of many sizes is exact to 12 digits or so
 
@@ -78,7 +79,14 @@ class PriceChart(TimeChart):
                 },
                 line("best bid", "$buy", f"bid {_PRICE}<extra></extra>", **quote),
                 line("best ask", "$sell", f"ask {_PRICE}<extra></extra>", dash=ASK_DASH, **quote),
-                line("mid", "$main", f"mid {_PRICE}<extra></extra>", shape="hv", width=1.6),
+                line(
+                    "mid",
+                    "$main",
+                    f"mid {_PRICE}<extra></extra>",
+                    shape="hv",
+                    width=1.6,
+                    meta={"main": True},  # the crosshair of the keys is on it
+                ),
                 # Also without colour: buys are rings, sells are discs.
                 self._bubbles("buy", "$buy", symbol="circle-open", opacity=0.85, rim="$buy"),
                 self._bubbles("sell", "$sell", symbol="circle", opacity=0.62, rim="$paper"),
@@ -305,7 +313,8 @@ class FlowChart(TimeChart):
 
     def spec(self) -> Spec:
         """Describe the traces: cumulative delta, bought and sold per bar."""
-        bars = {"type": "bar", "x": [], "y": [], "width": [], "yaxis": "y2"}
+        share = {"share": _SHARE}
+        bars = {"type": "bar", "x": [], "y": [], "width": [], "yaxis": "y2", "meta": share}
         return {
             "data": [
                 line(
@@ -367,7 +376,7 @@ class FlowChart(TimeChart):
             arrays[trace, "x"] = self.on_axis(self._bars.centers)
             arrays[trace, "y"] = self._bars.sums[trace - 1]
             # Plotly would derive it from the distance of the bars, and few trades leave holes.
-            arrays[trace, "width"] = np.full(self._bars.keys.size, 0.85 * self._bars.width / 1e6)
+            arrays[trace, "width"] = np.full(self._bars.keys.size, _SHARE * self._bars.width / 1e6)
         # Where as much was bought as sold, the difference is the rounding of both sums.
         noise = _SUM_ROUNDING * float(np.abs(self._bars.sums).max(initial=0.0))
         delta = steady("yaxis", [arrays[0, "y"]], digits=_FEW_DIGITS, noise=noise)

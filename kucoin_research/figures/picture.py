@@ -95,9 +95,13 @@ class Picture:
         self.due = 0.0
 
     def show(self, sketch: Sketch, feed: Rows) -> None:
-        """Show other rows in the same place."""
+        """Show other rows in the same place.
+
+        A page that is zoomed stays so, unless the symbol is another one: it follows then.
+        """
+        span = self.view.span if sketch.symbol == self._sketch.symbol else None
         self._sketch, self._feed = sketch, feed
-        self.view = View(self.view.px, None, self.view.window_ns)
+        self.view = View(self.view.px, span, self.view.window_ns)
         self.chart = self._kind(self.view, sketch)
         self.reset()
         self.resend()

@@ -2,6 +2,9 @@
 // figure, in several cells, draw from it.
 const TYPES = {f8: Float64Array, f4: Float32Array, i4: Int32Array, u1: Uint8Array};
 const FAILED = -1, GAP_REACH = 3;  // px beside a gap that still count as on it
+const NEARLY = 0.2;  // ms; plotly writes the ends of a range with a tenth
+const DRAG_REST = 150;  // ms without a move after which a dragged range may be drawn, if it was let go
+const NOT_LOG = 'no logarithmic scale: there are values of 0 or below';
 const PANS = {ArrowLeft: -0.1, ArrowRight: 0.1}, ZOOMS = {'+': 0.5, '=': 0.5, '-': 2};  // shares of the time shown
 const page = (globalThis.__kucoinResearch ??= {stores: new Map(), plotly: null, isThere: false, asked: 0, asker: null});
 
@@ -58,12 +61,17 @@ function askForPlotly(store) {
 
 function openStore(model) {
   const store = {arrays: new Map(), layout: {}, traces: {}, seq: 0, window: null, empty: true,
-    views: new Set(), follow: true, heard: 0, trouble: '', summary: '', pace: {}, isDrawing: false, isWanted: false};
+    views: new Set(), follow: true, isLog: false, heard: 0, trouble: '', summary: '', pace: {}, isDrawing: false, isWanted: false};
   const judgeAll = () => { for (const view of store.views) view.judge(); };
   store.line = lineTo(model, judgeAll);
   store.send = store.line.send;
   store.isVisible = () => [...store.views].some((each) => each.isVisible());
   store.presence = presence(store.line, store.isVisible);
+  store.setLog = (isLog, why) => {
+    store.isLog = isLog;
+    for (const view of store.views) view.onLog(why);
+    drawAll(store);
+  };
   model.on('msg:custom', (message, buffers) => {
     store.heard = Date.now();
     if (!isForUs(message)) return;
@@ -205,24 +213,34 @@ function render({model, el}) {
   const note = document.createElement('button');
   note.type = 'button';
   note.className = 'kr-note';
-  note.textContent = 'zoomed · double click to follow';
-  note.title = 'follow the newest data; the key Home does it, too';
+  note.textContent = model.get('spec').is_complete ? 'show all' : 'go live';
+  note.title = 'follow the newest data on all charts that move together; a double click or the key Home does it, too';
   const tip = document.createElement('div');
   tip.className = 'kr-tip';
   tip.hidden = true;
   const tags = axisTags(plot, store, el, () => colours);
-  el.replaceChildren(plot, tags.node, note, tip);
+  const isTime = () => model.get('spec').layout.xaxis?.type === 'date';
+  const cross = crosshair(plot), place = part('kr-pane');
+  place.append(plot, tags.node, cross.over, note, tip);
+  el.replaceChildren(...(isTime() ? [cross.row] : []), place);
   // Read out as its summary. Nothing is announced by itself: the values change too often.
   el.tabIndex = 0;
   el.setAttribute('role', 'figure');
-  el.setAttribute('aria-keyshortcuts', 'ArrowLeft ArrowRight + - Home');
+  el.setAttribute('aria-keyshortcuts', 'ArrowLeft ArrowRight + - Home Shift+ArrowLeft Shift+ArrowRight M L ?');
   const letKeysGo = keepKeys(el);
+  const sections = () => (el.closest('.kr-dashboard') ? null : [CHART_KEYS]);  // a dashboard has a list of its own
+  const endHelp = offerHelp(el, sections);
+  const logButton = part('kr-log', null, 'button');
+  Object.assign(logButton, {type: 'button', textContent: 'log', title: 'logarithmic scale of the price (l)'});
+  if (priceAxesIn(model.get('spec').layout).length) cross.row.append(logButton);
+  cross.row.append(helpButton(el, sections));
 
   let Plotly = null, isInView = false, isBusy = null, isDirty = false, isGone = false;
-  let hasDrawn = false;
+  let hasDrawn = false, link = null;
+  // The ranges of time that were followed to and looked at last; and, while a range is dragged, the rest's timer.
+  let followed = null, given = null, rest = 0;
   let colours = palette(model);  // computed once per theme: it makes the browser compute all styles
   const axis = 'xaxis';
-  const isTime = () => model.get('spec').layout.xaxis?.type === 'date';
   // The last picture before the end is made wherever the figure is on the page.
   const isWanted = () => isInView || Boolean(el.closest('[data-asked]'));
   const isVisible = () => isWanted() && !document.hidden && el.isConnected;
@@ -239,20 +257,22 @@ function render({model, el}) {
       put(data[+path.slice(0, dot)], path.slice(dot + 1), value);
     }
     if (store.follow && store.window && isTime()) {
-      layout[axis].range = [...store.window];
+      layout[axis].range = [...(followed = store.window)];
       layout[axis].autorange = false;
     }
+    if (!putScale(data, layout, store.isLog)) store.setLog(false, NOT_LOG);
   }
 
   function draw() {  // resolves to the milliseconds spent, or FAILED; one drawing at a time
-    if (!Plotly || !isVisible()) { isDirty = true; return Promise.resolve(0); }
+    // A drawing would take a range that is being dragged from under the hand.
+    if (!Plotly || !isVisible() || rest) { isDirty = true; return Promise.resolve(0); }
     if (isBusy) return isBusy.then(draw);
     isBusy = Promise.resolve().then(async () => {
       isDirty = false;
       const began = performance.now();
       fill(plot.data, plot.layout);
       await Plotly.redraw(plot);
-      if (pointer) showGap(pointer);  // the chart has moved below it
+      showPlaces();
       el.dataset.frame = store.seq;
       hasDrawn ||= !store.empty;
       const spent = performance.now() - began;
@@ -281,6 +301,11 @@ function render({model, el}) {
         }
       }
     }
+    if (isTime()) {  // the crosshair and the line of values are there; a label is for the point that is pointed at
+      layout[axis].showspikes = false;
+      layout.hovermode = 'closest';
+    }
+    cross.learn(data);
     fill(data, layout);
     await Plotly.react(plot, data, layout, {
       responsive: false, displaylogo: false, scrollZoom: true, doubleClick: false,
@@ -290,12 +315,9 @@ function render({model, el}) {
     for (const drawn of plot.querySelectorAll('.main-svg')) drawn.setAttribute('aria-hidden', 'true');
   }
 
-  function bounds() {
-    return plot._fullLayout[axis].range.map((each) => (
-      typeof each === 'number' ? each : Date.parse(`${each.replace(' ', 'T')}Z`)));
-  }
-
-  const range = () => (store.follow || !isTime() ? null : bounds());
+  const bounds = () => plot._fullLayout[axis].range.map((each) => plot._fullLayout[axis].r2l(each));
+  const range = () => (store.follow || !isTime() ? null : given || bounds());
+  const isSame = (one, other) => Boolean(one && other) && one.every((each, which) => Math.abs(each - other[which]) < NEARLY);
 
   let edge = NaN;  // the end of the range that the keys have zoomed to, where it was that of the newest data
   function newest() {
@@ -305,8 +327,11 @@ function render({model, el}) {
 
   function onKey(event) {
     const {key} = event;
-    if (event.target !== el || !Plotly || isForJupyter(event)) return;
+    if (event.target !== el || !Plotly) return;
+    if (isTime() && hand.onKey(event)) { event.preventDefault(); return; }
+    if (isForJupyter(event)) return;
     if (key === 'Home') follow();
+    else if (key === 'l' && isTime()) toggleLog();
     else if (isTime() && (key in PANS || key in ZOOMS)) {
       const [from, to] = bounds(), width = to - from;
       const shift = (PANS[key] || 0) * width;
@@ -314,7 +339,9 @@ function render({model, el}) {
       const isAtEnd = store.follow || Math.abs(to - edge) < 1 || newest() <= to;
       const [before, after] = isAtEnd ? [1, 0] : [0.5, 0.5], grown = ((ZOOMS[key] || 1) - 1) * width;
       edge = isAtEnd && key in ZOOMS ? to : NaN;
-      Plotly.relayout(plot, {[`${axis}.range`]: [from + shift - before * grown, to + shift + after * grown]});
+      const wanted = [from + shift - before * grown, to + shift + after * grown];
+      moveTo(wanted, true);
+      link.move(wanted, true);
     } else return;
     event.preventDefault();
   }
@@ -325,8 +352,9 @@ function render({model, el}) {
     store.presence.tell({kind: 'view', visible: store.isVisible(), px, range: range()});
   }
 
-  function follow() {
+  function followAlone() {
     store.follow = true;
+    given = null;
     el.classList.remove('kr-zoomed');
     for (const [name, value] of Object.entries(plot.layout)) {
       if (/^[xy]axis/.test(name) && !model.get('spec').layout[name]?.range) value.autorange = true;
@@ -335,12 +363,60 @@ function render({model, el}) {
     tellView();
     draw();
   }
+  const follow = () => (link ? link.follow() : followAlone());
+
+  // Looks at a range of time, as another chart of the group does.
+  function moveTo(wanted, isSettled) {
+    given = [...wanted];
+    store.follow = false;
+    el.classList.add('kr-zoomed');
+    Object.assign(plot.layout[axis], {range: [...wanted], autorange: false});
+    if (isVisible()) Plotly.relayout(plot, {[`${axis}.range`]: [...wanted]}).then(showPlaces);
+    else isDirty = true;
+    if (isSettled) tellView();
+  }
 
   function onRelayout(change) {
     const names = Object.keys(change);
     if (!names.some((name) => /^[xy]axis\d*\.range/.test(name))) return;
     el.classList.add('kr-zoomed');
-    if (names.some((name) => name.startsWith(`${axis}.range`))) { store.follow = false; tellView(); }
+    if (!names.some((name) => name.startsWith(`${axis}.range`))) return;
+    endDrag();
+    if (link && isSame(bounds(), given) && !isDragged) return;  // moved with another chart, or by its keys
+    isDragged = false;
+    given = bounds();
+    store.follow = false;
+    tellView();
+    link?.move(given, true);
+  }
+
+  let isDragged = false;  // the others were moved along, and have not asked for the rows of the range yet
+  function onRelayouting() {
+    const now = bounds();
+    // While a box is drawn, the range stands.
+    if (isSame(now, store.follow ? followed : given)) return;
+    isDragged = true;
+    given = now;
+    store.follow = false;
+    el.classList.add('kr-zoomed');
+    plot.layout[axis].range = [...now];
+    clearTimeout(rest);
+    rest = setTimeout(endDrag, DRAG_REST);
+    showPlaces();
+    link.move(now, false);
+  }
+
+  function endDrag() {
+    clearTimeout(rest);
+    rest = 0;
+    if (plot._dragging) rest = setTimeout(endDrag, DRAG_REST);
+    else if (isDirty && !isGone) drawAll(store);
+  }
+
+  function toggleLog() {
+    if (!priceAxesIn(plot.layout).length) cross.tell('this chart has no axis of prices');
+    else if (!store.isLog && !hasOnlyPositive(plot.data, plot.layout)) cross.tell(NOT_LOG);
+    else store.setLog(!store.isLog);
   }
 
   function onClick({points}) {  // all traces at one time; the arrays have more digits than the labels
@@ -350,21 +426,33 @@ function render({model, el}) {
 
   // Plotly's shapes cannot be hovered over, so the shade of a gap is found by its place.
   let pointer = null;
-  function showGap({clientX, clientY}) {
-    pointer = {clientX, clientY};
-    const {xaxis, _size: size} = plot._fullLayout || {}, box = plot.getBoundingClientRect();
-    const x = clientX - box.left - xaxis?._offset, y = clientY - box.top;
-    const isInside = xaxis && x >= 0 && x <= xaxis._length && y >= size.t && y <= box.height - size.b;
+  function showGap() {
+    const {xaxis, _size: size, width, height} = plot._fullLayout || {};
+    const [x, y] = pointer || [-1, -1], right = x - xaxis?._offset;
+    const isInside = xaxis && right >= 0 && right <= xaxis._length && y >= size.t && y <= height - size.b;
     const gap = isInside && (plot.layout.shapes || []).find((each) => each.name
-      && x >= xaxis.d2p(each.x0) - GAP_REACH && x <= xaxis.d2p(each.x1) + GAP_REACH);
+      && right >= xaxis.d2p(each.x0) - GAP_REACH && right <= xaxis.d2p(each.x1) + GAP_REACH);
     tip.hidden = !gap;
     if (!gap) return;
     tip.textContent = gap.name;
-    const half = tip.offsetWidth / 2, middle = clientX - box.left;
-    tip.style.left = `${Math.min(Math.max(middle, half), Math.max(box.width - half, half))}px`;
+    const half = tip.offsetWidth / 2;
+    tip.style.left = `${Math.min(Math.max(x, half), Math.max(width - half, half))}px`;
     tip.style.top = `${size.t + 2}px`;
   }
-  const hideGap = () => { pointer = null; tip.hidden = true; };
+
+  // Puts what lies above the chart in its place again, after the chart has moved.
+  function showPlaces() {
+    if (isGone || !isTime()) return;
+    if (pointer) showGap();
+    if (link?.cross) link.refresh(); else hand.show(null);
+  }
+
+  const pane = {moveTo, followAlone, timeOf: (where) => hand.timeOf(where), show: (where) => hand.show(where)};
+  const hand = pointing({
+    el, plot, cross, own: pane, link: () => link, isFollowing: () => store.follow,
+    measure: measureOf(plot, cross.over, (from, to) => candlesBetween(plot.data, cross.plan, from, to)),
+    onPoint: (...where) => { pointer = where.length ? where : null; showGap(); },
+  });
 
   async function keepStill(isLast) {
     if (isBusy) await isBusy;
@@ -402,6 +490,11 @@ function render({model, el}) {
 
   const onTheme = () => { if (Plotly) (isBusy || Promise.resolve()).then(plotAnew); };
   const onSpec = () => { store.follow = true; onTheme(); };
+  const onSymbol = () => { if (Plotly) follow(); };
+  const onLog = (why) => {
+    logButton.setAttribute('aria-pressed', String(store.isLog));
+    if (why) cross.tell(why);
+  };
   const onShown = () => { judge(); tellView(); if (isVisible() && isDirty) drawAll(store); };
   const sizes = new ResizeObserver(() => {
     if (!Plotly || plot.clientWidth < 10) return;
@@ -415,21 +508,25 @@ function render({model, el}) {
   const onTrouble = (error) => send({kind: 'error', text: String(error)});
   const stills = setInterval(() => still.look().catch(onTrouble), 250);
   const beats = setInterval(() => { judge(); store.presence.renew(); if (isVisible()) tags.place(); }, 1000);
-  const view = {draw, isVisible, judge};
+  const view = {draw, isVisible, judge, onLog};
   judge();
+  onLog();
 
   page.plotly.then(async (loaded) => {
     if (isGone) return;
     Plotly = loaded;
     await plotAnew();
+    if (isTime()) {
+      link = linkTo(model, pane);
+      plot.on('plotly_relayouting', onRelayouting);
+    }
     plot.on('plotly_relayout', onRelayout);
     plot.on('plotly_click', onClick);
     tags.watch();
     plot.on('plotly_doubleclick', () => { follow(); return false; });
     note.addEventListener('click', () => { follow(); el.focus({preventScroll: true}); });
+    logButton.addEventListener('click', toggleLog);
     el.addEventListener('keydown', onKey);
-    for (const kind of ['pointermove', 'pointerdown']) plot.addEventListener(kind, showGap);
-    plot.addEventListener('pointerleave', hideGap);
     store.views.add(view);
     sizes.observe(el);
     sight.observe(el);
@@ -437,6 +534,7 @@ function render({model, el}) {
     addEventListener('pagehide', store.presence.leave);
     themes.observe(document.body, {attributes: true, attributeFilter: ['data-jp-theme-light', 'data-jp-theme-name', 'class']});
     model.on('change:spec', onSpec);
+    model.on('change:caption', onSymbol);
     model.on('msg:custom', onMessage);
     el.addEventListener('kr-asked', onShown);
     send({kind: 'hello'});
@@ -447,12 +545,16 @@ function render({model, el}) {
     store.views.delete(view);
     tellView();
     isGone = true;
+    link?.leave();
+    hand.end(); cross.end(); endHelp();
+    clearTimeout(rest);
     sizes.disconnect(); sight.disconnect(); themes.disconnect();
     clearInterval(stills); clearInterval(beats);
     askNoMore();
     document.removeEventListener('visibilitychange', onShown);
     removeEventListener('pagehide', store.presence.leave);
     model.off('change:spec', onSpec);
+    model.off('change:caption', onSymbol);
     model.off('msg:custom', onMessage);
     el.removeEventListener('keydown', onKey);
     letKeysGo();

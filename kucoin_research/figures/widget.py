@@ -23,6 +23,7 @@ from kucoin_research.figures.browser_link import KERNEL_JS, BrowserLink, Pages, 
 from kucoin_research.figures.chart import Chart, Sketch, View
 from kucoin_research.figures.closing import close_whole, ids_of
 from kucoin_research.figures.empty_axes import hidden
+from kucoin_research.figures.key_help import HELP_CSS, HELP_JS
 from kucoin_research.figures.notebook_cells import replace_in_cell
 from kucoin_research.figures.open_figures import open_figures
 from kucoin_research.figures.pace import Pace, pace_of
@@ -42,8 +43,17 @@ log = logging.getLogger(__name__)
 _HERE = Path(__file__).parent
 _PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 _PX = (100, 4_000)
+# In the order in which they build on one another.
+_SCRIPTS = (
+    "readout.js", "linked.js", "crosshair.js", "measure.js", "pointing.js", "log_scale.js",
+    "axis_tags.js", "widget.js",
+)  # fmt: skip
 _HIDDEN_INTERVAL = 0.5
 _QUIET_INTERVAL = 0.05
+
+
+def _texts(*names: str) -> str:
+    return "".join((_HERE / name).read_text(encoding="utf-8") for name in names)
 
 
 @cache
@@ -75,6 +85,9 @@ class LiveFigure(anywidget.AnyWidget):
 
     Attributes
     ----------
+    group
+        Figures on one page with the same name here, any text, have one time axis: they zoom, move
+        and follow together, and show the crosshair at one time. Empty: it stands alone.
     error
         The exception of the last refresh, ``None`` if it succeeded. The next one is tried anyway.
     link
@@ -97,18 +110,15 @@ class LiveFigure(anywidget.AnyWidget):
     machine or a remote link; it is read when the figure is made.
     """
 
-    _esm = KERNEL_JS + "".join(
-        (_HERE / name).read_text(encoding="utf-8") for name in ("axis_tags.js", "widget.js")
-    )
-    _css = "".join(
-        (_HERE / name).read_text(encoding="utf-8") for name in ("axis_tags.css", "widget.css")
-    )
+    _esm = KERNEL_JS + HELP_JS + _texts(*_SCRIPTS)
+    _css = HELP_CSS + _texts("axis_tags.css", "widget.css", "crosshair.css")
 
     spec = traitlets.Dict().tag(sync=True)
     palettes = traitlets.Dict(PALETTES).tag(sync=True)
     uid = traitlets.Unicode().tag(sync=True)
     parts = traitlets.List(traitlets.Unicode()).tag(sync=True)  # ids of what is closed with it
     caption = traitlets.Unicode().tag(sync=True)  # of its picture
+    group = traitlets.Unicode().tag(sync=True)
     keeps_still = traitlets.Bool(default_value=True).tag(sync=True)  # False within a dashboard
 
     _ticket: Ticket | None = None  # until everything else is made
@@ -169,6 +179,7 @@ class LiveFigure(anywidget.AnyWidget):
 
     def _spec(self) -> Spec:
         spec = hidden(self._kind(View(window_ns=self._window_ns), self._sketch).spec())
+        spec["is_complete"] = self._sketch.is_complete
         return compacted(spec) if self._sketch.is_compact else spec
 
     # -- for users -------------------------------------------------------------------------------

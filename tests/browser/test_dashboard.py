@@ -5,9 +5,10 @@ import json
 import os
 import signal
 
+import pytest
+
 from tests.browser.lab import set_theme
 from tests.browser.waits import (
-    follow_again,
     look_until,
     wait_for_count,
     wait_for_frames,
@@ -45,10 +46,17 @@ LOST = ".kr-badge[data-colour=red]"
 MAIN, LOWER = ".kr-main .kr-figure", ".kr-lower .kr-figure"
 LADDER = ".kr-book .kr-ladder"
 PRICE = ".kr-price"
-AXIS = (
-    "() => document.querySelector('.kr-main .js-plotly-plot')._fullLayout.xaxis.range.map(String)"
-)
 LINE = ".kr-status .kr-line"
+# The range of time of both charts, ms.
+RANGES = """() => ['main', 'lower'].map((place) => {
+  const {xaxis} = document.querySelector(`.kr-${place} .js-plotly-plot`)._fullLayout;
+  return xaxis.range.map((each) => xaxis.r2l(each));
+})"""
+IS_ONE_RANGE = f"""() => {{
+  const [price, other] = ({RANGES})();
+  return price.every((each, which) => Math.abs(each - other[which]) < 1);
+}}"""
+SHOWN_TIME = ".kr-values .kr-clock"
 COST = "+document.querySelector('.kr-price').textContent.replace(/[^0-9.]/g, '')"
 # All candles lie within the axis, whose edges are those of the price, but for a candle. The charts
 # are drawn one after the other, so it may take a few frames until both are of the same moment.
@@ -180,6 +188,44 @@ def read_the_book(page, shots):
     page.wait_for_selector(f"{LADDER}:not(.kr-not-live) .kr-bids-row:not(.kr-empty) >> nth=5")
 
 
+def share_one_time_axis(page, shots):
+    """Point, measure, drag and look at another chart, all in the range zoomed to."""
+    box = page.locator(f"{LOWER} .nsewdrag").first.bounding_box()
+    middle = box["y"] + box["height"] * 0.5
+    page.mouse.move(box["x"] + box["width"] * 0.3, middle)
+    wait_for_count(page, "[data-on=yes] .kr-upright", 2)
+    main, lower = (page.locator(f"{each} {SHOWN_TIME}") for each in (MAIN, LOWER))
+    assert main.text_content() == lower.text_content()
+    for name in ("bid", "ask", "mid"):
+        wait_for_text(page, f"{MAIN} .kr-values", name)
+    assert page.locator(f"{LOWER} .kr-axis-tag:not([hidden])").count() == 2  # time and price
+    assert page.locator(f"{MAIN} .kr-axis-tag:not([hidden])").count() == 1
+
+    page.keyboard.down("Shift")
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.7, middle - 30, steps=3)
+    page.mouse.up()
+    page.keyboard.up("Shift")
+    measured = page.locator(f"{LOWER} .kr-measure").text_content()
+    assert all(each in measured for each in ("Δ +", " %)", "Δt ", " bars"))
+    assert page.evaluate(IS_ONE_RANGE)
+    page.screenshot(path=shots / "dashboard-measure.png")
+
+    before = page.evaluate(RANGES)
+    page.locator(f"{LOWER} .modebar-btn[data-val=pan]").first.dispatch_event("click")
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.8, middle, steps=3)
+    page.wait_for_function(IS_ONE_RANGE)  # along with the hand
+    assert page.evaluate(RANGES)[0][0] < before[0][0] - 1
+    page.mouse.move(box["x"] + box["width"] * 0.7, middle, steps=3)
+    page.mouse.up()
+    page.locator(".kr-lower .kr-tabs button:has-text('Spread')").click()
+    wait_for_text(page, f"{LOWER} .kr-values", "imbalance")
+    page.wait_for_function(IS_ONE_RANGE)  # one that is opened takes part
+    page.locator(".kr-lower .kr-tabs button:has-text('Candles')").click()
+    page.wait_for_selector(f"{LOWER}.kr-zoomed[data-frame]")
+
+
 # Stands in for the browser's own, which shows nothing without a desktop.
 _NOTIFICATIONS = """() => {
   globalThis.notified = [];
@@ -259,10 +305,16 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     wait_for_text(page, ".kr-facts", "recorded")
 
     zoom(page, MAIN)
-    zoomed = page.evaluate(AXIS)
-    wait_for_frames(page, LOWER, 3)
-    assert page.evaluate(AXIS) == zoomed
-    follow_again(page, MAIN)
+    zoomed, _ = page.evaluate(RANGES)
+    page.wait_for_selector(f"{LOWER}.kr-zoomed")
+    assert page.evaluate(IS_ONE_RANGE)
+    share_one_time_axis(page, shots)
+    wait_for_frames(page, ".kr-book .kr-figure", 3)
+    assert page.evaluate(RANGES)[0] == pytest.approx(zoomed, abs=1)
+    page.locator(f"{LOWER} .kr-note").click()
+    wait_for_count(page, ".kr-zoomed", 0)
+    wait_for_frames(page, MAIN, 2)
+    assert page.evaluate(RANGES)[0][1] > zoomed[1] + 1
 
     read_the_book(page, shots)
     press(page, "badge")

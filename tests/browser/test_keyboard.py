@@ -2,7 +2,7 @@
 
 from tests.browser.accessible import assert_accessible
 from tests.browser.lab import set_theme
-from tests.browser.waits import look_until, wait_for_text
+from tests.browser.waits import look_until, wait_for_count, wait_for_text
 
 MAKE = """
 import kucoin_research as kr
@@ -45,6 +45,7 @@ IS_RINGED = """() => {
 }"""
 RANGE = """figure => document.querySelector(`${figure} .js-plotly-plot`)._fullLayout.xaxis.range
   .map((each) => (typeof each === 'number' ? each : Date.parse(`${each.replace(' ', 'T')}Z`)))"""
+SCALE = f"document.querySelector('{MAIN} .js-plotly-plot')._fullLayout.yaxis.type"
 MARK = """node => [
   getComputedStyle(node, '::before').content, getComputedStyle(node).borderTopWidth,
 ]"""
@@ -120,8 +121,9 @@ def test_a_dashboard_by_keyboard_alone(notebook, page, shots):
             arg=[MAIN, (end - begin) / times],
         )
         assert abs(page.evaluate(RANGE, MAIN)[1] - end) < 2
+    use_the_crosshair_and_read_the_keys(page)
     page.keyboard.press("Home")
-    page.wait_for_selector(f"{MAIN}:not(.kr-zoomed)")
+    wait_for_count(page, ".kr-zoomed", 0)
 
     page.locator(".kr-tile[tabindex='0']").focus()
     page.keyboard.press("ArrowRight")
@@ -169,6 +171,37 @@ def test_a_dashboard_by_keyboard_alone(notebook, page, shots):
     wait_for_text(page, ".kr-said[role=status]", "data stopped")
 
     watch_a_replay(book, page, shots)
+
+
+def use_the_crosshair_and_read_the_keys(page):
+    """Measure by the keys, switch the scale, and open the list of keys."""
+    heard = f"{MAIN} .kr-heard"
+    page.keyboard.press("Shift+ArrowLeft")
+    wait_for_text(page, heard, "bid 8")
+    page.keyboard.press("m")
+    for _ in range(2):
+        page.keyboard.press("Shift+ArrowLeft")
+    wait_for_text(page, heard, "Δt −")
+    assert page.locator(f"{MAIN} .kr-measure").is_visible()
+    page.keyboard.press("Escape")
+    page.locator(f"{MAIN} .kr-measure").wait_for(state="hidden")
+    page.keyboard.press("l")
+    page.wait_for_selector(f"{MAIN} .kr-log[aria-pressed=true]")
+    page.wait_for_function(f"() => {SCALE} === 'log'")
+    page.keyboard.press("?")
+    page.wait_for_selector("dialog[open] .kr-keys-close:focus")
+    assert_accessible(page, "dialog[open]")
+    page.keyboard.press("Escape")
+    wait_for_count(page, "dialog", 0)
+    wait_for_focus(page, MAIN)
+    page.keyboard.press("/")
+    wait_for_focus(page, ".kr-symbol input")
+    page.keyboard.press("?")  # is typed
+    wait_for_count(page, "dialog", 0)
+    page.keyboard.press("Backspace")
+    page.locator(MAIN).focus()
+    page.keyboard.press("l")
+    page.wait_for_function(f"() => {SCALE} === 'linear'")
 
 
 def watch_a_replay(book, page, shots):

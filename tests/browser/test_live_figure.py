@@ -112,6 +112,12 @@ def test_a_figure_shown_twice_loses_a_view_and_then_its_kernel(notebook, page, s
     book.run_more("figure")
     wait_for_count(page, ".kr-figure[data-frame]", 2)
 
+    page.locator(FIGURE).last.focus()
+    page.keyboard.press("+")
+    wait_for_count(page, ".kr-figure.kr-zoomed", 2)  # they are of one time axis
+    page.keyboard.press("Home")
+    wait_for_count(page, ".kr-figure.kr-zoomed", 0)
+
     page.evaluate("() => { window.jupyterapp.shell.currentWidget.content.activeCellIndex = 0; }")
     book.command("notebook:delete-cell")
     wait_for_count(page, ".kr-figure", 1)

@@ -1100,7 +1100,7 @@ def test_what_a_notebook_saves_of_it_is_small_and_has_no_data(make):
 
     state = json.dumps(board.panel.get_state(), default=str)
 
-    assert len(state) < 80_000  # nearly all of it is code and style
+    assert len(state) < 120_000  # nearly all of it is code and style
     assert "XBTUSDTM" not in state
 
 
@@ -1110,6 +1110,21 @@ def test_the_core_knows_neither_ipywidgets_nor_plotly():
     found = run(sys.executable, "-c", code)
 
     assert found.stdout.strip() == "set()"
+
+
+def test_the_charts_over_time_of_a_dashboard_have_one_axis_of_their_own(make, stream):
+    one, other = make(stream), make(stream)
+
+    def groups(board):
+        return [slot.figure.group for slot in (board.price, board.lower, board.book)]
+
+    before = groups(one)
+    one.lower.switch.value = "Spread"
+
+    assert before[0] == before[1] != ""
+    assert before[2] == ""
+    assert groups(one) == before  # also a chart that is chosen later
+    assert groups(other)[0] != before[0]
 
 
 # -- a watch list ----------------------------------------------------------------------------------

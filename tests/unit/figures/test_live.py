@@ -458,7 +458,9 @@ def test_the_state_that_a_notebook_may_save_is_small_and_has_no_data(live, strea
 
     state = figure.get_state()
 
-    assert len(json.dumps(state, default=str)) < 60_000
+    scripts = {name: state.pop(name) for name in ("_esm", "_css")}
+    assert len(json.dumps(state, default=str)) < 8_000
+    assert sum(len(str(each)) for each in scripts.values()) < 100_000
 
 
 def test_plotly_is_sent_when_asked_for_and_packed(live):
@@ -524,6 +526,35 @@ def test_the_window_can_be_changed(live, stream):
     assert np.diff(before) < np.diff(frames(figure)[-1]["window"])
     with pytest.raises(kr.InvalidInput):
         figure.window = 0
+
+
+def test_a_page_stays_zoomed_when_its_symbol_stays_and_follows_another_one(live, stream):
+    figure = live()
+    stream.put(100)
+    bounds = [(START + round(each * SECOND)) / 1e6 for each in (0.02, 0.05)]
+    show(figure, bounds=bounds)
+    (picture,) = figure._pages.all
+    zoomed = picture.view.span
+    assert zoomed is not None
+
+    figure.attach(stream, figure.symbol, figure._channels)
+    assert picture.view.span == zoomed
+
+    figure.attach(stream, "ETHUSDTM", figure._channels)
+    assert picture.view.span is None
+
+
+def test_the_page_knows_whether_rows_are_to_come_and_which_figures_move_together(live, stream):
+    figure = live()
+    stream.put(9)
+    fixed = figures.mark(stream.frame("mark_price"), "XBTUSDTM").zoomable()
+
+    figure.group = "pair"
+
+    assert figure.get_state()["group"] == "pair"
+    assert fixed.group == ""
+    assert [each.spec["is_complete"] for each in (figure, fixed)] == [False, True]
+    fixed.close(keeps_picture=False)
 
 
 def test_a_feed_gives_each_row_once_however_they_come(stream):
