@@ -1,7 +1,6 @@
 """The dashboard and a figure without a mouse, and as a screen reader and axe-core see them."""
 
-from axe_playwright_python.sync_playwright import Axe
-
+from tests.browser.accessible import assert_accessible
 from tests.browser.lab import set_theme
 from tests.browser.waits import look_until, wait_for_text
 
@@ -50,17 +49,6 @@ MARK = """node => [
 ]"""
 NO_TITLES = """() => [...document.querySelectorAll('.kr-dashboard [title]')]
   .filter((each) => ['null', 'undefined', ''].includes(each.title)).map((each) => each.outerHTML)"""
-
-
-def assert_accessible(page, root):
-    """Ask axe-core for what it calls serious or critical within an element."""
-    found = Axe().run(page, root).response["violations"]
-    grave = [
-        (each["id"], [node["html"] for node in each["nodes"]])
-        for each in found
-        if each["impact"] in ("serious", "critical")
-    ]
-    assert not grave
 
 
 def tabbed(page, presses):

@@ -1,5 +1,6 @@
 """A strategy in the dashboard: followed on a replay and on a stream, stepped, wound and pressed."""
 
+from tests.browser.accessible import assert_accessible
 from tests.browser.lab import set_theme
 from tests.browser.waits import look_until, wait_for_count, wait_for_text
 from tests.conftest import wait_until
@@ -38,10 +39,35 @@ result = board.run.result()
 print("SAME", result.fingerprint == wanted.fingerprint, "FILLS", result.fills.height)
 """
 LIVE = """
-stream = kr.stream("XBTUSDTM", ["ticker", "trade", "depth50"], venue=exchange.venue)
+channels = ["ticker", "trade", "depth50", "order", "position"]
+me = exchange.credentials
+stream = kr.stream("XBTUSDTM", channels, venue=exchange.venue, credentials=me)
 run = kr.paper(Turns(), stream)
-kr.dashboard(run)
+board = kr.dashboard(run)
+board
 """
+OWN = """
+rows = stream.frame("trade")
+price = rows["price"][-1]
+exchange.demo_account.place("XBTUSDTM", "buy", 3, price=round(0.999 * price))
+board.plot("mean", rows["timestamp"], rows["price"].rolling_mean(3), pane="below")
+board.mark(rows["timestamp"][-1], price, "look here")
+"""
+# The user's own line has a pane below the price, beside the line of the order and the mark.
+HAS_OWN = """figure => {
+  const plot = document.querySelector(figure + ' .js-plotly-plot');
+  const {yaxis, yaxis6, shapes} = plot._fullLayout;
+  const named = (name) => plot.data.find((each) => each.name === name);
+  const mean = named('mean');
+  return mean?.x.length > 2 && mean.yaxis === 'y6' && yaxis6.domain[1] < yaxis.domain[0]
+    && named('marks').text[0].startsWith('look here<br>at 8')
+    && shapes.some((each) => each.label.text?.startsWith('▲ buy 3 at '));
+}"""
+HAS_NONE = """figure => {
+  const plot = document.querySelector(figure + ' .js-plotly-plot');
+  return !plot._fullLayout.shapes.some((each) => each.label.text?.startsWith('▲'))
+    && !plot.data.some((each) => each.name === 'mean') && plot.layout.yaxis.domain[0] === 0;
+}"""
 MAIN, LOWER = ".kr-main .kr-figure", ".kr-lower .kr-figure"
 STATE = ".kr-run-state"
 COUNTS = """figure => {
@@ -145,6 +171,20 @@ def test_a_strategy_on_a_stream(notebook, page, shots):
     assert page.locator(".kr-next").is_hidden()
     page.locator(LISTED.format("sell")).first.click()
     wait_for_text(page, ".kr-moment", "long, so sell (")
+    show_what_is_the_users_own(book, page, shots)
     book.run_more("run.stop(); stream.stop()")
     wait_for_text(page, STATE, "ended: it was stopped")
     page.screenshot(path=shots / "strategy-stream.png")
+
+
+def show_what_is_the_users_own(book, page, shots):
+    book.run_more(OWN)
+    look_until(page, ".kr-own-orders td:has-text('▲ buy')")
+    wait_for_text(page, ".kr-own-title", "1 open order")
+    look_until(page, MAIN)
+    page.wait_for_function(HAS_OWN, arg=MAIN)
+    assert_accessible(page, ".kr-own")
+    page.locator(".kr-dashboard").screenshot(path=shots / "own.png")
+    book.run_more("board.clear(); exchange.inject('abort')")
+    wait_for_text(page, ".kr-own-note", "1 order of before is not known since")
+    page.wait_for_function(HAS_NONE, arg=MAIN)

@@ -189,7 +189,7 @@ def test_symbols_of_the_stopped_stream_are_shown_again(make):
     board.controls.market.value = "futures"
 
     assert (board.source, board.symbol) == (stopped, "XBTUSDTM")
-    assert board.price.figure._source is stopped
+    assert board.book.figure._source is stopped
     assert board.health.colour is Colour.GREY
     assert board.line == ("XBTUSDTM as it was when the stream stopped; press Start to stream it")
     board.controls.symbol.value = "eth"
@@ -487,7 +487,7 @@ def test_the_candle_interval_goes_to_the_channel_and_to_the_chart(make):
     board.start()
 
     assert "candle:5min" in {str(each.channel) for each in board.source.subscriptions}
-    assert board.lower.figure._sketch.options == {"every": "5min"}
+    assert board.lower.figure._sketch.options["every"] == "5min"
     running = board.source
     wait_until(lambda: running.total("candle:5min") > 1)
 
@@ -844,7 +844,7 @@ def test_a_replay_handed_in_is_drawn_by_the_same_charts_and_goes_on_after_close(
 
         wait_until(lambda: answer(board) or tiles(board).trades == replay.total("trade"))
         assert len(called) == session.frame("trade").height  # the strategy had every row
-        assert board.price.figure._source is replay
+        assert board.book.figure._source is replay
 
         board.close()
         assert not replay.stopping.is_set()
