@@ -13,6 +13,7 @@ from kucoin_research.figures.candle_bars import COLUMNS, CandleBars, Candles, fi
 from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeChart, View
 from kucoin_research.figures.columns import arrivals, events
 from kucoin_research.figures.downsample import broken
+from kucoin_research.figures.indicator_traces import History, IndicatorTraces
 from kucoin_research.figures.line_spec import line
 from kucoin_research.figures.overlays import Overlays
 from kucoin_research.figures.partial_candles import cuts_of, running_of
@@ -47,6 +48,7 @@ _UPPER, _ALL, _LOWER = (0.28, 1.0), (0.0, 1.0), (0.0, 0.22)
 _PALE = 0.4  # opacity of the volume of a partial candle
 _ALIKE = 1.5  # times the shortest: candles of one width will do, as for months
 _THIN = 5_000  # part of the range that is the width of a candle as thin as a line
+_FIRST_NS = -(1 << 63)
 _BODY = 0.7  # share of a bar's time that its body fills, as those of candles do
 
 Booleans = npt.NDArray[np.bool_]
@@ -73,7 +75,7 @@ class CandleChart(TimeChart):
     and its hover text says which part.
 
     Options: ``every``, the interval where candles are made of trades; left out, it suits the time
-    that is shown; and those of ``Overlays``, which lie over the prices.
+    that is shown; ``indicators``; and those of ``Overlays``, which lie over the prices.
     """
 
     roles = (Role("candles", ("candle", "trade")),)
@@ -90,6 +92,9 @@ class CandleChart(TimeChart):
         self._width = least  # as shown, which may be longer
         self._overlays = Overlays(view, sketch, _MARKS)
         self._bodies = _MARKS + len(self._overlays.spec())  # number of the first such trace
+        self._indicators = IndicatorTraces(
+            sketch.options.get("indicators", ()), self._bodies + 2, sketch.zone
+        )
 
     def spec(self) -> Spec:
         """Describe the traces: candles, VWAP, volumes, partial candles, a slot, and marks.
@@ -116,6 +121,7 @@ class CandleChart(TimeChart):
                 *self._overlays.spec(),
                 _body("body, rising", hollow("$buy")),
                 _body("body, falling", filled("$sell")),
+                *self._indicators.spec(),
             ],
             "layout": {
                 **self._time_layout(
@@ -129,6 +135,7 @@ class CandleChart(TimeChart):
                     boxgap=0.3,
                     boxgroupgap=0,
                     **self._overlays.axes(),
+                    **self._indicators.axes(),
                 ),
             },
         }
@@ -215,19 +222,33 @@ class CandleChart(TimeChart):
         self._draw_bodies(arrays, candles, is_partial)
         times, values = broken(self._middles(candles), candles.vwap, self.gap_breaks)
         arrays[_VWAP, "x"], arrays[_VWAP, "y"] = self._on_slots(times), values
+        named = self._draw_indicators(arrays, candles)
         upper = _ALL if self._bars.is_of_mids else _UPPER
-        over = self._overlays.draw(self, arrays, {"yaxis": upper, "yaxis2": _LOWER})
+        domains = {"yaxis": upper, "yaxis2": _LOWER}
+        over = self._overlays.draw(self, arrays, self._indicators.divided(domains))
         prices = [arrays[trace, name] for trace in (_WHOLE, _PARTIAL) for name in _PRICES]
-        prices += [arrays[_VWAP, "y"], *over.prices]
+        prices += [arrays[_VWAP, "y"], *over.prices, *self._indicators.prices(arrays)]
         parts = {
             "title.text": self._title(self._words() if candles.opens.size else "candles"),
             "yaxis.domain": list(upper),
+            **self._indicators.parts(arrays, domains),
             **steady("yaxis", prices),
             **over.fence(prices),
             **over.layout,
         }
-        texts = {**over.traces, **self._periods(candles), **self._hover(candles, cuts)}
+        texts = {**over.traces, **named, **self._periods(candles), **self._hover(candles, cuts)}
         return self._drawing(arrays, texts, over.shapes, **parts)
+
+    def _draw_indicators(self, arrays: Arrays, candles: Candles) -> dict[str, Any]:
+        if not self._indicators:
+            return {}
+        # Of all candles: some indicators depend on every one before the first that is shown.
+        past = self._bars.within((_FIRST_NS, self.range_ns[1]), self._width)
+        is_partial = np.zeros(past.opens.size, bool)
+        is_partial[list(self._cuts(past))] = True
+        history = History(past, is_partial, self.gap_breaks)
+        x = self._on_slots(self._middles(candles))
+        return self._indicators.draw(arrays, history, candles.opens.size, x)
 
     def _draw_candles(self, arrays: Arrays, candles: Candles, is_partial: Booleans) -> None:
         at = self._middles(candles)
@@ -302,7 +323,7 @@ class CandleChart(TimeChart):
             length = candles.width / 1e6
             # Any begin of a slot would do; this one stays as it is when new candles come.
             first = float(self.on_axis(candles.opens[-1:])[0]) % length
-        drawn = (_WHOLE, _VWAP, _RISING, _FALLING, _PARTIAL, _SLOT)
+        drawn = (_WHOLE, _VWAP, _RISING, _FALLING, _PARTIAL, _SLOT, *self._indicators.traces)
         lengths = {f"{trace}.xperiod": length for trace in drawn}
         return {**lengths, **{f"{trace}.xperiod0": first for trace in drawn}}
 
