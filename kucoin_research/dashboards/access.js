@@ -1,7 +1,7 @@
 // For those who use the keyboard or a screen reader: what the controls of ipywidgets leave out, and the order of all.
 const NAMES = [
   ['.kr-symbol input', 'symbol'], ['.kr-folder input', 'folder that recordings go to'],
-  ['.kr-interval select', 'interval of candles'], ['.kr-window select', 'window: time shown'],
+  ['.kr-interval select', 'interval of candles'], ['.kr-indicators input', 'indicators of the candles'], ['.kr-window select', 'window: time shown'],
 ];
 const GROUPS = [
   ['.kr-market > div', 'market'], ['.kr-chips', 'channels'], ['.kr-main', 'price chart'],

@@ -20,6 +20,7 @@ from kucoin_research.figures.candle_chart import CandleChart
 from kucoin_research.figures.chart import Chart, Sketch
 from kucoin_research.figures.closing import close_whole
 from kucoin_research.figures.heat_chart import HeatChart
+from kucoin_research.figures.indicator import Indicator
 from kucoin_research.figures.lag_chart import LagChart, has_virtual_clock, lag_options
 from kucoin_research.figures.line_charts import FlowChart, MarkChart, PriceChart, SpreadChart
 from kucoin_research.figures.run_chart import RunChart
@@ -59,6 +60,8 @@ class Scene:
         A strategy's run on the source; ``None`` if there is none.
     plots
         What the user has plotted and marked.
+    indicators
+        Those on the candles.
     """
 
     source: LiveSource
@@ -68,6 +71,7 @@ class Scene:
     every: str | None = None
     run: PaperTrading | None = None
     plots: UserPlots = field(default_factory=UserPlots)
+    indicators: tuple[Indicator, ...] = ()
 
     @property
     def has_account(self) -> bool:
@@ -80,7 +84,8 @@ class Scene:
             is_fixed = kind is CandleChart and self.every is not None
             marked = {} if self.run is None else {"is_marked": True}
             own = {"hides_future": is_replay(self.source), "has_account": self.has_account}
-            return {**marked, **own, **({"every": self.every} if is_fixed else {})}
+            lines = {"indicators": self.indicators} if kind in _INDICATED else {}
+            return {**marked, **own, **lines, **({"every": self.every} if is_fixed else {})}
         if kind is RunChart:
             return {"currency": "" if self.run is None else self.run.options.currency}
         if kind is LagChart:
@@ -89,6 +94,7 @@ class Scene:
 
 
 _MARKED = (PriceChart, CandleChart)
+_INDICATED = (CandleChart,)
 
 
 def _supply(
@@ -170,6 +176,11 @@ class ChartSlot:
     def chosen(self) -> str:
         """The name of the chart that is chosen."""
         return str(self.switch.value)
+
+    @property
+    def has_indicators(self) -> bool:
+        """Whether the chart that is chosen shows indicators."""
+        return self._kinds[self.chosen] in _INDICATED
 
     def show(self, scene: Scene) -> None:
         """Show a scene; if the source lacks a channel of the chart, a sentence takes its place."""

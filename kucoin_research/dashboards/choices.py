@@ -22,6 +22,7 @@ from kucoin_research.errors import (
     UnknownSymbol,
     shown,
 )
+from kucoin_research.figures.indicator import Indicator, indicators_of, text_of
 from kucoin_research.model.channels import Market
 from kucoin_research.streaming.stream import Stream
 
@@ -124,6 +125,21 @@ class Choices:
             if has_others:  # the candles are to be of another interval
                 self._watch(stage.symbol)
         stage.show(replace(stage.scene, window_s=controls.window_s, every=controls.every))
+
+    def take_indicators(self) -> None:
+        """Show the indicators that the text in the control names."""
+        # Those of an expression have a name there, too: it keeps them, or takes them away.
+        own = {each.name: each for each in self._stage.scene.indicators}
+        words = [each.strip() for each in self._controls.indicators.value.split(",")]
+        self.show_indicators(indicators_of([own.get(each, each) for each in words if each]))
+
+    def show_indicators(self, indicators: tuple[Indicator, ...]) -> None:
+        """Show other indicators."""
+        text = text_of(indicators)
+        self._stage.show_indicators(indicators)
+        with self._controls.quietly():
+            self._controls.indicators.value = text
+        self._stage.say(f"indicators: {text or 'none'}")
 
     def _watch(self, symbol: str) -> None:
         """Stream what the controls say on the running stream, and show it."""

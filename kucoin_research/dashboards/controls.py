@@ -38,7 +38,7 @@ class Controls:
     ----------
     channels
         The channels that are switched on.
-    market, symbol, interval, window, folder
+    market, symbol, interval, window, folder, indicators
         Initial values.
     """
 
@@ -51,6 +51,7 @@ class Controls:
         interval: str,
         window: str,
         folder: str,
+        indicators: str = "",
     ) -> None:
         self._is_quiet = False  # a control is set by the program, not by the user
         # The symbols offered and the values when a press was last accepted.
@@ -91,6 +92,14 @@ class Controls:
             description="window",
             tooltip="time that charts show of the newest data",
         )
+        self.indicators = widgets.Text(
+            value=indicators,
+            continuous_update=False,
+            placeholder="SMA 20, RSI 14",
+            description="indicators",
+            tooltip="indicators of the candles, with commas between them, then Enter: "
+            "SMA 20, EMA 50, VWAP (of the day), VWAP 20, ATR 14, RSI 14",
+        )
         self.start = widgets.Button(
             description="Start", icon="play", tooltip="stream the symbol and the channels chosen"
         )
@@ -113,7 +122,7 @@ class Controls:
         chips = widgets.Box(list(self.channels.values()))
         chips.add_class("kr-chips")
         buttons = widgets.Box([self.start, self.stop, self.record, self.folder, self.freeze])
-        views = widgets.Box([self.interval, self.window])
+        views = widgets.Box([self.interval, self.window, self.indicators])
         views.add_class("kr-views")
         self.box = widgets.Box([self.market, self.symbol, buttons, views, chips])
         self.box.add_class("kr-controls")
@@ -122,6 +131,7 @@ class Controls:
             "symbol": self.symbol,
             "interval": self.interval,
             "window": self.window,
+            "indicators": self.indicators,
             "start": self.start,
             "stop": self.stop,
             "record": self.record,

@@ -19,6 +19,7 @@ from kucoin_research.dashboards.stream_starter import opened
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.exchange.topics import feed_of
 from kucoin_research.exchange.venues import Venue
+from kucoin_research.figures.indicator import Indicators, indicators_of
 from kucoin_research.figures.tail import pick_symbol
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.foundation.arguments import (
@@ -51,6 +52,7 @@ def dashboard(
     symbol: str | None = None,
     interval: str = "auto",
     window: str = "5 min",
+    indicators: Indicators = None,
     root: str | os.PathLike[str] = "data/sessions",
     tz: str = "UTC",
     start: bool = False,
@@ -81,6 +83,9 @@ def dashboard(
     window
         Length of the newest data to follow: ``"1 min"``, ``"5 min"``, ``"15 min"``, ``"1 hour"``,
         ``"4 hours"`` or ``"all"``.
+    indicators
+        Of the candles, as for ``figures.candles``: ``["SMA 20", "VWAP", "RSI 14"]``. They can also
+        be typed beside the interval; ``indicators`` of the dashboard adds and removes them.
     root
         The folder that Record records to.
     tz
@@ -109,6 +114,7 @@ def dashboard(
     # Everything is checked before anything is opened, and not only when Start or Record is pressed.
     _check_one_of(INTERVALS, interval, "interval")
     _check_one_of(WINDOWS, window, "window")
+    chosen = indicators_of(indicators)
     Zone(tz)
     folder_to_write(root, "root")
     channels = _names(texts(channels, "channels"))
@@ -138,6 +144,7 @@ def dashboard(
             capacity=capacity,
             feed=feed,
             name=name,
+            indicators=chosen,
         )
     except BaseException:
         if subject.own is not None:
