@@ -24,7 +24,7 @@ _FIRST_AXIS = 10  # of the panes; those of users' lines come before
 _VALUE = "%{y:,.9~r}<extra></extra>"
 _FORMAT = ",.9~r"
 # Neighbours differ in colour and in dash, and none is like a line of the user.
-_COLOURS, _DASHES = ("third", "main", "second"), ("longdash", "dashdot", "longdashdot")
+_COLOURS, _DASHES = ("third", "main", "second"), ("9px,2px", "5px,2px", "9px,2px,2px,2px")
 _BAND = "1px,3px"
 _STRENGTH = {"range": [0, 100], "tickvals": [30, 70]}  # the levels that RSI is read by
 _DAY = 86_400_000_000_000  # ns
