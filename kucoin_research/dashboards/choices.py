@@ -5,6 +5,7 @@ A symbol that does not stream yet is subscribed to on the running stream.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -14,7 +15,7 @@ from kucoin_research.dashboards.recording_control import RecordingControl
 from kucoin_research.dashboards.stage import Stage
 from kucoin_research.dashboards.strategy_desk import StrategyDesk
 from kucoin_research.dashboards.stream_starter import StreamStarter
-from kucoin_research.dashboards.watchlist import Watchlist
+from kucoin_research.dashboards.watchlist import MOST_PINS, Watchlist
 from kucoin_research.errors import (
     InvalidInput,
     KucoinResearchError,
@@ -23,7 +24,7 @@ from kucoin_research.errors import (
     shown,
 )
 from kucoin_research.figures.indicator import Indicator, indicators_of, text_of
-from kucoin_research.model.channels import Market
+from kucoin_research.model.channels import Market, market_of
 from kucoin_research.streaming.stream import Stream
 
 __all__ = ["Choices"]
@@ -92,6 +93,78 @@ class Choices:
             self._watch(symbol)
         else:
             self._prepare(symbol)
+
+    def take_card(self, symbol: str) -> None:
+        """Show a symbol of the watch list, whatever market it is on."""
+        stage, controls = self._stage, self._controls
+        if symbol == stage.symbol:
+            return
+        market = str(market_of(symbol))
+        with controls.quietly():
+            if stage.is_own and controls.market.value != market:
+                controls.symbol.options = tuple(self._starter.listed(market))
+                controls.market.value = market
+            controls.symbol.value = symbol
+        self.take_symbol()
+
+    def watch(self, symbols: Sequence[str]) -> None:
+        """Take symbols into the watch list, and stream them with what streams.
+
+        Raises
+        ------
+        InvalidInput
+            If the dashboard shows a given source, or there are too many.
+        KucoinResearchError
+            If one is unknown, or cannot be streamed; the watch list stays as it was.
+        """
+        stage = self._stage
+        self._refuse_a_given_source()
+        pins = list(dict.fromkeys([*stage.pins, *symbols]))
+        if len(pins) > MOST_PINS:
+            raise InvalidInput(f"a watch list holds {MOST_PINS} symbols, not {len(pins)}")
+        running, watched = stage.running, stage.watched
+        if running is not None and watched is not None:
+            before, watched.pins = watched.pins, pins
+            try:
+                watched.complete()
+            except KucoinResearchError:
+                watched.pins = before
+                raise
+            stage.say(watched.summary())
+        else:
+            for each in symbols:
+                self._starter.check(each, str(market_of(each)))
+        stage.pins = pins
+        stage.show(stage.scene)
+
+    def unwatch(self, symbols: Sequence[str]) -> None:
+        """Take symbols from the watch list; they stream no more, but for the one that is shown.
+
+        Raises
+        ------
+        InvalidInput
+            If one is not in the watch list, or the dashboard shows a given source.
+        """
+        stage = self._stage
+        self._refuse_a_given_source()
+        for each in symbols:
+            if each not in stage.watch:
+                there = ", ".join(stage.watch[:8])
+                raise InvalidInput(f"{shown(each)} is not in the watch list: {there}")
+        stage.pins = [each for each in stage.pins if each not in symbols]
+        if stage.running is not None and stage.watched is not None:
+            stage.watched.pins = stage.pins
+            if self._recording.is_on:
+                stage.say(f"{', '.join(symbols)} streams on while the recording goes on")
+            else:
+                stage.say(stage.watched.summary(stage.watched.give_up(symbols)))
+        stage.show(stage.scene)
+
+    def _refuse_a_given_source(self) -> None:
+        if not self._stage.is_own:
+            raise InvalidInput(
+                "this dashboard shows a given source, whose symbols are its watch list"
+            )
 
     def take_market(self) -> None:
         """Show the usual symbol of the market that is chosen."""

@@ -2,6 +2,7 @@
 
 >>> import kucoin_research as kr
 >>> kr.dashboard("XBTUSDTM")                # press Start
+>>> kr.dashboard(["XBTUSDTM", "ETHUSDTM", "BTC-USDT"])   # with a watch list
 >>> kr.dashboard(stream)                    # of a stream that runs
 >>> kr.dashboard(kr.load("data/sessions/…"))   # with a replay bar
 """
@@ -16,6 +17,7 @@ from kucoin_research.api.checks import find_venue
 from kucoin_research.dashboards.controls import DEFAULT_SYMBOLS, INTERVALS, WINDOWS
 from kucoin_research.dashboards.notebook_dashboard import Dashboard
 from kucoin_research.dashboards.stream_starter import opened
+from kucoin_research.dashboards.watchlist import MOST_PINS
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.exchange.topics import feed_of
 from kucoin_research.exchange.venues import Venue
@@ -44,7 +46,7 @@ _CHANNELS = ("ticker", "trade", "depth50")
 
 
 def dashboard(
-    source: str | os.PathLike[str] | Source | PaperTrading | None = None,
+    source: str | Sequence[str] | os.PathLike[str] | Source | PaperTrading | None = None,
     *,
     venue: Venue | str | None = None,
     market: str | None = None,
@@ -66,9 +68,10 @@ def dashboard(
     Parameters
     ----------
     source
-        A symbol (``"XBTUSDTM"``; Start streams it), a running stream, a recorded session (or its
-        folder as a ``Path``), a replay, or a strategy that runs (from ``paper``). Left out:
-        XBTUSDTM, or BTC-USDT with ``market="spot"``.
+        A symbol (``"XBTUSDTM"``; Start streams it), a list of up to 50 symbols, also of both
+        markets (Start streams them all; a press on one in the watch list shows it), a running
+        stream, a recorded session (or its folder as a ``Path``), a replay, or a strategy that runs
+        (from ``paper``). Left out: XBTUSDTM, or BTC-USDT with ``market="spot"``.
         A session is opened as a replay, at the end of its first five minutes.
     venue, capacity, feed
         As for ``stream``, for the streams that Start starts.
@@ -77,7 +80,7 @@ def dashboard(
     channels
         The channels that are switched on in the beginning; also one text with commas.
     symbol
-        One of the symbols of a stream or session; left out: the first.
+        One of the symbols of a list, stream or session, to be shown first; left out: the first.
     interval
         Of the candles: ``"auto"`` (one that suits the window), ``"1s"`` … ``"1hour"``.
     window
@@ -123,6 +126,10 @@ def dashboard(
     capacity = count(capacity, "capacity", "rows", most=MOST_ROWS)
     name_of(name)
     symbol, start = name_of(symbol, "symbol"), truth(start, "start")
+    pins: list[str] = []
+    if isinstance(source, str | list | tuple):
+        pins = _watch_list(source, market)
+        source = _shown_first(pins, symbol) if len(pins) > 1 else pins[0]
     if venue is not None:
         find_venue(venue)
     if strategy is not None:
@@ -145,6 +152,7 @@ def dashboard(
             feed=feed,
             name=name,
             indicators=chosen,
+            watch=pins if len(pins) > 1 else (),
         )
     except BaseException:
         if subject.own is not None:
@@ -160,6 +168,27 @@ def dashboard(
             made.close()
             raise
     return made
+
+
+def _watch_list(source: str | Sequence[str], market: str | None) -> list[str]:
+    found = texts(source, "symbols")
+    if len(found) > MOST_PINS:
+        raise InvalidInput(f"a watch list holds {MOST_PINS} symbols, not {len(found)}")
+    others = [
+        each for each in found if len(found) > 1 and market_of(each, market) != market_of(each)
+    ]
+    if others:
+        raise InvalidInput(
+            f"{', '.join(others[:8])} would be on {market} by market=; leave it out, since each "
+            "symbol of a watch list is on the market of its spelling"
+        )
+    return found
+
+
+def _shown_first(pins: list[str], symbol: str | None) -> str:
+    if symbol is not None and symbol not in pins:
+        raise InvalidInput(f"symbol {shown(symbol)} is not in the list: {', '.join(pins[:8])}")
+    return symbol or pins[0]
 
 
 def _check_one_of(known: Iterable[str], value: object, name: str) -> None:

@@ -39,7 +39,7 @@ from kucoin_research.figures.notebook_cells import replace_in_cell
 from kucoin_research.figures.refresh import refresher
 from kucoin_research.figures.saved_picture import SavedPicture, leave, show_widget
 from kucoin_research.figures.time_axis import Zone
-from kucoin_research.foundation.arguments import name_of, seconds, truth
+from kucoin_research.foundation.arguments import name_of, seconds, texts, truth
 from kucoin_research.model.channels import market_of
 from kucoin_research.model.source import LiveSource
 from kucoin_research.playback.replay import Replay
@@ -99,6 +99,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         feed: str = "classic",
         name: str | None = None,
         indicators: tuple[Indicator, ...] = (),
+        watch: Sequence[str] = (),
     ) -> None:
         super().__init__()
         # First, so that the dashboard of the last run has ended.
@@ -149,7 +150,8 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             alerts=self._alerts,
             on_state=self._allow,
         )
-        self._stage = Stage(scene, self._refresh, self._slots, given=source, own=own)
+        self._stage = Stage(scene, self._refresh, self._slots, given=source, own=own, pins=watch)
+        self._refresh.watch = self._stage.watch
         self._choices = Choices(
             self.controls, self._stage, self._starter, self._desk, self._recording
         )
@@ -282,7 +284,9 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             was_recording = self._recording.is_on  # it ends with the stream that is replaced
             try:
                 channels = self._starter.offered(self.controls.channels_to_stream(), market)
-                made = self._starter.start(symbol, channels, market)
+                pins = self._stage.pins
+                its = [each for each in pins if str(market_of(each)) == market]
+                made = self._starter.start([*dict.fromkeys([symbol, *its])], channels, market)
             except KucoinResearchError:
                 listed = self._starter.listed(market)
                 self.controls.mark_wrong(is_wrong=symbol not in listed)
@@ -290,14 +294,14 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self.controls.accept(symbol)
             self._recording.end()
             self._stage.own = made
-            self._stage.watched = Watchlist(made, symbol, self.controls.channels_to_stream())
-            failed = None  # the stream runs, and is shown, even if no strategy can run on it
-            try:
-                self._begin_strategy(made, symbol)
-            except (KucoinResearchError, OSError) as error:
-                failed = error
+            channels = self.controls.channels_to_stream()
+            self._stage.watched = watched = Watchlist(made, symbol, channels, pins)
+            # The stream runs, and is shown, even if it lacks a symbol or a strategy.
+            failed = _error_of(watched.complete) or _error_of(
+                partial(self._begin_strategy, made, symbol)
+            )
             self._stage.show(replace(self._stage.scene, source=made, symbol=symbol, run=self.run))
-            self._say("; ".join([self._stage.watched.summary(), *self._recording.take_news()]))
+            self._say("; ".join([watched.summary(), *self._recording.take_news()]))
             if was_recording:
                 self.record()
             self._allow()
@@ -552,6 +556,32 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             rest_s=seconds(rest, "rest"),
         )
 
+    def watch(self, *symbols: str) -> None:
+        """Take symbols into the watch list; they stream with the one that is shown.
+
+        Raises
+        ------
+        InvalidInput
+            If the dashboard shows a given source, or the list would hold more than 50.
+        UnknownSymbol, SymbolNotTrading, ChannelNotOffered, Unreachable
+            If one cannot be streamed; the list stays as it was.
+        """
+        with self._acting:
+            self._choices.watch(texts(symbols, "symbols"))
+            self._allow()
+
+    def unwatch(self, *symbols: str) -> None:
+        """Take symbols from the watch list; they stream no more, but for the one that is shown.
+
+        Raises
+        ------
+        InvalidInput
+            If one is not in the list.
+        """
+        with self._acting:
+            self._choices.unwatch(texts(symbols, "symbols"))
+            self._allow()
+
     @property
     def alerts(self) -> tuple[Alert, ...]:
         """All alerts that are set."""
@@ -650,6 +680,12 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self._with_run(lambda texts: texts.choose(int(message["number"])))
         elif kind == "next":
             self._press(self.next_decision)
+        elif kind == "card":
+            self._press(partial(self._choices.take_card, str(message["symbol"])))
+            refresher().wake(self._refresh.ticket)
+        elif kind == "unwatch":
+            self._press(partial(self.unwatch, str(message["symbol"])))
+            refresher().wake(self._refresh.ticket)
         elif kind in _ALERTS:
             self._press(partial(self._alerts.do, kind, message, self.symbol))
             refresher().wake(self._refresh.ticket)
@@ -668,3 +704,11 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
 def _choose_newest(texts: RunTexts) -> None:
     texts.choose(len(texts.run.journal.moments) - 1)
+
+
+def _error_of(act: Callable[[], object]) -> Exception | None:
+    try:
+        act()
+    except (KucoinResearchError, OSError) as error:
+        return error
+    return None

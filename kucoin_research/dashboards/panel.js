@@ -496,11 +496,11 @@ function render({model, el}) {
   let heard = 0, lastBadge = null;
   el.classList.add('kr-panel');
   const alerts = alertsPart(send);
-  const parts = [head(alerts.flag), drawer(alerts.node), tiles(), tape(), bar(send), run(send), foot(), ownAccount()];
+  const parts = [head(alerts.flag), drawer(alerts.node), tiles(), tape(), bar(send), run(send), foot(), watchList(send), ownAccount()];
   el.replaceChildren(...parts.map((part) => part.node));
   const tellers = [...parts, alerts].map((part) => part.tell);
   const tell = (name, value) => { for (const each of tellers) each[name]?.(value); };
-  const [{badge}, {node: drawerNode}, tilesPart, tapePart, barPart, runPart, footPart, ownPart] = parts;
+  const [{badge}, {node: drawerNode}, tilesPart, tapePart, barPart, runPart, footPart, watchPart, ownPart] = parts;
   badge.addEventListener('click', () => {
     drawerNode.hidden = !drawerNode.hidden;
     badge.setAttribute('aria-expanded', String(!drawerNode.hidden));
@@ -569,7 +569,7 @@ function render({model, el}) {
     if (!root() || !placesIn(root()).every(Boolean)) { setTimeout(watchRoot, 50); return; }
     sight.observe(root());
     placeInOrder(root(), {
-      above: [tilesPart.node, barPart.node], below: [tapePart.node, ownPart.node, runPart.node, footPart.node],
+      above: [watchPart.node, tilesPart.node, barPart.node], below: [tapePart.node, ownPart.node, runPart.node, footPart.node],
     });
     endAccess = makeAccessible(root());
   };

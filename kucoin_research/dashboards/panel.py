@@ -24,7 +24,7 @@ __all__ = ["Panel", "TradeTape"]
 log = logging.getLogger(__name__)
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("access.js", "alerts.js", "panel.js")
+_SCRIPTS = ("access.js", "alerts.js", "watch.js", "panel.js")
 _NOTHING = object()
 
 #: Called with a message of the browser, and with the raw bytes that came along.
@@ -63,7 +63,7 @@ class Panel(anywidget.AnyWidget):
 
     _esm = KERNEL_JS + "".join(
         (_HERE / name).read_text(encoding="utf-8")
-        for name in ("access.js", "account.js", "alerts.js", "panel.js")
+        for name in ("access.js", "account.js", "alerts.js", "watch.js", "panel.js")
     )
     _css = "".join(
         (_HERE / name).read_text(encoding="utf-8") for name in ("panel.css", "account.css")

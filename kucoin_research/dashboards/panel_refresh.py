@@ -21,6 +21,7 @@ from kucoin_research.dashboards.replay_bar import ReplayBar
 from kucoin_research.dashboards.run_texts import RunTexts
 from kucoin_research.dashboards.tiles import Tiles
 from kucoin_research.dashboards.vitals import VitalsMonitor, histogram
+from kucoin_research.dashboards.watch_rows import WatchRows
 from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.model.source import is_replay
 from kucoin_research.streaming.stream import Stream
@@ -49,6 +50,8 @@ class Readers(NamedTuple):
         For the strategy; ``None`` where none runs.
     account
         For the user's own orders and position; ``None`` where the source has no messages of them.
+    watch
+        For the cards of the watch list.
     """
 
     vitals: VitalsMonitor
@@ -57,14 +60,18 @@ class Readers(NamedTuple):
     marks: list[list[Any]]
     run: RunTexts | None
     account: AccountTexts | None
+    watch: WatchRows
 
     @classmethod
-    def of(cls, scene: Scene, kernel: KernelBusy) -> Readers:
-        """Make them for a scene."""
+    def of(cls, scene: Scene, kernel: KernelBusy, before: Readers | None) -> Readers:
+        """Make them for a scene; the cards of the same source go on."""
         window_ns = None if scene.window_s is None else round(scene.window_s * 1e9)
         transport = None
         if is_replay(scene.source):
             transport = ReplayBar(scene.source, scene.zone, scene.symbol)
+        watch = None if before is None else before.watch
+        if watch is None or not watch.is_of(scene.source, window_ns):
+            watch = WatchRows(scene.source, window_ns)
         return cls(
             VitalsMonitor(scene.source, scene.symbol, kernel),
             Tiles(scene.source, scene.symbol, window_ns, scene.zone),
@@ -72,6 +79,7 @@ class Readers(NamedTuple):
             [] if transport is None else transport.gaps(),
             None if scene.run is None else RunTexts(scene.run, scene.symbol, scene.zone),
             AccountTexts(scene.source, scene.symbol, scene.zone) if scene.has_account else None,
+            watch,
         )
 
 
@@ -97,6 +105,8 @@ class PanelRefresh:
     ----------
     line
         Text and tone of the status line.
+    watch
+        The symbols of the cards; none are shown for a single one.
     is_frozen
         While set, tiles and tape stand still.
 
@@ -126,7 +136,9 @@ class PanelRefresh:
         self._vitals_at = 0.0
         self.line = ("", "")
         self.is_frozen = False
+        self.watch: list[str] = []
         self.ticket: Ticket | None = None
+        self.readers = Readers.of(scene, self._kernel, None)
         self.show(scene)
 
     def start(self) -> None:
@@ -143,7 +155,7 @@ class PanelRefresh:
         self._scene = scene
         self._alerts.show(scene.source)
         # Replaced all at once: a refresh that runs meanwhile goes on with the old ones.
-        self.readers = Readers.of(scene, self._kernel)
+        self.readers = Readers.of(scene, self._kernel, self.readers)
         self._vitals_at = 0.0
 
     def say(self, text: str, tone: str = "") -> None:
@@ -210,7 +222,7 @@ class PanelRefresh:
         return max(ages, key=lambda screen: screen.age, default=None)
 
     def _health_texts(self) -> dict[str, Any]:
-        vitals, _, transport, marks, run, account = self.readers
+        vitals, _, transport, marks, run, account, _ = self.readers
         texts: dict[str, Any] = {
             "name": [self._scene.symbol, self._place()],
             "facts": _facts(self._vitals),
@@ -265,7 +277,17 @@ class PanelRefresh:
             "tape": TradeTape(market.trades, market.tape),
             **({} if run is None else run.texts()),
             **({} if account is None else account.texts()),
+            **self._cards(),
         }
+
+    def _cards(self) -> dict[str, Any]:
+        symbols = self.watch if len(self.watch) > 1 else []
+        texts: dict[str, Any] = {"watch": [symbols, self._scene.symbol]}
+        if symbols:
+            watch = self.readers.watch
+            watch.update()
+            texts |= {f"card:{name}": list(card) for name, card in watch.cards(symbols).items()}
+        return texts
 
 
 def _because(health: Health) -> str:

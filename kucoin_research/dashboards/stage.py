@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from kucoin_research.dashboards.chart_slots import ChartSlot, Scene
 from kucoin_research.dashboards.panel_refresh import PanelRefresh
-from kucoin_research.dashboards.watchlist import Watchlist
+from kucoin_research.dashboards.watchlist import MOST_PINS, Watchlist
 from kucoin_research.figures.indicator import Indicator
 from kucoin_research.model.source import LiveSource
 from kucoin_research.playback.replay import Replay
@@ -31,6 +31,8 @@ class Stage:
         A source of the user, who stops it.
     own
         A replay that the dashboard has opened.
+    pins
+        The symbols of the watch list.
 
     Attributes
     ----------
@@ -40,6 +42,8 @@ class Stage:
         The stream or replay that the dashboard stops; None where it has none.
     watched
         What the own stream carries; None until one was started.
+    pins
+        The symbols of the watch list.
 
     Notes
     -----
@@ -54,10 +58,12 @@ class Stage:
         *,
         given: LiveSource | None,
         own: Replay | None,
+        pins: Sequence[str] = (),
     ) -> None:
         self.scene = scene
         self.own: Stream | Replay | None = own
         self.watched: Watchlist | None = None
+        self.pins = list(pins)
         self._given, self._refresh, self._slots = given, refresh, slots
 
     @property
@@ -82,6 +88,17 @@ class Stage:
         return own if isinstance(own, Stream) and not own.stopping.is_set() else None
 
     @property
+    def watch(self) -> list[str]:
+        """The symbols of the cards: the watch list, and those that were looked at besides."""
+        if not self.is_own:
+            there = list(self.source.symbols)[:MOST_PINS]
+            is_left_out = self.symbol not in there and len(there) == MOST_PINS
+            return [*there[:-1], self.symbol] if is_left_out else there
+        streamed = [] if self.watched is None or self.running is None else self.watched.symbols
+        looked_at = sorted(each for each in {*streamed, self.symbol} if each not in self.pins)
+        return [*self.pins, *looked_at]
+
+    @property
     def line(self) -> tuple[str, str]:
         """Text and tone of the status line."""
         return self._refresh.line
@@ -101,5 +118,6 @@ class Stage:
         """Show another scene."""
         self.scene = scene
         self._refresh.show(scene)
+        self._refresh.watch = self.watch
         for slot in self._slots:
             slot.show(scene)

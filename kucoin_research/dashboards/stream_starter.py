@@ -47,8 +47,8 @@ class StreamStarter:
         self._warn = warn
         self._lists: dict[str, list[str]] = {}  # by market
 
-    def start(self, symbol: str, channels: Sequence[str], market: str) -> Stream:
-        """Start a stream, which replaces the one that was started before.
+    def start(self, symbols: Sequence[str], channels: Sequence[str], market: str) -> Stream:
+        """Start a stream of symbols of one market, which replaces the one that was started before.
 
         Raises
         ------
@@ -56,7 +56,7 @@ class StreamStarter:
             As ``kucoin_research.stream`` does; the stream before goes on.
         """
         made = streams.stream(
-            symbol,
+            symbols,
             channels,
             market=market,
             venue=self._venue,

@@ -14,7 +14,13 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from kucoin_research.dashboards.user_points import Marks, marks_from, name_from, points_from
+from kucoin_research.dashboards.user_points import (
+    Marks,
+    Points,
+    marks_from,
+    name_from,
+    points_from,
+)
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.figures.gaps import GapMark
 from kucoin_research.figures.tail import Rewound
@@ -49,19 +55,19 @@ class _Line:
         self.edits = 0  # calls that did more than append
         self._edited: deque[int] = deque(maxlen=_EDITS)  # the first position of each
 
-    def put(self, times: Times, values: Floats) -> None:
+    def put(self, points: Points) -> None:
         """Replace the points between the first and the last time; newer ones are appended."""
-        if not times.size:
+        times, values = points
+        if not times:
             return
         if self.times and times[0] <= self.times[-1]:
-            begin = bisect_left(self.times, int(times[0]))
-            end = bisect_right(self.times, int(times[-1]))
+            begin, end = bisect_left(self.times, times[0]), bisect_right(self.times, times[-1])
+            self.times[begin:end], self.values[begin:end] = times, values
             self.edits += 1
             self._edited.append(self.dropped + begin)
         else:
-            begin = end = len(self.times)
-        self.times[begin:end] = array("q", times.tobytes())
-        self.values[begin:end] = array("d", values.tobytes())
+            self.times.extend(times)
+            self.values.extend(values)
         if len(self.times) > _SPARE * _MOST_POINTS:
             surplus = len(self.times) - _MOST_POINTS
             del self.times[:surplus], self.values[:surplus]
@@ -137,11 +143,11 @@ class UserPlots:
         """Add points to a line; see ``Dashboard.plot``."""
         name, pane = name_from(name, "name"), name_from(pane, "pane")
         is_ahead = truth(ahead, "ahead")
-        times, values = points_from(t, y, f"plot({name!r})")
+        points = points_from(t, y, f"plot({name!r})")
         with self.lock:
             own = self._symbols.setdefault(symbol, _OfSymbol())
             self._check_room(own, name, pane)
-            own.line(name, pane, is_ahead=is_ahead).put(times, values)
+            own.line(name, pane, is_ahead=is_ahead).put(points)
             own.version += 1
             self.slots = max(self.slots, len(own.lines))
 

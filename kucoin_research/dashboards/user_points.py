@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -14,11 +15,15 @@ from kucoin_research.figures.time_axis import Floats, Times
 from kucoin_research.foundation.arguments import columns_hold, has_columns, is_number, number
 from kucoin_research.model.units import LARGEST_NS, instant_ns
 
-__all__ = ["Marks", "marks_from", "name_from", "points_from"]
+__all__ = ["Marks", "Points", "marks_from", "name_from", "points_from"]
 
 _LONGEST_NAME, _LONGEST_TEXT = 80, 10_000
 _FIRST_OF_NS = 10**17  # smaller whole numbers are s, ms or µs: see ``instant_ns``
 _MARK_COLUMNS = ("timestamp", "price")
+
+
+#: Times (ns UTC) and values of some points, of one length.
+Points: TypeAlias = "tuple[array[int], array[float]]"
 
 
 class Marks(NamedTuple):
@@ -44,7 +49,7 @@ def name_from(value: object, what: str) -> str:
     return value
 
 
-def points_from(t: object, y: object, what: str) -> tuple[Times, Floats]:
+def points_from(t: object, y: object, what: str) -> Points:
     """Read the points of a line, ordered by time; those without a finite value are left out.
 
     Parameters
@@ -59,16 +64,17 @@ def points_from(t: object, y: object, what: str) -> tuple[Times, Floats]:
     InvalidInput
         If one is no time or no number, or if there are not as many of each.
     """
-    if _is_one(t):
-        times, values = np.array([_instant(t)], np.int64), np.array([_value(y, "y")])
-    else:
-        times, values = _times(t), _values(y, "y")
+    if _is_one(t):  # as a strategy does with each record, so without the cost of sorting one
+        time, value = _instant(t), _value(y, "y")
+        is_there = math.isfinite(value)
+        return array("q", [time] * is_there), array("d", [value] * is_there)
+    times, values = _times(t), _values(y, "y")
     if times.size != values.size:
         raise InvalidInput(f"{what} has {times.size:,} times and {values.size:,} values")
     is_known = np.isfinite(values)
     times, values = times[is_known], values[is_known]
     order = np.argsort(times, kind="stable")
-    return times[order], values[order]
+    return array("q", times[order].tobytes()), array("d", values[order].tobytes())
 
 
 def marks_from(t: object, price: object, text: object) -> Marks:
@@ -131,6 +137,8 @@ def _is_one(t: object) -> bool:
 
 
 def _instant(t: object) -> int:
+    if type(t) is int and _FIRST_OF_NS <= t <= LARGEST_NS:
+        return t  # that of a record, read at once: ``instant_ns`` takes as long as all the rest
     found = instant_ns(t, "t")  # type: ignore[arg-type]
     if found is None:
         raise InvalidInput("t must be a time, not None")

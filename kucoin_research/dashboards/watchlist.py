@@ -14,12 +14,14 @@ from kucoin_research.exchange.topics import Feed, topics_for
 from kucoin_research.model.channels import Market, Subscription, market_of, parse_channel
 from kucoin_research.streaming.stream import Stream
 
-__all__ = ["MOST_WATCHED", "Change", "Watchlist", "offered"]
+__all__ = ["MOST_PINS", "MOST_WATCHED", "Change", "Watchlist", "offered"]
 
 log = logging.getLogger(__name__)
 
 #: Symbols that stream at once, the one that is shown included, unless a recording goes on.
 MOST_WATCHED = 4
+#: Symbols of a watch list, at most.
+MOST_PINS = 50
 
 # Seconds that the exchange may take to answer: a press holds up the kernel meanwhile.
 _ANSWER = 5.0
@@ -64,6 +66,8 @@ class Watchlist:
         That symbol.
     channels
         Its channels.
+    pins
+        Symbols of a watch list, which are never given up.
 
     Attributes
     ----------
@@ -72,6 +76,8 @@ class Watchlist:
     symbols
         Those that stream now; the last one was looked at last. One that could not be given up is
         still among them.
+    pins
+        Symbols that are not given up.
     channels
         Those that were chosen last, as far as a market has them.
 
@@ -80,11 +86,48 @@ class Watchlist:
     One thread at a time may use it.
     """
 
-    def __init__(self, stream: Stream, symbol: str, channels: Sequence[str]) -> None:
+    def __init__(
+        self, stream: Stream, symbol: str, channels: Sequence[str], pins: Sequence[str] = ()
+    ) -> None:
         self.stream = stream
-        self.symbols = [symbol]
-        self.channels = list(channels)
         self._markets = {each.symbol: str(each.market) for each in stream.subscriptions}
+        self.symbols = [*(each for each in self._markets if each != symbol), symbol]
+        self.channels = list(channels)
+        self.pins = list(pins)
+
+    def complete(self) -> None:
+        """Stream the symbols of the watch list that do not stream yet, each on its market.
+
+        Raises
+        ------
+        ChannelNotOffered
+            If a symbol's market has none of the channels.
+        KucoinResearchError
+            As ``Stream.subscribe`` does; what streams goes on, none is added.
+        """
+        missing = [each for each in self.pins if each not in self.symbols]
+        markets = {**self._markets, **{each: str(market_of(each)) for each in missing}}
+        for each in missing:
+            if not offered(self.channels, markets[each], self.stream.feed):
+                raise ChannelNotOffered(_none_is_offered(each, markets[each], self.channels))
+        if missing:
+            self._subscribe(missing, markets, self.channels)
+            self.symbols, self._markets = [*missing, *self.symbols], markets
+
+    def give_up(self, symbols: Sequence[str]) -> Change:
+        """End symbols that have left the watch list; the one that is shown goes on.
+
+        They must not be pins any more.
+        """
+        given_up = [each for each in self.symbols[:-1] if each in symbols]
+        if not given_up:
+            return Change()
+        try:
+            self.stream.unsubscribe(given_up, timeout=_ANSWER)
+        except KucoinResearchError as error:
+            return Change((), error)
+        self.symbols = [each for each in self.symbols if each not in given_up]
+        return Change(tuple(given_up))
 
     def watch(
         self, symbol: str, market: str | None, channels: Sequence[str], *, keeps_all: bool
@@ -111,7 +154,7 @@ class Watchlist:
         if not offered(channels, markets[symbol], self.stream.feed):
             raise ChannelNotOffered(_none_is_offered(symbol, markets[symbol], channels))
         order = [*(each for each in self.symbols if each != symbol), symbol]
-        kept = order if keeps_all else order[-MOST_WATCHED:]
+        kept = order if keeps_all else self._kept(order)
         self._subscribe(kept, markets, channels)
         given_up = [each for each in order if each not in kept]
         self.symbols, self._markets, self.channels = order, markets, list(channels)
@@ -125,6 +168,10 @@ class Watchlist:
             # no reason not to show it.
             return Change(tuple(each for each in given_up if each not in self.symbols), error)
         return Change(tuple(given_up))
+
+    def _kept(self, order: Sequence[str]) -> list[str]:
+        by_turn = [each for each in order if each not in self.pins][-MOST_WATCHED:]
+        return [each for each in order if each in self.pins or each in by_turn]
 
     def _subscribe(
         self, symbols: Sequence[str], markets: dict[str, str], channels: Sequence[str]
@@ -171,9 +218,13 @@ class Watchlist:
         lacking = [each for each in self.channels if each not in here]
         if lacking:
             parts.append(f"{_are(lacking)} not on {market}")
-        if behind:
-            goes = "goes" if len(behind) == 1 else "go"
-            parts.append(f"{', '.join(behind)} {goes} on behind")
+        pinned = sum(each in self.pins for each in behind)
+        if pinned:
+            parts.append(f"{pinned} more of the watch list")
+        looked_at = [each for each in behind if each not in self.pins]
+        if looked_at:
+            goes = "goes" if len(looked_at) == 1 else "go"
+            parts.append(f"{', '.join(looked_at)} {goes} on behind")
         given_up, left = change or Change()
         if given_up:
             parts.append(f"{', '.join(given_up)} no longer ({MOST_WATCHED} at most)")

@@ -144,6 +144,17 @@ def assert_alerts_are_set_and_reported(book, page):
     page.locator(".kr-flag").wait_for(state="hidden")
 
 
+def assert_the_watch_list_shows_a_symbol_by_its_card(page):
+    """Press a card with the mouse and another with the keyboard; both symbols stream already."""
+    page.wait_for_selector(".kr-card:has-text('ETHUSDTM'):has-text('%')")
+    page.locator(".kr-card:has-text('ETHUSDTM')").click()
+    wait_for_text(page, ".kr-symbol-name", "ETHUSDTM")
+    page.wait_for_selector(".kr-card[aria-pressed=true]:has-text('ETHUSDTM')")
+    page.keyboard.press("End")
+    page.keyboard.press("Enter")
+    wait_for_text(page, ".kr-symbol-name", "XBTUSDTM")
+
+
 def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     book = notebook("board.ipynb", MAKE)
     book.run_all()
@@ -206,6 +217,7 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     wait_for_frames(page, MAIN, 3)
     wait_for_text(page, BADGE, "live")
     page.screenshot(path=shots / "dashboard-back.png")
+    assert_the_watch_list_shows_a_symbol_by_its_card(page)
 
     press(page, "stop")
     wait_for_text(page, LINE, "recorded")

@@ -179,12 +179,12 @@ def test_a_strategy_on_a_stream(notebook, page, shots):
 
 def show_what_is_the_users_own(book, page, shots):
     book.run_more(OWN)
-    look_until(page, ".kr-own-orders td:has-text('▲ buy')")
+    look_until(page, ".kr-own")
+    wait_for_text(page, ".kr-own-orders", "▲ buy")
     wait_for_text(page, ".kr-own-title", "1 open order")
-    look_until(page, MAIN)
-    page.wait_for_function(HAS_OWN, arg=MAIN)
+    look_until(page, MAIN, f"({HAS_OWN})('{MAIN}')")
     assert_accessible(page, ".kr-own")
     page.locator(".kr-dashboard").screenshot(path=shots / "own.png")
     book.run_more("board.clear(); exchange.inject('abort')")
     wait_for_text(page, ".kr-own-note", "1 order of before is not known since")
-    page.wait_for_function(HAS_NONE, arg=MAIN)
+    look_until(page, MAIN, f"({HAS_NONE})('{MAIN}')")

@@ -967,3 +967,105 @@ def test_the_core_knows_neither_ipywidgets_nor_plotly():
     found = run(sys.executable, "-c", code)
 
     assert found.stdout.strip() == "set()"
+
+
+# -- a watch list ----------------------------------------------------------------------------------
+
+LIST = ["XBTUSDTM", "ETHUSDTM", "BTC-USDT"]
+
+
+def test_a_list_streams_all_its_symbols_and_a_card_shows_one(make):
+    board = make(LIST, start=True)
+    show(board)
+    first = board.source
+    assert {each.symbol for each in first.subscriptions} == set(LIST)
+    assert told(board, "watch") == [LIST, "XBTUSDTM"]
+    for each in LIST:
+        told(board, f"card:{each}", lambda card: card and card[0] != "–")
+
+    board.panel._on_message(None, {"kind": "card", "symbol": "BTC-USDT"}, [])
+    assert (board.symbol, board.source, board.controls.market.value) == ("BTC-USDT", first, "spot")
+    board.panel._on_message(None, {"kind": "card", "symbol": "ETHUSDTM"}, [])
+    assert (board.symbol, board.controls.market.value) == ("ETHUSDTM", "futures")
+    assert told(board, "watch", lambda value: value[1] == "ETHUSDTM") == [LIST, "ETHUSDTM"]
+    assert board.line == "streaming ETHUSDTM: ticker, trade, depth50; 2 more of the watch list"
+
+
+def test_symbols_are_taken_into_the_watch_list_and_from_it(make):
+    board = make(LIST[:2], start=True)
+    board.watch("SOLUSDTM", "BTC-USDT")
+    streamed = {each.symbol for each in board.source.subscriptions}
+    assert streamed == {*LIST, "SOLUSDTM"}
+
+    with pytest.raises(kr.UnknownSymbol, match="NOUSDTM"):
+        board.watch("NOUSDTM")
+    with pytest.raises(kr.InvalidInput, match="'NOUSDTM' is not in the watch list: XBTUSDTM, "):
+        board.unwatch("NOUSDTM")
+    assert {each.symbol for each in board.source.subscriptions} == streamed
+
+    board.panel._on_message(None, {"kind": "unwatch", "symbol": "SOLUSDTM"}, [])
+    board.unwatch("XBTUSDTM")  # it is shown, so that it goes on
+    assert {each.symbol for each in board.source.subscriptions} == set(LIST)
+    assert board._stage.watch == ["ETHUSDTM", "BTC-USDT", "XBTUSDTM"]
+
+
+def test_a_watch_list_can_be_set_before_the_start(make):
+    board = make()
+    board.watch("ETHUSDTM")
+    with pytest.raises(kr.UnknownSymbol, match="NOUSDTM"):
+        board.watch("NOUSDTM")
+    board.start()
+
+    assert {each.symbol for each in board.source.subscriptions} == {"ETHUSDTM", "XBTUSDTM"}
+
+
+def test_a_recording_has_all_symbols_of_the_watch_list(make, tmp_path):
+    board = make(LIST[:2], start=True, root=tmp_path)
+    board.record()
+    board.watch("BTC-USDT")
+    board.unwatch("ETHUSDTM")
+    assert "streams on while the recording goes on" in board.line
+    for each in LIST:
+        wait_until(lambda each=each: board.source.frame("trade", each).height > 2)
+    board.stop()
+
+    assert set(kr.load(board.recorder.path).symbols) == set(LIST)
+
+
+def test_the_symbols_of_a_source_are_its_watch_list(exchange, make):
+    with kr.stream(LIST[:2], ["trade"], venue=exchange.venue) as running:
+        board = make(running)
+        show(board)
+        assert told(board, "watch") == [LIST[:2], "XBTUSDTM"]
+        board.panel._on_message(None, {"kind": "card", "symbol": "ETHUSDTM"}, [])
+        assert board.symbol == "ETHUSDTM"
+        with pytest.raises(kr.InvalidInput, match="a given source, whose symbols are its watch"):
+            board.watch("SOLUSDTM")
+
+
+def test_a_single_symbol_has_no_cards(make):
+    board = make(start=True)
+    show(board)
+    assert told(board, "watch") == [[], "XBTUSDTM"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "options", "sentence"),
+    [
+        ([], {}, "symbols must not be empty"),
+        ([5], {}, "symbols must be strings, and 5 is none"),
+        ([f"A{k}USDTM" for k in range(51)], {}, "a watch list holds 50 symbols, not 51"),
+        (LIST, {"market": "spot"}, "XBTUSDTM, ETHUSDTM would be on spot by market="),
+        (LIST, {"symbol": "SOLUSDTM"}, "symbol 'SOLUSDTM' is not in the list: XBTUSDTM"),
+    ],
+)
+def test_a_list_that_cannot_be_watched_is_refused_in_a_sentence(make, wrong, options, sentence):
+    with pytest.raises(kr.InvalidInput, match=sentence):
+        make(wrong, **options)
+
+
+def test_an_unknown_symbol_of_a_list_is_one_sentence_and_nothing_starts(make):
+    board = make([*LIST[:2], "NOUSDTM"])
+    with pytest.raises(kr.UnknownSymbol, match="NOUSDTM"):
+        board.start()
+    assert not board.is_running

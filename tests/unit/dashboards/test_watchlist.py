@@ -113,3 +113,40 @@ def test_a_symbol_that_cannot_be_given_up_holds_up_no_other_one():
 
         assert change == (("BTC-USDT",), None)
         assert {each.symbol for each in s.subscriptions} == set(asked) == set(watched.symbols)
+
+
+def test_symbols_of_a_watch_list_are_not_given_up():
+    with (
+        kr.simulate(seed=5, speed=30.0) as x,
+        kr.stream(["XBTUSDTM", "ETHUSDTM"], ["ticker"], venue=x.venue) as s,
+    ):
+        pins = ["XBTUSDTM", "ETHUSDTM", "BTC-USDT", "ETH-USDT", "SOLUSDTM"]
+        watched = Watchlist(s, "XBTUSDTM", ["ticker"], pins)
+        watched.complete()
+        assert {each.symbol for each in s.subscriptions} == set(pins)
+        assert watched.summary() == "streaming XBTUSDTM: ticker; 4 more of the watch list"
+
+        watched.watch("XBTUSDM", None, ["ticker"], keeps_all=False)
+        watched.watch("ETHUSDTM", None, ["ticker"], keeps_all=False)
+        assert {each.symbol for each in s.subscriptions} == {*pins, "XBTUSDM"}
+        assert watched.summary() == (
+            "streaming ETHUSDTM: ticker; 4 more of the watch list; XBTUSDM goes on behind"
+        )
+
+        watched.pins = pins[:3]
+        change = watched.give_up(["ETH-USDT", "SOLUSDTM"])
+        assert sorted(change.given_up) == ["ETH-USDT", "SOLUSDTM"]
+        assert {each.symbol for each in s.subscriptions} == {*pins[:3], "XBTUSDM"}
+
+
+def test_an_unknown_symbol_of_a_watch_list_adds_none():
+    with (
+        kr.simulate(seed=5, speed=30.0) as x,
+        kr.stream("XBTUSDTM", ["ticker"], venue=x.venue) as s,
+    ):
+        watched = Watchlist(s, "XBTUSDTM", ["ticker"], ["XBTUSDTM", "ETHUSDTM", "NOUSDTM"])
+        with pytest.raises(kr.UnknownSymbol, match="NOUSDTM"):
+            watched.complete()
+
+        assert {each.symbol for each in s.subscriptions} == {"XBTUSDTM"}
+        assert watched.symbols == ["XBTUSDTM"]
