@@ -24,7 +24,7 @@ function describeControls(root) {
   for (const node of root.querySelectorAll('.widget-toggle-button')) {
     setTo(node, 'aria-pressed', String(node.classList.contains('mod-active')));
   }
-  for (const node of root.querySelectorAll('.kr-symbol input')) {
+  for (const node of root.querySelectorAll('.kr-symbol input, .kr-indicators input')) {
     setTo(node, 'aria-invalid', String(Boolean(node.closest('.kr-wrong'))));
   }
   for (const icon of root.querySelectorAll('.jupyter-button > i')) setTo(icon, 'aria-hidden', 'true');

@@ -27,6 +27,7 @@ from kucoin_research.figures.run_chart import RunChart
 from kucoin_research.figures.tail import Joined, Rows, Tail
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.figures.trade_marks import MARKED
+from kucoin_research.figures.user_traces import PRICE_PANE
 from kucoin_research.figures.widget import LiveFigure
 from kucoin_research.model.source import LiveSource, is_replay
 from kucoin_research.strategy.paper import PaperTrading
@@ -61,7 +62,7 @@ class Scene:
     plots
         What the user has plotted and marked.
     indicators
-        Those on the candles.
+        Those on the candles, and on the prices as far as they are prices.
     """
 
     source: LiveSource
@@ -81,20 +82,24 @@ class Scene:
     def options(self, kind: type[Chart]) -> dict[str, Any]:
         """Return the options of a chart."""
         if kind in _MARKED:
-            is_fixed = kind is CandleChart and self.every is not None
+            is_fixed = self.every is not None
             marked = {} if self.run is None else {"is_marked": True}
             own = {"hides_future": is_replay(self.source), "has_account": self.has_account}
-            lines = {"indicators": self.indicators} if kind in _INDICATED else {}
-            return {**marked, **own, **lines, **({"every": self.every} if is_fixed else {})}
+            every = {"every": self.every} if is_fixed else {}
+            return {**marked, **own, **every, "indicators": self._lines(kind)}
         if kind is RunChart:
             return {"currency": "" if self.run is None else self.run.options.currency}
         if kind is LagChart:
             return lag_options(self.source)
         return {"levels": 16} if kind is LadderChart else {}
 
+    def _lines(self, kind: type[Chart]) -> tuple[Indicator, ...]:
+        # Panes are on the candles only.
+        is_whole = kind is CandleChart
+        return tuple(each for each in self.indicators if is_whole or each.pane == PRICE_PANE)
+
 
 _MARKED = (PriceChart, CandleChart)
-_INDICATED = (CandleChart,)
 
 
 def _supply(
@@ -180,7 +185,7 @@ class ChartSlot:
     @property
     def has_indicators(self) -> bool:
         """Whether the chart that is chosen shows indicators."""
-        return self._kinds[self.chosen] in _INDICATED
+        return self._kinds[self.chosen] in _MARKED
 
     def show(self, scene: Scene) -> None:
         """Show a scene; if the source lacks a channel of the chart, a sentence takes its place."""
@@ -239,6 +244,6 @@ class ChartSlot:
         self.figure = self._shown = None
 
     def close(self) -> None:
-        """End the chart, and close what is not shown of the place."""
+        """End the chart, and close the hidden parts of the place."""
         self._drop()
         close_whole(*self.lasting)

@@ -204,12 +204,18 @@ class Choices:
         # Those of an expression have a name there, too: it keeps them, or takes them away.
         own = {each.name: each for each in self._stage.scene.indicators}
         words = [each.strip() for each in self._controls.indicators.value.split(",")]
-        self.show_indicators(indicators_of([own.get(each, each) for each in words if each]))
+        try:
+            chosen = indicators_of([own.get(each, each) for each in words if each])
+        except InvalidInput:
+            self._controls.indicators.add_class("kr-wrong")  # the text stays to be mended
+            raise
+        self.show_indicators(chosen)
 
     def show_indicators(self, indicators: tuple[Indicator, ...]) -> None:
         """Show other indicators."""
         text = text_of(indicators)
         self._stage.show_indicators(indicators)
+        self._controls.indicators.remove_class("kr-wrong")
         with self._controls.quietly():
             self._controls.indicators.value = text
         self._stage.say(f"indicators: {text or 'none'}")

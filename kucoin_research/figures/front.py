@@ -59,6 +59,8 @@ def price(
     symbol: str | None = None,
     *,
     trades: pl.DataFrame | None = None,
+    every: Length | None = None,
+    indicators: Indicators = None,
     status: pl.DataFrame | None = None,
     window: float | Length | None = None,
     tz: str = "UTC",
@@ -76,6 +78,9 @@ def price(
         The symbol to show; may be left out where there is only one.
     trades
         Rows of ``trade`` beside a frame of quotes.
+    every, indicators
+        Indicators of candles that are made of the trades, as for ``candles``; each value stands at
+        the end of its candle.
     status
         Rows of ``status`` beside a frame: their gaps are shaded. Streams and sessions have their
         own.
@@ -102,6 +107,7 @@ def price(
     InvalidInput
         If there are several symbols and none is named, or an argument is invalid.
     """
+    options = _of_candles(every, indicators)
     extra = {} if trades is None else {"trades": trades}
     return _make(
         PriceChart,
@@ -114,6 +120,7 @@ def price(
         tz=tz,
         theme=theme,
         height=height,
+        options=options,
     )
 
 

@@ -25,6 +25,7 @@ _VALUE = "%{y:,.9~r}<extra></extra>"
 _FORMAT = ",.9~r"
 # Neighbours differ in colour and in dash, and none is like a line of the user.
 _COLOURS, _DASHES = ("third", "main", "second"), ("9px,2px", "5px,2px", "9px,2px,2px,2px")
+_TICKS = 3  # of a pane, at most: it may be as low as 40 px
 _BAND = "1px,3px"
 _STRENGTH = {"range": [0, 100], "tickvals": [30, 70]}  # the levels that RSI is read by
 _DAY = 86_400_000_000_000  # ns
@@ -79,8 +80,16 @@ class IndicatorTraces:
 
     def __init__(self, indicators: Sequence[Indicator], first: int, zone: Zone) -> None:
         self._indicators, self._first, self._zone = tuple(indicators), first, zone
-        panes = dict.fromkeys(each.pane for each in self._indicators if each.pane != PRICE_PANE)
+        below = [each for each in self._indicators if each.pane != PRICE_PANE]
+        panes = dict.fromkeys(each.pane for each in below)
         self._axes = {pane: f"yaxis{_FIRST_AXIS + n}" for n, pane in enumerate(panes)}
+        # A pane of one line has its name, which the legend then needs not.
+        self._titles = {
+            pane: next(each.name for each in below if each.pane == pane)
+            if sum(each.pane == pane for each in below) == 1
+            else pane
+            for pane in panes
+        }
 
     def __bool__(self) -> bool:
         return bool(self._indicators)
@@ -97,7 +106,9 @@ class IndicatorTraces:
             colour = f"${_COLOURS[number % 3]}"
             dash = _DASHES[(number + number // 3) % 3] if each.pane == PRICE_PANE else "solid"
             name, options = literal(each.name), {"yaxis": self._axis_of(each), "width": 1.3}
-            made.append(line(name, colour, f"{name} {_VALUE}", dash=dash, **options))
+            is_listed = self._titles.get(each.pane) != each.name
+            own = {"dash": dash, "showlegend": is_listed, **options}
+            made.append(line(name, colour, f"{name} {_VALUE}", **own))
             for side in ("lower", "upper")[: each.lines - 1]:
                 band = f"{name} {side} band"
                 hover = f"{band} {_VALUE}"
@@ -111,7 +122,8 @@ class IndicatorTraces:
         """Describe the axes of the panes."""
         return {
             name: axis(
-                literal(pane),
+                literal(self._titles[pane]),
+                nticks=_TICKS,
                 domain=[0, 0.1],
                 side="right",
                 separatethousands=True,
@@ -185,6 +197,8 @@ class IndicatorTraces:
         if not self._axes:
             return {}
         parts = placed(*divided(self._axes.values(), domains))
+        # The volume is lower than usual, too.
+        parts |= {f"{name}.nticks": _TICKS for name in domains if name != "yaxis"}
         values: dict[str, list[Floats]] = {}
         for trace, each in self._numbered():
             values.setdefault(each.pane, []).append(arrays[trace, "y"])

@@ -66,10 +66,15 @@ def test_a_wrong_one_is_named_and_those_shown_stay(board):
     assert "no indicator is called 'RIS 14'; did you mean RSI" in board.line
     assert board.controls.indicators.value == "SMA 2, RIS 14"  # to be mended
     assert list(board.indicators) == ["SMA 2"]
+    assert "kr-wrong" in board.controls.indicators._dom_classes
+
+    board.controls.indicators.value = "RSI"
+
+    assert "kr-wrong" not in board.controls.indicators._dom_classes
 
 
 def test_they_stay_with_another_interval_and_leave_other_charts_alone(board):
-    price = board.price.figure
+    book = board.book.figure
 
     board.controls.interval.value = "5s"
     board.lower.switch.value = "Spread"
@@ -77,7 +82,8 @@ def test_they_stay_with_another_interval_and_leave_other_charts_alone(board):
     board.lower.switch.value = "Candles"
 
     assert shown(board) == ["SMA 2", "EMA 9"]
-    assert board.price.figure is price
+    assert board.book.figure is book
+    assert board.price.figure.figure().data[-1].name == "EMA 9"
 
 
 @pytest.mark.parametrize(

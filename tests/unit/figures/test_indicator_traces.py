@@ -10,6 +10,7 @@ from kucoin_research.figures.candle_chart import CandleChart
 from kucoin_research.figures.chart import Sketch, View
 from kucoin_research.figures.gaps import GapMark
 from kucoin_research.figures.indicator import indicators_of
+from kucoin_research.figures.line_charts import PriceChart
 from kucoin_research.model.records import Trade
 from tests.unit.figures.test_figures import SECOND, at, frame, trace, trade
 
@@ -169,7 +170,7 @@ def test_panes_lie_below_the_volume_and_do_not_overlap():
     assert edges == sorted(edges)
     assert layout.xaxis.anchor == "y11"
     assert layout.yaxis11.range == (0, 100)
-    assert (layout.yaxis10.title.text, layout.yaxis11.title.text) == ("ATR", "RSI")
+    assert (layout.yaxis10.title.text, layout.yaxis11.title.text) == ("ATR", "RSI 14")
 
 
 def test_panes_of_the_user_lie_below_those_of_indicators():
@@ -202,3 +203,33 @@ def test_an_expression_that_fails_on_these_candles_is_named():
 
     with pytest.raises(kr.InvalidInput, match="'odd' cannot be computed"):
         chart.draw()
+
+
+def test_the_price_chart_has_them_at_the_end_of_candles_of_its_trades():
+    rows = trades(0, 600)
+
+    figure = figures.price(rows, every="10s", indicators=["SMA 5", "RSI 4"])
+
+    candles = whole(rows)
+    line, strength = trace(figure, "SMA 5"), trace(figure, "RSI 4")
+    np.testing.assert_allclose(line.y, candles.select(kr.analytics.sma(5))["sma"].to_numpy())
+    np.testing.assert_allclose(strength.y, candles.select(kr.analytics.rsi(4))["rsi"].to_numpy())
+    apart = np.diff(np.array(line.x, "datetime64[ms]").astype(float))
+    assert apart.tolist() == [10_000.0] * 58 + [9_000.0]  # the last one ends with its newest trade
+    assert figure.layout.yaxis.domain[0] > figure.layout.yaxis10.domain[1]
+
+
+def test_the_price_chart_warms_up_before_its_window():
+    chart = PriceChart(
+        View(1_000, None, 100 * SECOND),
+        Sketch(options={"every": "10s", "indicators": indicators_of("SMA 20")}),
+    )
+    rows = trades(0, 1_000)
+    chart.take("trades", rows)
+
+    found = values(chart, "SMA 20", chart.draw())[1]
+
+    wanted = whole(rows).select(kr.analytics.sma(20))["sma"].to_numpy()
+    np.testing.assert_allclose(found, wanted[-found.size :])
+    assert chart.needs_past
+    assert not PriceChart.needs_past
