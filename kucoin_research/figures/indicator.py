@@ -162,7 +162,8 @@ def _frame_of(candles: Candles, is_partial: Booleans) -> pl.DataFrame:
             **{name: columns[name] for name in ("open", "high", "low", "close", "volume")},
             "turnover": columns["notional"],
             "is_partial": is_partial,
-        }
+        },
+        nan_to_null=True,
     )
 
 
