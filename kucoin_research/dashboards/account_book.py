@@ -124,7 +124,7 @@ class AccountBook:
         return str(self._source.state) in _OFF
 
     def read(self) -> list[pl.DataFrame]:
-        """Take what is new; returns the new fills.
+        """Take the new messages; returns the new fills.
 
         Raises
         ------

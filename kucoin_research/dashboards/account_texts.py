@@ -53,7 +53,7 @@ class AccountTexts:
         return self._texts
 
     def _notes(self) -> list[str]:
-        """Return the title of the orders, and what is not known of them."""
+        """Return the title of the orders, and those that are not known."""
         book = self._book
         if not book.has_orders:
             return ["", "orders are not streamed here"]

@@ -59,7 +59,8 @@ function alertsPart(send) {
     flag: ([unseen, newest]) => {
       flag.hidden = !unseen;
       put(flag, unseen ? `⚑ ${unseen} · ${newest}` : '');
-      flag.title = unseen ? `alerts: ${newest}` : '';
+      if (unseen) flag.title = `alerts: ${newest}`;
+      else flag.removeAttribute('title');
     },
     alerts: (all) => {
       const focused = list.contains(document.activeElement) ? document.activeElement.closest('.kr-row').dataset.number : null;

@@ -60,7 +60,7 @@ class Scene:
     run
         A strategy's run on the source; ``None`` if there is none.
     plots
-        What the user has plotted and marked.
+        Lines and marks of the user.
     indicators
         Those on the candles, and on the prices as far as they are prices.
     """

@@ -127,7 +127,7 @@ class _OfSymbol:
 
 
 class UserPlots:
-    """Keeps what a user has plotted and marked, by symbol.
+    """Keeps the lines and marks of a user, by symbol.
 
     Notes
     -----
@@ -227,7 +227,7 @@ class _Seen(NamedTuple):
 
 
 class UserRows:
-    """Supplies a chart with what a user has put on it.
+    """Supplies a chart with the lines and marks of a user.
 
     Parameters
     ----------

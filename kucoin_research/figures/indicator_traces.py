@@ -10,7 +10,7 @@ import numpy as np
 from kucoin_research.figures.candle_bars import Candles
 from kucoin_research.figures.chart import Arrays
 from kucoin_research.figures.indicator import Indicator
-from kucoin_research.figures.line_spec import line
+from kucoin_research.figures.line_spec import OVER, line
 from kucoin_research.figures.panes import Domains, divided, placed
 from kucoin_research.figures.theme import Spec, axis, literal
 from kucoin_research.figures.time_axis import Floats, Times, Zone
@@ -113,7 +113,7 @@ class IndicatorTraces:
                 band = f"{name} {side} band"
                 hover = f"{band} {_VALUE}"
                 made.append(line(band, colour, hover, dash=_BAND, showlegend=False, **options))
-        return [{**trace, "xperiodalignment": "middle"} for trace in made]
+        return [{**trace, "xperiodalignment": "middle", "meta": OVER} for trace in made]
 
     def _axis_of(self, indicator: Indicator) -> str:
         return self._axes.get(indicator.pane, "yaxis").replace("axis", "")

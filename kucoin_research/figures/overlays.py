@@ -18,7 +18,7 @@ __all__ = ["Overlaid", "Overlays"]
 
 
 class Overlaid(NamedTuple):
-    """What the overlays add to a drawing besides arrays.
+    """All that the overlays add to a drawing besides arrays.
 
     Attributes
     ----------
@@ -47,8 +47,8 @@ class Overlays:
 
     Options: ``is_marked``, whether the rows also contain a strategy's fills and notes;
     ``has_account``, whether they contain the account's orders, positions and fills;
-    ``hides_future``, whether they contain what the user has plotted, and whether this is shown only
-    up to the newest row of the market.
+    ``hides_future``, whether they contain lines and marks of the user, and whether these are shown
+    only up to the newest row of the market.
 
     Parameters
     ----------

@@ -11,9 +11,9 @@ import polars as pl
 
 from kucoin_research.figures.chart import Arrays, TimeChart, View
 from kucoin_research.figures.downsample import Extremes, broken, bucket_width
-from kucoin_research.figures.line_spec import line
+from kucoin_research.figures.line_spec import OVER, line
 from kucoin_research.figures.panes import divided, placed
-from kucoin_research.figures.theme import Spec, axis, literal
+from kucoin_research.figures.theme import Spec, literal, price_axis
 from kucoin_research.figures.time_axis import Floats, Times
 from kucoin_research.figures.trade_marks import marks
 from kucoin_research.figures.value_axis import steady
@@ -112,7 +112,7 @@ class UserTraces:
     def spec() -> list[Spec]:
         """Describe the traces: lines, which get their names and panes later, and marks."""
         lines = [
-            line(f"line {number}", f"${colour}", "", dash=dash, showlegend=False)
+            line(f"line {number}", f"${colour}", "", dash=dash, showlegend=False, meta=OVER)
             for number, (colour, dash) in enumerate(_LOOKS, 1)
         ]
         squares = marks("marks", "$second", "square", "$font")
@@ -122,9 +122,8 @@ class UserTraces:
     def axes() -> Spec:
         """Describe the axes of the panes below the price."""
         return {
-            f"yaxis{number}": axis(
-                "", domain=[0, 0.1], side="right", separatethousands=True, hoverformat=",.15~r"
-            )
+            # Of a low pane: more labels would overlap.
+            f"yaxis{number}": price_axis("", domain=[0, 0.1], side="right", nticks=3)
             for number in range(_FIRST_AXIS, _FIRST_AXIS + MOST_PANES)
         }
 

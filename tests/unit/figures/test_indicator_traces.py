@@ -11,6 +11,7 @@ from kucoin_research.figures.chart import Sketch, View
 from kucoin_research.figures.gaps import GapMark
 from kucoin_research.figures.indicator import indicators_of
 from kucoin_research.figures.line_charts import PriceChart
+from kucoin_research.figures.summary import summary_of
 from kucoin_research.model.records import Trade
 from tests.unit.figures.test_figures import SECOND, at, frame, trace, trade
 
@@ -233,3 +234,19 @@ def test_the_price_chart_warms_up_before_its_window():
     np.testing.assert_allclose(found, wanted[-found.size :])
     assert chart.needs_past
     assert not PriceChart.needs_past
+
+
+@pytest.mark.parametrize(
+    "options", [{"indicators": indicators_of("SMA 5")}, {"hides_future": True}]
+)
+def test_the_change_in_the_summary_is_that_of_the_market(options):
+    touch = {"best_bid_price": pl.col("price"), "best_ask_price": pl.col("price") + 1}
+    sizes = {"best_bid_size": pl.lit(1.0), "best_ask_size": pl.lit(1.0)}
+    rows = frame(Trade, [trade(n, 100.0 + n / 50) for n in range(300)])
+    chart = PriceChart(View(), Sketch(options=options))
+    chart.take("trades", rows)
+    chart.take("quotes", rows.with_columns(**touch, **sizes))
+
+    text = summary_of(chart, chart.draw())
+
+    assert "mid 106.48, up 5.95 % in 5 min" in text
