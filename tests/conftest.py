@@ -1,6 +1,9 @@
 """Fixtures and helpers for all tests: the simulated exchange, and waiting without sleeping."""
 
+import functools
 import gc
+import itertools
+import re
 import signal
 import sys
 import threading
@@ -31,15 +34,21 @@ _PATIENCE = 120.0
 
 
 def pytest_collection_modifyitems(items):
+    renewed = functools.cache(lambda path: any(path.is_relative_to(each) for each in _RENEWED))
     for item in items:
-        if any(item.path.is_relative_to(folder) for folder in _RENEWED):
+        if renewed(item.path):
             item.add_marker(pytest.mark.timeout(_HANGING))
 
 
 def pytest_collection_finish():
-    """Exclude imported modules and collected tests from garbage collection: they stay."""
+    """Exclude imported modules and collected tests from garbage collection: they stay.
+
+    Copying a simulated market makes thousands of objects that stay, too. At Python's own thresholds
+    the collections meanwhile take three times as long as the copying.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def wait_until(condition, timeout=30.0, *, progress=None):
@@ -149,13 +158,29 @@ def real_exchange(real_time):
         yield running
 
 
+_places = itertools.count()
+
+
+@pytest.fixture
+def tmp_path(tmp_path_factory, request):
+    """Make a folder for the test, as pytest does.
+
+    Pytest finds a free name by listing the folders of all tests before, which takes milliseconds
+    after some thousands of them.
+    """
+    name = re.sub(r"\W", "_", request.node.name)[:30]
+    path = tmp_path_factory.getbasetemp() / f"{name}-{next(_places)}"
+    path.mkdir(mode=0o700)
+    return path
+
+
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch, tmp_path):
     """Keep tests from the developer's keys, venue and `.env`, and from writing to the checkout."""
     for name in (
         "KUCOIN_API_KEY", "KUCOIN_API_SECRET", "KUCOIN_PASSPHRASE", "KUCOIN_API_KEY_VERSION",
-        "KUCOIN_RESEARCH_VENUE", "KUCOIN_FUTURES_URL", "KUCOIN_SPOT_URL",
-        "KUCOIN_FUTURES_PUSH_URL", "KUCOIN_SPOT_PUSH_URL",
+        "KUCOIN_RESEARCH_VENUE", "KUCOIN_RESEARCH_REDRAWS", "KUCOIN_FUTURES_URL",
+        "KUCOIN_SPOT_URL", "KUCOIN_FUTURES_PUSH_URL", "KUCOIN_SPOT_PUSH_URL",
     ):  # fmt: skip
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -22,6 +22,7 @@ from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.exchange.topics import feed_of
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.figures.indicator import Indicators, indicators_of
+from kucoin_research.figures.redraws import redraws_per_second
 from kucoin_research.figures.tail import pick_symbol
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.foundation.arguments import (
@@ -125,6 +126,7 @@ def dashboard(
     feed_of(feed)
     capacity = count(capacity, "capacity", "rows", most=MOST_ROWS)
     name_of(name)
+    redraws_per_second(1.0)  # of the environment
     symbol, start = name_of(symbol, "symbol"), truth(start, "start")
     pins: list[str] = []
     if isinstance(source, str | list | tuple):

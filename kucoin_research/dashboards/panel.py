@@ -7,6 +7,7 @@ changed, so no text on the screen can be older than another.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 import uuid
@@ -18,6 +19,7 @@ import anywidget
 import traitlets
 
 from kucoin_research.figures.browser_link import KERNEL_JS, BrowserLink, Pages
+from kucoin_research.figures.redraws import redraws_per_second
 
 __all__ = ["Panel", "TradeTape"]
 
@@ -73,6 +75,7 @@ class Panel(anywidget.AnyWidget):
     parts = traitlets.List(traitlets.Unicode()).tag(sync=True)  # ids of what is closed with it
 
     def __init__(self, ask: Ask) -> None:
+        self._most = redraws_per_second(math.inf)
         self.pages = Pages(_Reader)
         self._clock: Callable[[], float] = time.monotonic
         self._ask = ask
@@ -86,6 +89,7 @@ class Panel(anywidget.AnyWidget):
 
     def interval(self, fastest: float) -> float:
         """Return the seconds between messages that suit the quickest page."""
+        fastest = min(fastest, self._most)
         links = [reader.link for _, reader in self.pages.visible]
         return min((link.interval(fastest) for link in links), default=1 / fastest)
 

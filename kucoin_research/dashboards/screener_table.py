@@ -21,6 +21,7 @@ import traitlets
 from kucoin_research.api.market_board import SHOWN, BoardView
 from kucoin_research.api.screening import Screener
 from kucoin_research.figures.browser_link import KERNEL_JS, BrowserLink, Pages, Totals
+from kucoin_research.figures.redraws import redraws_per_second
 from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.foundation import clocks
 
@@ -83,13 +84,14 @@ class ScreenerTable(anywidget.AnyWidget):
         self._screener = screener
         self._on_press = on_press
         self._said = ""
+        self._fastest = redraws_per_second(_FASTEST)
         super().__init__(uid=uuid.uuid4().hex)
         self.on_msg(self._on_message)
 
     def start(self) -> None:
         """Begin to send what changes."""
         if self._ticket is None:
-            self._ticket = refresher().add(self.refresh, every=1 / _FASTEST)
+            self._ticket = refresher().add(self.refresh, every=1 / self._fastest)
 
     def say(self, text: str) -> None:
         """Show a text about the last press; an empty one takes it away."""
@@ -119,7 +121,7 @@ class ScreenerTable(anywidget.AnyWidget):
         words = ("; ".join(filter(None, (self._said, self._screener.line))), self._is_wrong)
         for name, reader in looking:
             self._tell(name, reader, view, words, now)
-        return min(reader.link.interval(_FASTEST, 0.0, len(looking)) for _, reader in looking)
+        return min(reader.link.interval(self._fastest, 0.0, len(looking)) for _, reader in looking)
 
     @property
     def _is_wrong(self) -> bool:

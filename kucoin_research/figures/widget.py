@@ -26,6 +26,7 @@ from kucoin_research.figures.empty_axes import hidden
 from kucoin_research.figures.notebook_cells import replace_in_cell
 from kucoin_research.figures.open_figures import open_figures
 from kucoin_research.figures.picture import Picture
+from kucoin_research.figures.redraws import redraws_per_second
 from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.figures.saved_picture import SavedPicture, leave, show_widget
 from kucoin_research.figures.static import Figure, still
@@ -86,6 +87,9 @@ class LiveFigure(anywidget.AnyWidget):
     -----
     Every method may be called from any thread. All figures of a kernel are refreshed by one thread;
     ``close`` ends this one's part in it, and so does running its cell again.
+
+    ``KUCOIN_RESEARCH_REDRAWS`` in the environment lowers the most redraws per second, for a slow
+    machine or a remote link; it is read when the figure is made.
     """
 
     _esm = KERNEL_JS + (_HERE / "widget.js").read_text(encoding="utf-8")
@@ -113,7 +117,7 @@ class LiveFigure(anywidget.AnyWidget):
         self.is_frozen = False
         self.on_mark: Callable[[int, float], object] | None = None
         self._clock: Callable[[], float] = time.monotonic
-        self._kind = kind
+        self._kind, self._fastest = kind, redraws_per_second(kind.fastest)
         self._sketch = sketch
         self._source, self._channels = source, channels
         self._window_ns = window_ns
@@ -139,7 +143,7 @@ class LiveFigure(anywidget.AnyWidget):
                 return None
             return figure.refresh(now)
 
-        ticket = refresher().add(tick, every=1 / self._kind.fastest)
+        ticket = refresher().add(tick, every=1 / self._fastest)
         return ticket
 
     def _picture(self) -> Picture:
@@ -316,7 +320,7 @@ class LiveFigure(anywidget.AnyWidget):
             link.on_quiet(now)
         if frame is None or not frame.size:
             self._beat(name, picture, now)
-        return link.interval(self._kind.fastest, open_figures.draw_ms_beside(self, name), pages)
+        return link.interval(self._fastest, open_figures.draw_ms_beside(self, name), pages)
 
     def _summarise(self, name: str, picture: Picture, now: float) -> None:
         with self._lock:

@@ -25,6 +25,9 @@ _HARMLESS = (
     "Canceled future for",  # of a notebook that is closed while it waits for its kernel
 )  # fmt: skip
 
+# Without a graphics card a browser spends most of its time on redraws, and most tests ask what is
+# drawn, not how often.
+_REDRAWS = 2
 _VIEWPORT = {"width": 1500, "height": 1000}
 _HAS_FAILED = pytest.StashKey[bool]()
 
@@ -61,7 +64,7 @@ def chromium():
 def lab(tmp_path_factory):
     """Start JupyterLab, of the ``lab`` extra, with folders of its own."""
     pytest.importorskip("jupyterlab")
-    with start_lab(tmp_path_factory.mktemp("lab")) as running:
+    with start_lab(tmp_path_factory.mktemp("lab"), redraws=_REDRAWS) as running:
         yield running
 
 

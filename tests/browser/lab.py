@@ -82,8 +82,11 @@ class Lab:
 
 
 @contextlib.contextmanager
-def start_lab(root: Path) -> Iterator[Lab]:
-    """Start JupyterLab under ``root``; end it, and its kernels, in the end."""
+def start_lab(root: Path, *, redraws: int | None = None) -> Iterator[Lab]:
+    """Start JupyterLab under ``root``; end it, and its kernels, in the end.
+
+    ``redraws`` are the most per second of what its kernels show; left out, as many as for a user.
+    """
     folder = root / "notebooks"
     folder.mkdir(parents=True)
     _write_settings(root / "settings")
@@ -97,11 +100,11 @@ def start_lab(root: Path) -> Iterator[Lab]:
     ]  # fmt: skip
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
-    with Process(*command, is_merged=True, **_environment(root)) as process:
+    with Process(*command, is_merged=True, **_environment(root, redraws)) as process:
         yield Lab(folder, _url_of(process), process)
 
 
-def _environment(root: Path) -> dict[str, str | None]:
+def _environment(root: Path, redraws: int | None) -> dict[str, str | None]:
     theirs = [name for name in os.environ if name.startswith(("JUPYTER", "JPY_"))]
     # Kernels run elsewhere than here, so the checkout is told to them.
     here = str(Path(__file__).parents[2])
@@ -110,6 +113,7 @@ def _environment(root: Path) -> dict[str, str | None]:
         **dict.fromkeys(theirs),
         "PYTHONPATH": os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH")))),
         "IPYTHONDIR": str(root / "ipython"),
+        "KUCOIN_RESEARCH_REDRAWS": None if redraws is None else str(redraws),
         **{f"JUPYTER_{name}_DIR": path for name, path in folders.items()},
     }
 

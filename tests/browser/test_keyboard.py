@@ -100,11 +100,13 @@ def test_a_dashboard_by_keyboard_alone(notebook, page, shots):
     page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
 
     page.locator(".kr-badge").focus()
-    assert tabbed(page, 17) == [
+    *names, figure = tabbed(page, 17)
+    assert names == [
         "Futures", "Spot", "symbol", "Stop", "Record", "folder that recordings go to", "Freeze",
         "interval of candles", "window: time shown", "ticker", "trades", "depth 50", "level 2",
-        "candles", "mark", "funding", page.locator(MAIN).get_attribute("aria-label"),
+        "candles", "mark", "funding",
     ]  # fmt: skip
+    assert figure.startswith("XBTUSDTM, best bid and ask")  # its numbers have moved on meanwhile
     page.wait_for_selector(f"{MAIN}[role=figure][aria-label*='best bid 8']")
     page.keyboard.press("+")
     page.wait_for_selector(f"{MAIN}.kr-zoomed")

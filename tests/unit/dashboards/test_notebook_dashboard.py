@@ -790,6 +790,15 @@ def test_a_session_is_let_go_where_the_dashboard_cannot_be_made(session):
     assert not kr.running()
 
 
+def test_a_wrong_number_of_redraws_is_refused_before_anything_is_opened(session, monkeypatch):
+    monkeypatch.setenv("KUCOIN_RESEARCH_REDRAWS", "often")
+
+    with pytest.raises(kr.InvalidInput, match="KUCOIN_RESEARCH_REDRAWS='often' in the environment"):
+        kr.dashboard(session)
+
+    assert not kr.running()
+
+
 @pytest.mark.parametrize("options", [{"window": "6 min"}, {"interval": "7s"}])
 def test_choices_are_checked(options):
     with pytest.raises(kr.InvalidInput, match="must be one of"):

@@ -70,3 +70,15 @@ def test_a_slow_browser_gets_two_messages_at_most_and_then_the_newest():
 
     assert sent == [{"a": 0}, {"a": 1}, {"a": 9}]
     panel.close()
+
+
+def test_messages_are_as_rare_as_the_environment_asks_for(monkeypatch):
+    usual = Panel(lambda *_: None)
+    monkeypatch.setenv("KUCOIN_RESEARCH_REDRAWS", "2")
+    slower = Panel(lambda *_: None)
+
+    for panel, wait in ((usual, 0.2), (slower, 0.5)):
+        assert panel.interval(5.0) == wait  # nobody looks
+        show(panel)
+        assert panel.interval(5.0) == wait
+        panel.close()

@@ -152,3 +152,14 @@ def test_a_quiet_table_gives_signs_of_life(watched):
         watched.table.refresh(now)
 
     assert ["seq" in content for content, _ in watched.take()] == [True, False]
+
+
+def test_the_table_is_sent_as_rarely_as_the_environment_asks_for(monkeypatch):
+    monkeypatch.setenv("KUCOIN_RESEARCH_REDRAWS", "2")
+    watched = Watched()
+    watched.look()
+
+    assert watched.table.refresh(1.0) == 0.5
+
+    watched.table.close()
+    watched.screener.close()

@@ -592,6 +592,28 @@ def test_a_slow_browser_or_kernel_slows_the_frames():
     assert BrowserLink(draw_ms=50.0).interval(20, others_ms=70.0) == 0.24  # they share a browser
 
 
+def test_fewer_redraws_are_sent_where_the_environment_asks_for_fewer(live, stream, monkeypatch):
+    usual = live()
+    monkeypatch.setenv("KUCOIN_RESEARCH_REDRAWS", "2")
+    slower = live()
+
+    for figure, wait in ((usual, 0.05), (slower, 0.5)):
+        assert figure._ticket.every == wait
+        show(figure)
+        stream.put(10)
+        assert figure.refresh(1.0) == pytest.approx(wait)
+
+
+def test_a_wrong_number_of_redraws_makes_no_figure(stream, monkeypatch):
+    monkeypatch.setenv("KUCOIN_RESEARCH_REDRAWS", "many")
+    before = len(figures.refresher())
+
+    with pytest.raises(kr.InvalidInput, match="KUCOIN_RESEARCH_REDRAWS='many' in the environment"):
+        figures.mark(stream)
+
+    assert len(figures.refresher()) == before
+
+
 def test_a_refresher_survives_what_raises_and_calls_the_others():
     refresher = Refresher("test-refresh")
     calls = []
