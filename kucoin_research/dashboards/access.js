@@ -1,7 +1,7 @@
 // For those who use the keyboard or a screen reader: what the controls of ipywidgets leave out, and the order of all.
 const NAMES = [
   ['.kr-symbol input', 'symbol'], ['.kr-folder input', 'folder that recordings go to'],
-  ['.kr-interval select', 'interval of candles'], ['.kr-window select', 'window: time shown'],
+  ['.kr-interval select', 'interval of candles'], ['.kr-indicators input', 'indicators of the candles'], ['.kr-window select', 'window: time shown'],
   ['.kr-unit select', 'unit of sizes'],
 ];
 const GROUPS = [
@@ -25,7 +25,7 @@ function describeControls(root) {
   for (const node of root.querySelectorAll('.widget-toggle-button')) {
     setTo(node, 'aria-pressed', String(node.classList.contains('mod-active')));
   }
-  for (const node of root.querySelectorAll('.kr-symbol input')) {
+  for (const node of root.querySelectorAll('.kr-symbol input, .kr-indicators input')) {
     setTo(node, 'aria-invalid', String(Boolean(node.closest('.kr-wrong'))));
   }
   for (const icon of root.querySelectorAll('.jupyter-button > i')) setTo(icon, 'aria-hidden', 'true');

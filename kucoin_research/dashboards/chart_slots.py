@@ -24,12 +24,14 @@ from kucoin_research.figures.chart import Chart, Sketch
 from kucoin_research.figures.closing import close_whole
 from kucoin_research.figures.heat_chart import HeatChart
 from kucoin_research.figures.history_rows import with_history
+from kucoin_research.figures.indicator import Indicator
 from kucoin_research.figures.lag_chart import LagChart, has_virtual_clock, lag_options
 from kucoin_research.figures.line_charts import FlowChart, MarkChart, PriceChart, SpreadChart
 from kucoin_research.figures.run_chart import RunChart
 from kucoin_research.figures.tail import Joined, Rows, Tail
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.figures.trade_marks import MARKED
+from kucoin_research.figures.user_traces import PRICE_PANE
 from kucoin_research.figures.widget import LiveFigure
 from kucoin_research.model.instruments import Instrument
 from kucoin_research.model.size_unit import SizeUnit, Unit, native_unit, units_of
@@ -73,6 +75,8 @@ class Scene:
         Lines and marks of the user.
     unit
         The kind of unit that the user wants sizes in; empty: that of the exchange.
+    indicators
+        Those on the candles, and on the prices as far as they are prices.
     """
 
     source: LiveSource
@@ -83,6 +87,7 @@ class Scene:
     run: PaperTrading | None = None
     histories: Histories | None = None
     plots: UserPlots = field(default_factory=UserPlots)
+    indicators: tuple[Indicator, ...] = ()
     unit: str = ""
 
     @property
@@ -112,10 +117,11 @@ class Scene:
     def options(self, kind: type[Chart]) -> dict[str, Any]:
         """Return the options of a chart."""
         if kind in _MARKED:
-            is_fixed = kind is CandleChart and self.every is not None
+            is_fixed = self.every is not None
             marked = {} if self.run is None else {"is_marked": True}
             own = {"hides_future": is_replay(self.source), "has_account": self.has_account}
-            return {**marked, **own, **({"every": self.every} if is_fixed else {})}
+            every = {"every": self.every} if is_fixed else {}
+            return {**marked, **own, **every, "indicators": self._lines(kind)}
         if kind is RunChart:
             return {"currency": "" if self.run is None else self.run.options.currency}
         if kind is LagChart:
@@ -124,6 +130,11 @@ class Scene:
             sizes = {"unit": self.size_unit, "worth": self.units.get(Unit.QUOTE)}
             return {**sizes, "levels": 16} if kind is LadderChart else sizes
         return {}
+
+    def _lines(self, kind: type[Chart]) -> tuple[Indicator, ...]:
+        # Panes are on the candles only.
+        is_whole = kind is CandleChart
+        return tuple(each for each in self.indicators if is_whole or each.pane == PRICE_PANE)
 
 
 _MARKED = (PriceChart, CandleChart)
@@ -230,6 +241,11 @@ class ChartSlot:
         """The name of the chart that is chosen."""
         return str(self.switch.value)
 
+    @property
+    def has_indicators(self) -> bool:
+        """Whether the chart that is chosen shows indicators."""
+        return self._kinds[self.chosen] in _MARKED
+
     def show(self, scene: Scene) -> None:
         """Show a scene; if the source lacks a channel of the chart, a sentence takes its place."""
         self._scene = scene
@@ -312,6 +328,6 @@ class ChartSlot:
         self.figure = self._shown = None
 
     def close(self) -> None:
-        """End the chart, and close what is not shown of the place."""
+        """End the chart, and close the hidden parts of the place."""
         self._drop()
         close_whole(*self.lasting)

@@ -23,6 +23,7 @@ from kucoin_research.errors import (
     UnknownSymbol,
     shown,
 )
+from kucoin_research.figures.indicator import Indicator, indicators_of, text_of
 from kucoin_research.model.channels import Market, market_of
 from kucoin_research.streaming.stream import Stream
 
@@ -204,6 +205,27 @@ class Choices:
                 unit=controls.unit_wanted,
             )
         )
+
+    def take_indicators(self) -> None:
+        """Show the indicators that the text in the control names."""
+        # Those of an expression have a name there, too: it keeps them, or takes them away.
+        own = {each.name: each for each in self._stage.scene.indicators}
+        words = [each.strip() for each in self._controls.indicators.value.split(",")]
+        try:
+            chosen = indicators_of([own.get(each, each) for each in words if each])
+        except InvalidInput:
+            self._controls.indicators.add_class("kr-wrong")  # the text stays to be mended
+            raise
+        self.show_indicators(chosen)
+
+    def show_indicators(self, indicators: tuple[Indicator, ...]) -> None:
+        """Show other indicators."""
+        text = text_of(indicators)
+        self._stage.show_indicators(indicators)
+        self._controls.indicators.remove_class("kr-wrong")
+        with self._controls.quietly():
+            self._controls.indicators.value = text
+        self._stage.say(f"indicators: {text or 'none'}")
 
     def _watch(self, symbol: str) -> None:
         """Stream what the controls say on the running stream, and show it."""

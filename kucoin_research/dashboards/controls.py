@@ -39,7 +39,7 @@ class Controls:
     ----------
     channels
         The channels that are switched on.
-    market, symbol, interval, window, folder
+    market, symbol, interval, window, folder, indicators
         Initial values.
     """
 
@@ -52,6 +52,7 @@ class Controls:
         interval: str,
         window: str,
         folder: str,
+        indicators: str = "",
     ) -> None:
         self._is_quiet = False  # a control is set by the program, not by the user
         # The symbols offered and the values when a press was last accepted.
@@ -95,6 +96,14 @@ class Controls:
         self.unit = widgets.Dropdown(options=[("", "")], description="sizes")
         self.unit_wanted = ""  # the user's choice, also while a symbol lacks that unit
         self.on_change(self.unit, self._want_unit)
+        self.indicators = widgets.Text(
+            value=indicators,
+            continuous_update=False,
+            placeholder="SMA 20, RSI 14",
+            description="indicators",
+            tooltip="indicators of the candles, with commas between them, then Enter: "
+            "SMA 20, EMA 50, VWAP (of the day), VWAP 20, ATR 14, RSI 14",
+        )
         self.start = widgets.Button(
             description="Start", icon="play", tooltip="stream the symbol and the channels chosen"
         )
@@ -117,7 +126,7 @@ class Controls:
         chips = widgets.Box(list(self.channels.values()))
         chips.add_class("kr-chips")
         buttons = widgets.Box([self.start, self.stop, self.record, self.folder, self.freeze])
-        views = widgets.Box([self.interval, self.window, self.unit])
+        views = widgets.Box([self.interval, self.window, self.unit, self.indicators])
         views.add_class("kr-views")
         self.box = widgets.Box([self.market, self.symbol, buttons, views, chips])
         self.box.add_class("kr-controls")
@@ -127,6 +136,7 @@ class Controls:
             "interval": self.interval,
             "window": self.window,
             "unit": self.unit,
+            "indicators": self.indicators,
             "start": self.start,
             "stop": self.stop,
             "record": self.record,

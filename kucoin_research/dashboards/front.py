@@ -21,6 +21,7 @@ from kucoin_research.dashboards.watchlist import MOST_PINS
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.exchange.topics import feed_of
 from kucoin_research.exchange.venues import Venue
+from kucoin_research.figures.indicator import Indicators, indicators_of
 from kucoin_research.figures.redraws import redraws_per_second
 from kucoin_research.figures.tail import pick_symbol
 from kucoin_research.figures.time_axis import Zone
@@ -54,6 +55,7 @@ def dashboard(
     symbol: str | None = None,
     interval: str = "auto",
     window: str = "5 min",
+    indicators: Indicators = None,
     root: str | os.PathLike[str] = "data/sessions",
     tz: str = "UTC",
     start: bool = False,
@@ -86,6 +88,9 @@ def dashboard(
     window
         Length of the newest data to follow: ``"1 min"``, ``"5 min"``, ``"15 min"``, ``"1 hour"``,
         ``"4 hours"`` or ``"all"``.
+    indicators
+        Of the candles, as for ``figures.candles``: ``["SMA 20", "VWAP", "RSI 14"]``. They can also
+        be typed beside the interval; ``indicators`` of the dashboard adds and removes them.
     root
         The folder that Record records to.
     tz
@@ -117,6 +122,7 @@ def dashboard(
     # Everything is checked before anything is opened, and not only when Start or Record is pressed.
     _check_one_of(INTERVALS, interval, "interval")
     _check_one_of(WINDOWS, window, "window")
+    chosen = indicators_of(indicators)
     Zone(tz)
     folder_to_write(root, "root")
     channels = _names(texts(channels, "channels"))
@@ -152,6 +158,7 @@ def dashboard(
             capacity=capacity,
             feed=feed,
             name=name,
+            indicators=chosen,
             watch=pins if len(pins) > 1 else (),
             history=history,
         )

@@ -21,6 +21,7 @@ from kucoin_research.dashboards.controls import Controls
 from kucoin_research.dashboards.health import Health
 from kucoin_research.dashboards.histories import Histories
 from kucoin_research.dashboards.idle import Idle
+from kucoin_research.dashboards.indicator_list import IndicatorList
 from kucoin_research.dashboards.panel import Panel
 from kucoin_research.dashboards.panel_refresh import PanelRefresh
 from kucoin_research.dashboards.recording_control import RecordingControl
@@ -34,6 +35,7 @@ from kucoin_research.dashboards.watchlist import Watchlist
 from kucoin_research.errors import InvalidInput, KucoinResearchError
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.figures.closing import close_whole, ids_of
+from kucoin_research.figures.indicator import Indicator, text_of
 from kucoin_research.figures.notebook_cells import replace_in_cell
 from kucoin_research.figures.refresh import refresher
 from kucoin_research.figures.saved_picture import SavedPicture, leave, show_widget
@@ -67,6 +69,8 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         Badge, tiles, tape, status line and replay bar.
     transport
         Drives a replay as the bar does; ``None`` where there is none.
+    indicators
+        Those on the candles: ``indicators.add("EMA 50")``, ``indicators.remove("EMA 50")``.
     price, lower, book
         Places of the charts; ``.figure`` is the ``LiveFigure`` or the ``LadderTable`` there.
 
@@ -96,6 +100,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         capacity: int = 1_000_000,
         feed: str = "classic",
         name: str | None = None,
+        indicators: tuple[Indicator, ...] = (),
         watch: Sequence[str] = (),
         history: bool = True,
     ) -> None:
@@ -117,6 +122,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             interval=interval,
             window=window,
             folder=os.fspath(root),
+            indicators=text_of(indicators),
         )
         self._recording = RecordingControl(self.controls)
         shown = source if source is not None else own
@@ -128,6 +134,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self.controls.every,
             run,
             self._histories if history else None,
+            indicators=indicators,
         )
         self.panel = Panel(self._on_panel)
         self._alerts = Alerts(scene.source, scene.zone, self._tell_pages)
@@ -154,6 +161,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         self._choices = Choices(
             self.controls, self._stage, self._starter, self._desk, self._recording
         )
+        self.indicators = IndicatorList(self._stage, self._choices, self._acting)
         self._is_closed, self._is_built = False, True
         self._arrange()
         self.panel.parts = ids_of(self, *(each for slot in self._slots for each in slot.lasting))
@@ -191,6 +199,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         self._on(controls.window, lambda _: self._choices.take_view())
         self._on(controls.interval, lambda _: self._choices.take_view())
         self._on(controls.unit, lambda _: self._choices.take_view())
+        self._on(controls.indicators, lambda _: self._choices.take_indicators())
         for chip in controls.channels.values():
             self._on(chip, lambda _: self._choices.take_channels())
         for slot in self._slots:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from kucoin_research.dashboards.chart_slots import ChartSlot, Scene
 from kucoin_research.dashboards.panel_refresh import PanelRefresh
 from kucoin_research.dashboards.watchlist import MOST_PINS, Watchlist
+from kucoin_research.figures.indicator import Indicator
 from kucoin_research.model.source import LiveSource
 from kucoin_research.playback.replay import Replay
 from kucoin_research.streaming.stream import Stream
@@ -104,6 +106,13 @@ class Stage:
     def say(self, text: str, tone: str = "") -> None:
         """Put a text into the status line."""
         self._refresh.say(text, tone)
+
+    def show_indicators(self, indicators: tuple[Indicator, ...]) -> None:
+        """Show other indicators; charts that have none stay as they are."""
+        self.scene = replace(self.scene, indicators=indicators)
+        for slot in self._slots:
+            if slot.has_indicators:
+                slot.show(self.scene)
 
     def show(self, scene: Scene) -> None:
         """Show another scene."""

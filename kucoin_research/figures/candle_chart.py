@@ -15,6 +15,7 @@ from kucoin_research.figures.chart import PAST, Arrays, Drawing, Role, Sketch, T
 from kucoin_research.figures.columns import arrivals, events, numbers
 from kucoin_research.figures.downsample import broken
 from kucoin_research.figures.history_plan import CandlePlan
+from kucoin_research.figures.indicator_traces import History, IndicatorTraces
 from kucoin_research.figures.line_spec import line
 from kucoin_research.figures.overlays import Overlays
 from kucoin_research.figures.partial_candles import cuts_of, running_of
@@ -50,6 +51,7 @@ _PALE = 0.4  # opacity of the volume of a partial candle
 _ALIKE = 1.5  # times the shortest: candles of one width will do, as for months
 _THIN = 5_000  # part of the range that is the width of a candle as thin as a line
 _LATEST = 2  # candles' lengths after the newest one's open at which its last row may come
+_FIRST_NS = -(1 << 63)
 _BODY = 0.7  # share of a bar's time that its body fills, as those of candles do
 
 Booleans = npt.NDArray[np.bool_]
@@ -76,7 +78,7 @@ class CandleChart(TimeChart):
     and its hover text says which part.
 
     Options: ``every``, the interval where candles are made of trades; left out, it suits the time
-    that is shown; and those of ``Overlays``, which lie over the prices.
+    that is shown; ``indicators``; and those of ``Overlays``, which lie over the prices.
     """
 
     roles = (Role("candles", ("candle", "trade")),)
@@ -96,6 +98,9 @@ class CandleChart(TimeChart):
         self._bodies = _MARKS + len(self._overlays.spec())  # number of the first such trace
         self._tags = PriceTags()
         self._arrived = 0  # time of the newest arrival, ns
+        self._indicators = IndicatorTraces(
+            sketch.options.get("indicators", ()), self._bodies + 2, sketch.zone
+        )
 
     def spec(self) -> Spec:
         """Describe the traces: candles, VWAP, volumes, partial candles, a slot, and marks.
@@ -122,6 +127,7 @@ class CandleChart(TimeChart):
                 *self._overlays.spec(),
                 _body("body, rising", hollow("$buy")),
                 _body("body, falling", filled("$sell")),
+                *self._indicators.spec(),
             ],
             "layout": {
                 **self._time_layout(
@@ -135,6 +141,7 @@ class CandleChart(TimeChart):
                     boxgap=0.3,
                     boxgroupgap=0,
                     **self._overlays.axes(),
+                    **self._indicators.axes(),
                 ),
             },
         }
@@ -238,19 +245,22 @@ class CandleChart(TimeChart):
         self._draw_bodies(arrays, candles, is_partial)
         times, values = broken(self._middles(candles), candles.vwap, self.gap_breaks)
         arrays[_VWAP, "x"], arrays[_VWAP, "y"] = self._on_slots(times), values
+        named = self._draw_indicators(arrays, candles)
         upper = _ALL if self._bars.is_of_mids else _UPPER
-        over = self._overlays.draw(self, arrays, {"yaxis": upper, "yaxis2": _LOWER})
+        domains = {"yaxis": upper, "yaxis2": _LOWER}
+        over = self._overlays.draw(self, arrays, self._indicators.divided(domains))
         prices = [arrays[trace, name] for trace in (_WHOLE, _PARTIAL) for name in _PRICES]
-        prices += [arrays[_VWAP, "y"], *over.prices]
+        prices += [arrays[_VWAP, "y"], *over.prices, *self._indicators.prices(arrays)]
         parts = {
             "title.text": self._title(self._words() if candles.opens.size else "candles"),
             "yaxis.domain": list(upper),
+            **self._indicators.parts(arrays, domains),
             **steady("yaxis", prices),
             **over.fence(prices),
             **over.layout,
             **self._tags.parts(is_out=self.is_out, candle=self._running()),
         }
-        texts = {**over.traces, **self._periods(candles), **self._hover(candles, cuts)}
+        texts = {**over.traces, **named, **self._periods(candles), **self._hover(candles, cuts)}
         return self._drawing(arrays, texts, over.shapes, **parts)
 
     def _running(self) -> RunningCandle | None:
@@ -266,6 +276,17 @@ class CandleChart(TimeChart):
         low, high = self.on_axis(np.array([slot.newest, slot.newest + slot.width]))
         end, length = (slot.newest + slot.width) / 1e6, slot.width / 1e6
         return RunningCandle(end, length, now / 1e6, float(low), float(high))
+
+    def _draw_indicators(self, arrays: Arrays, candles: Candles) -> dict[str, Any]:
+        if not self._indicators:
+            return {}
+        # Of all candles: some indicators depend on every one before the first that is shown.
+        past = self._bars.within((_FIRST_NS, self.range_ns[1]), self._width)
+        is_partial = np.zeros(past.opens.size, bool)
+        is_partial[list(self._cuts(past))] = True
+        history = History(past, is_partial, self.gap_breaks)
+        x = self._on_slots(self._middles(candles))
+        return self._indicators.draw(arrays, history, candles.opens.size, x)
 
     def _draw_candles(self, arrays: Arrays, candles: Candles, is_partial: Booleans) -> None:
         at = self._middles(candles)
@@ -349,7 +370,7 @@ class CandleChart(TimeChart):
             length = candles.width / 1e6
             # Any begin of a slot would do; this one stays as it is when new candles come.
             first = float(self.on_axis(candles.opens[-1:])[0]) % length
-        drawn = (_WHOLE, _VWAP, _RISING, _FALLING, _PARTIAL, _SLOT)
+        drawn = (_WHOLE, _VWAP, _RISING, _FALLING, _PARTIAL, _SLOT, *self._indicators.traces)
         lengths = {f"{trace}.xperiod": length for trace in drawn}
         return {**lengths, **{f"{trace}.xperiod0": first for trace in drawn}}
 

@@ -25,6 +25,7 @@ from kucoin_research.figures.columns import one_symbol, timed
 from kucoin_research.figures.gaps import gaps_of, prompt
 from kucoin_research.figures.heat_chart import HeatChart
 from kucoin_research.figures.history_rows import with_history
+from kucoin_research.figures.indicator import Indicators, indicators_of
 from kucoin_research.figures.inputs import Drawable, channels_for, channels_of_kind, frames_of
 from kucoin_research.figures.lag_chart import LagChart, lag_options
 from kucoin_research.figures.late_widget import live_widget
@@ -62,6 +63,8 @@ def price(
     symbol: str | None = None,
     *,
     trades: pl.DataFrame | None = None,
+    every: Length | None = None,
+    indicators: Indicators = None,
     status: pl.DataFrame | None = None,
     window: float | Length | None = None,
     tz: str = "UTC",
@@ -80,6 +83,9 @@ def price(
         The symbol to show; may be left out where there is only one.
     trades
         Rows of ``trade`` beside a frame of quotes.
+    every, indicators
+        Indicators of candles that are made of the trades, as for ``candles``; each value stands at
+        the end of its candle.
     status
         Rows of ``status`` beside a frame: their gaps are shaded. Streams and sessions have their
         own.
@@ -109,6 +115,7 @@ def price(
     InvalidInput
         If there are several symbols and none is named, or an argument is invalid.
     """
+    options = _of_candles(every, indicators)
     extra = {} if trades is None else {"trades": trades}
     return _make(
         PriceChart,
@@ -122,6 +129,7 @@ def price(
         theme=theme,
         height=height,
         history=history,
+        options=options,
     )
 
 
@@ -130,6 +138,7 @@ def candles(
     symbol: str | None = None,
     *,
     every: Length | None = None,
+    indicators: Indicators = None,
     status: pl.DataFrame | None = None,
     window: float | Length | None = None,
     tz: str = "UTC",
@@ -151,6 +160,14 @@ def candles(
         stream's or replay's candles of this interval are shown if they reach back as far as its
         trades (left out: further, by a whole candle), otherwise candles made of the trades. Bars of
         a frame or a session are joined to the interval, if it is a multiple of theirs.
+    indicators
+        Names such as ``["SMA 20", "EMA 50", "VWAP", "ATR 14", "RSI 14"]``, also as one text with
+        commas. ``VWAP`` is that of the day (UTC) with bands of one standard deviation, ``VWAP 20``
+        that of 20 candles. Or ``(name, expression)`` with a polars expression of the candles:
+        ``("range", pl.col("high") - pl.col("low"))``. Its columns are ``timestamp``, ``open``,
+        ``high``, ``low``, ``close``, ``volume``, ``turnover`` and ``is_partial``, which is true for
+        pale candles. It has a pane of its own, unless a third part names one:
+        ``(name, expression, "price")``.
     status, window, tz, theme, height
         As for ``price``.
     history
@@ -164,20 +181,20 @@ def candles(
         The average price (VWAP) is cumulative since the first candle. Where candles have no
         turnover (futures), it is the average of their typical prices. Rising candles are hollow.
         Pale ones lack a part of their time: they were cut by the first trade or by a gap, as their
-        hover text says.
+        hover text says. Indicators by name are those of ``kr.analytics``, of the candles as they
+        are shown, with those before the first one in view and the one that is not over. They leave
+        pale candles out, and start anew behind a gap.
 
     Raises
     ------
     ColumnMissing, InvalidInput
-        As for ``price``; also if ``every`` is no interval or no multiple of the bars' own, or if
-        the rows are no trades: tickers, which skip some, or orders or changes of a book.
+        As for ``price``; also if ``every`` is no interval or no multiple of the bars' own, if an
+        indicator is not known or cannot be computed, or if the rows are no trades: tickers, which
+        skip some, or orders or changes of a book.
     UnknownChannel
         If a stream or session has neither candles nor trades.
     """
-    options = {}
-    if every is not None:
-        interval_ns(every)
-        options = {"every": parse_interval(every).name}  # as in a stream's names of channels
+    options = _of_candles(every, indicators)
     return _make(
         CandleChart,
         "candles",
@@ -191,6 +208,14 @@ def candles(
         options=options,
         history=history,
     )
+
+
+def _of_candles(every: Length | None, indicators: Indicators) -> dict[str, Any]:
+    options: dict[str, Any] = {"indicators": indicators_of(indicators)}
+    if every is not None:
+        interval_ns(every)
+        options["every"] = parse_interval(every).name  # as in a stream's names of channels
+    return options
 
 
 def depth(

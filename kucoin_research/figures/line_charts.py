@@ -11,6 +11,7 @@ from kucoin_research.figures.columns import best_quotes, events, numbers, sides
 from kucoin_research.figures.downsample import Bubbles, Extremes, Sums, broken
 from kucoin_research.figures.line_spec import line
 from kucoin_research.figures.overlays import Overlays
+from kucoin_research.figures.price_indicators import PriceIndicators
 from kucoin_research.figures.theme import Spec, axis, filled, hollow, price_axis, size_axis
 from kucoin_research.figures.time_axis import Floats
 from kucoin_research.figures.time_range import Slots
@@ -45,7 +46,7 @@ _SUM_ROUNDING = 1e-10  # of the largest bar; a sum of many sizes is exact to 12 
 class PriceChart(TimeChart):
     """Shows best bid and ask, their middle, and trades as bubbles by size and taker's side.
 
-    Options: those of ``Overlays``, which lie over the prices.
+    Options: those of ``Overlays``, which lie over the prices, and of ``PriceIndicators``.
     """
 
     roles = (QUOTES, TRADES)
@@ -59,6 +60,8 @@ class PriceChart(TimeChart):
         self._trades = {side: Bubbles(few) for side in (1, -1)}
         self._overlays = Overlays(view, sketch, 6)
         self._tags = PriceTags()
+        self._indicators = PriceIndicators(view, sketch, 6 + len(self._overlays.spec()))
+        self.needs_past = bool(self._indicators.traces)
 
     def spec(self) -> Spec:
         """Describe the traces: band, bid, ask, mid, buys, sells, and marks."""
@@ -91,11 +94,13 @@ class PriceChart(TimeChart):
                 self._bubbles("buy", "$buy", symbol="circle-open", opacity=0.85, rim="$buy"),
                 self._bubbles("sell", "$sell", symbol="circle", opacity=0.62, rim="$paper"),
                 *self._overlays.spec(),
+                *self._indicators.traces.spec(),
             ],
             "layout": self._time_layout(
                 "best bid and ask, trades by size",
                 yaxis=price_axis("price", side="right"),
                 **self._overlays.axes(),
+                **self._indicators.traces.axes(),
             ),
             # The browser makes the band of the bid and ask lines, so it costs no bytes.
             "bands": [{"trace": 0, "low": 1, "high": 2}],
@@ -126,6 +131,7 @@ class PriceChart(TimeChart):
         if self._overlays.take(role, rows):
             return
         self._take_tags(role, rows)
+        self._indicators.take(role, rows)
         rows, times = self._clip(role, rows)
         if role == "quotes":
             bid, _, ask, _ = best_quotes(rows)
@@ -165,11 +171,14 @@ class PriceChart(TimeChart):
             arrays[trace, "marker.size"] = _bubble_sizes(trades.sizes, largest)
             arrays[trace, "customdata"] = np.stack((trades.sizes, trades.counts), axis=1)
         prices = [arrays[trace, "y"] for trace in range(1, 6)]
-        over = self._overlays.draw(self, arrays, {"yaxis": (0, 1)})
-        prices += over.prices
-        parts = {**steady("yaxis", prices), **over.fence(prices), **over.layout}
+        named = self._indicators.draw(self, arrays, self._length_ns, self._gaps)
+        domains, lines = {"yaxis": (0.0, 1.0)}, self._indicators.traces
+        over = self._overlays.draw(self, arrays, lines.divided(domains))
+        prices += [*over.prices, *lines.prices(arrays)]
+        ranges = {**steady("yaxis", prices), **over.fence(prices)}
         tags = self._tags.parts(is_out=self.is_out)
-        return self._drawing(arrays, over.traces, over.shapes, **parts, **tags)
+        parts = {**lines.parts(arrays, domains), **ranges, **over.layout, **tags}
+        return self._drawing(arrays, {**over.traces, **named}, over.shapes, **parts)
 
 
 def _bubble_sizes(sizes: Floats, largest: float) -> Floats:

@@ -6,7 +6,10 @@ from typing import Any
 
 from kucoin_research.figures.theme import Spec
 
-__all__ = ["line"]
+__all__ = ["OVER", "line"]
+
+#: The ``meta`` of a line that lies over a chart, and is not one of its own.
+OVER = {"over": True}
 
 
 def line(name: str, colour: str, hover: str, **options: Any) -> Spec:

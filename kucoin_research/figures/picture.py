@@ -148,7 +148,7 @@ class Picture:
     def _relevant(self, rows: pl.DataFrame) -> pl.DataFrame:
         # Of a million rows at the first read, those before the window are left out.
         window_ns = self.view.window_ns
-        if self.view.span is not None or window_ns is None or self._kind.needs_past:
+        if self.view.span is not None or window_ns is None or self.chart.needs_past:
             return rows
         if rows.height < _MANY or "timestamp" not in rows.columns:
             return rows

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from kucoin_research.figures.chart import Chart, Drawing
+from kucoin_research.figures.line_spec import OVER
 from kucoin_research.figures.seam import SEAM_WORDS
 from kucoin_research.figures.theme import Spec
 from kucoin_research.figures.time_axis import Floats
@@ -169,12 +170,15 @@ def _axis(spec: Spec, trace: Spec) -> Spec:
 
 
 def _is_main(spec: Spec, number: int) -> bool:
-    """Whether the change of this line is that of the chart: it is the last of the prices."""
-    traces = spec["data"]
-    return not any(trace["type"] == "candlestick" for trace in traces) and not any(
-        trace["type"] == "scatter" and trace["mode"] == "lines" and _is_price(spec, trace)
-        for trace in traces[number + 1 :]
-    )
+    """Whether the change of this line is that of the chart: it is the last of its own prices."""
+    prices = [
+        place
+        for place, trace in enumerate(spec["data"])
+        if trace["type"] == "scatter" and trace["mode"] == "lines" and _is_price(spec, trace)
+        if trace.get("meta") != OVER
+    ]
+    has_candles = any(trace["type"] == "candlestick" for trace in spec["data"])
+    return not has_candles and prices[-1:] == [number]
 
 
 def _gaps(drawing: Drawing) -> Iterator[str]:

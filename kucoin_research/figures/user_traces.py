@@ -11,7 +11,8 @@ import polars as pl
 
 from kucoin_research.figures.chart import Arrays, TimeChart, View
 from kucoin_research.figures.downsample import Extremes, broken, bucket_width
-from kucoin_research.figures.line_spec import line
+from kucoin_research.figures.line_spec import OVER, line
+from kucoin_research.figures.panes import divided, placed
 from kucoin_research.figures.theme import Spec, literal, price_axis
 from kucoin_research.figures.time_axis import Floats, Times
 from kucoin_research.figures.trade_marks import marks
@@ -33,8 +34,6 @@ _MOST_TEXTS = 100  # marks drawn; of more, each stands for its neighbours
 _MOST_MARKS = 20_000  # kept
 _WIDTH, _MOST_ROWS = 60, 12  # of a text: characters and rows
 _ANY_TIME = (1 << 63) - 1  # ns
-_BELOW, _MOST_BELOW = 0.24, 0.52  # share of the height for one pane, and for all at most
-_APART = 0.05  # share of the height between panes
 
 
 class _Points(NamedTuple):
@@ -113,7 +112,7 @@ class UserTraces:
     def spec() -> list[Spec]:
         """Describe the traces: lines, which get their names and panes later, and marks."""
         lines = [
-            line(f"line {number}", f"${colour}", "", dash=dash, showlegend=False)
+            line(f"line {number}", f"${colour}", "", dash=dash, showlegend=False, meta=OVER)
             for number, (colour, dash) in enumerate(_LOOKS, 1)
         ]
         squares = marks("marks", "$second", "square", "$font")
@@ -241,24 +240,11 @@ class UserTraces:
 
 def _layout_of(axes: dict[str, str], domains: Mapping[str, tuple[float, float]]) -> dict[str, Any]:
     """Divide the height between the chart's own axes, above, and the panes of the user."""
-    floor = min(_BELOW * len(axes), _MOST_BELOW)
-    parts: dict[str, Any] = {
-        f"{name}.domain": [floor + low * (1 - floor), floor + high * (1 - floor)]
-        for name, (low, high) in domains.items()
-    }
-    height = floor / max(len(axes), 1)
-    lowest = min(domains, key=lambda name: domains[name][0]).replace("yaxis", "y")
-    for place, (pane, name) in enumerate(axes.items()):
-        top = floor - place * height - _APART
-        bottom = max(floor - (place + 1) * height, 0.0)
-        long = name.replace("y", "yaxis")
-        parts |= {
-            f"{long}.domain": [bottom, top],
-            f"{long}.title.text": literal(pane),
-            f"{long}.visible": True,
-        }
-        lowest = name
-    return {**parts, "xaxis.anchor": lowest}
+    names = {pane: name.replace("y", "yaxis") for pane, name in axes.items()}
+    parts = placed(*divided(names.values(), domains))
+    for pane, name in names.items():
+        parts |= {f"{name}.title.text": literal(pane), f"{name}.visible": True}
+    return parts
 
 
 def _worded(rows: pl.DataFrame) -> pl.DataFrame:

@@ -24,6 +24,7 @@ from kucoin_research.frames.bar_cuts import (
     named_interval,
     times_of_bars,
 )
+from kucoin_research.frames.indicators import atr, ema, rsi, sma, vwap_bands
 from kucoin_research.frames.microprice_fit import MicropriceFit, fit_microprice, microprice
 from kucoin_research.frames.price_measures import (
     amihud,
@@ -59,8 +60,10 @@ from kucoin_research.model.records import ROWS_FILLED
 __all__ = [
     "MicropriceFit",
     "amihud",
+    "atr",
     "bipower_variation",
     "effective_spread",
+    "ema",
     "fit_microprice",
     "imbalance",
     "jump_variation",
@@ -75,11 +78,14 @@ __all__ = [
     "realised_spread",
     "realised_variance",
     "roll_spread",
+    "rsi",
     "signed_volume",
+    "sma",
     "spread",
     "trade_sign",
     "vpin",
     "vwap",
+    "vwap_bands",
     "weighted_mid",
     "with_quotes",
     "z_score",

@@ -270,6 +270,20 @@ def assert_the_watch_list_shows_a_symbol_by_its_card(page):
     wait_for_text(page, ".kr-symbol-name", "XBTUSDTM")
 
 
+def assert_indicators_are_typed(page):
+    """A wrong name is named and marked; right ones are drawn, over the price and in a pane."""
+    box = page.locator(".kr-indicators input")
+    box.fill("SAM 2")
+    box.press("Enter")
+    wait_for_text(page, LINE, "did you mean SMA")
+    page.wait_for_selector(".kr-indicators input[aria-invalid=true]")
+    box.fill("sma 2, RSI 3")
+    box.press("Enter")
+    wait_for_text(page, f"{LOWER} .g-y10title", "RSI 3")
+    wait_for_text(page, f"{LOWER} .legend", "SMA 2")
+    page.wait_for_selector(".kr-indicators input[aria-invalid=false]")
+
+
 def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     book = notebook("board.ipynb", MAKE)
     book.run_all()
@@ -320,6 +334,7 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     press(page, "badge")
     page.wait_for_selector(".kr-events .kr-row")
     assert_alerts_are_set_and_reported(book, page)
+    assert_indicators_are_typed(page)
     for width, theme in ((1900, "Light"), (900, "Dark")):
         page.set_viewport_size({"width": width, "height": 1000})
         set_theme(page, f"JupyterLab {theme}")
