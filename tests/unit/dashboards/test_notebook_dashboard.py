@@ -1114,6 +1114,7 @@ def test_the_core_knows_neither_ipywidgets_nor_plotly():
 
 def test_the_charts_over_time_of_a_dashboard_have_one_axis_of_their_own(make, stream):
     one, other = make(stream), make(stream)
+    one.book.switch.value = "Levels"
 
     def groups(board):
         return [slot.figure.group for slot in (board.price, board.lower, board.book)]

@@ -123,7 +123,9 @@ def texts(part, path=""):
 
 
 def told(figure):
-    return dict(texts(json.loads(figure.to_json())))
+    # The numbers of an array are written as text, too; a spot pair's sizes are in other units.
+    found = texts(json.loads(figure.to_json()))
+    return {path: text for path, text in found if not path.endswith(".bdata")}
 
 
 PLAIN = {name: told(figure) for name, figure in drawn("XBTUSDTM").items()}

@@ -109,7 +109,7 @@ def test_a_gap_is_shaded_and_breaks_price_and_equity_but_no_position():
         gaps=[(day(1.25), day(4.5))],
     )
 
-    (shape,) = figure.layout.shapes
+    (shape,) = (each for each in figure.layout.shapes if each.type == "rect")  # no line of a day
     assert (shape.x0, shape.x1) == (ms(1.25), ms(4.5))
     assert np.isnan(trace(figure, "price").y).sum() == 1
     assert not np.isnan(trace(figure, f"position {SYMBOL}").y).any()
