@@ -154,8 +154,10 @@ class PanelRefresh:
 
     def stop(self) -> None:
         """End the calls of ``tick``."""
-        if self.ticket is not None:
-            self.ticket.cancel()
+        # Not again by the garbage collector, which may run while the refresher holds its own locks.
+        ticket, self.ticket = self.ticket, None
+        if ticket is not None:
+            ticket.cancel()
 
     def show(self, scene: Scene) -> None:
         """Read another scene from now on."""

@@ -22,6 +22,7 @@ from kucoin_research.figures.book_charts import DepthChart
 from kucoin_research.figures.chart import Sketch, View
 from kucoin_research.figures.line_charts import PriceChart
 from kucoin_research.figures.theme import literal
+from kucoin_research.model.channels import Market, market_of
 from kucoin_research.model.records import (
     Depth50,
     FundingRate,
@@ -123,12 +124,29 @@ def texts(part, path=""):
 
 
 def told(figure):
-    # The numbers of an array are written as text, too; a spot pair's sizes are in other units.
+    # An array is written as text, too; the sizes of a spot pair are in other units.
     found = texts(json.loads(figure.to_json()))
-    return {path: text for path, text in found if not path.endswith(".bdata")}
+    return {path: text for path, text in found if not path.endswith((".bdata", ".shape"))}
 
 
 PLAIN = {name: told(figure) for name, figure in drawn("XBTUSDTM").items()}
+BASE, QUOTE = "QZBASE", "QZQUOTE"
+PLAIN_SPOT = {name: told(figure) for name, figure in drawn(f"{BASE}-{QUOTE}").items()}
+
+
+def expected(name, path, symbol):
+    """Give the usual text with another symbol; sizes of a spot pair are named by its coins."""
+    is_spot = market_of(symbol) is Market.SPOT
+    # The name of a shape is no markup: a page puts it into a tooltip as a text.
+    is_plain = re.fullmatch(r"\.layout\.shapes\.\d+\.name", path)
+    written = str if is_plain else literal
+    if not is_spot:
+        return PLAIN[name][path].replace("XBTUSDTM", written(symbol))
+    base, _, quote = symbol.partition("-")
+    text = PLAIN_SPOT[name][path]
+    for usual, its in ((f"{BASE}-{QUOTE}", symbol), (BASE, base), (QUOTE, quote)):
+        text = text.replace(usual, written(its))
+    return text
 
 
 def shown(text):
@@ -141,11 +159,7 @@ def shown(text):
 def test_every_figure_shows_a_symbol_as_it_is(symbol):
     for name, figure in drawn(symbol).items():
         for path, text in told(figure).items():
-            usual = PLAIN[name][path]
-            # The name of a shape is no markup: a page puts it into a tooltip as a text.
-            is_plain = re.fullmatch(r"\.layout\.shapes\.\d+\.name", path)
-            there = symbol if is_plain else literal(symbol)
-            assert text == usual.replace("XBTUSDTM", there), (name, path)
+            assert text == expected(name, path, symbol), (name, path)
 
 
 def test_every_figure_names_its_symbol():
