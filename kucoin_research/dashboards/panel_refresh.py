@@ -139,7 +139,7 @@ class PanelRefresh:
         self._clock: Callable[[], float] = time.monotonic
         self._vitals = Vitals()
         self._vitals_at = 0.0
-        self._least = 0.0
+        self._least: dict[str, float] = {}  # least size on the tape, by unit
         self._words: dict[str, Any] = {}  # names of the unit of sizes, for labels
         self.line = ("", "")
         self.is_frozen = False
@@ -163,12 +163,10 @@ class PanelRefresh:
         """Read another scene from now on."""
         self._scene = scene
         unit, quote = scene.size_unit.name, scene.units.get(Unit.QUOTE)
-        if unit != self._words.get("unit", unit):
-            self._least = 0.0  # a size of the other unit
         self._words = {"unit": unit, "tips": tips(unit, "" if quote is None else quote.name)}
         self._alerts.show(scene.source)
         readers = Readers.of(scene, self._kernel, self.readers)
-        readers.tiles.prints.least = self._least
+        readers.tiles.prints.least = self._least.get(unit, 0.0)
         # Replaced all at once: a refresh that runs meanwhile goes on with the old ones.
         self.readers = readers
         self._vitals_at = 0.0
@@ -190,7 +188,7 @@ class PanelRefresh:
             raise InvalidInput(
                 f"the size in the tape must be a number from 0 on, not {shown(least)}"
             )
-        self._least = self.readers.tiles.prints.least = size
+        self._least[self._words["unit"]] = self.readers.tiles.prints.least = size
 
     def health(self) -> Health:
         """Judge the data as of now, regardless of a busy kernel and of the pages."""

@@ -1,7 +1,7 @@
 // A live figure. One store per figure holds the arrays from the kernel; any number of views of the
 // figure, in several cells, draw from it.
 const TYPES = {f8: Float64Array, f4: Float32Array, i4: Int32Array, u1: Uint8Array};
-const FAILED = -1, GAP_REACH = 3;  // px beside a gap that still count as on it
+const FAILED = -1, MARK_REACH = 14, GAP_REACH = 3;  // px beside a gap that still count as on it
 const NEARLY = 0.2;  // ms; plotly writes the ends of a range with a tenth
 const DRAG_REST = 150;  // ms without a move after which a dragged range may be drawn, if it was let go
 const NOT_LOG = 'no logarithmic scale: there are values of 0 or below';
@@ -419,9 +419,18 @@ function render({model, el}) {
     else store.setLog(!store.isLog);
   }
 
-  function onClick({points}) {  // all traces at one time; the arrays have more digits than the labels
-    const mark = points.find((each) => each.data.meta === 'mark');
-    if (mark) send({kind: 'mark', x: plot.data[mark.curveNumber].x[mark.pointNumber], y: mark.y});
+  // A mark may lie below a trade: of all marks near the pointer, the nearest is meant.
+  function onClick({event}) {
+    const {xaxis, yaxis} = plot._fullLayout, box = plot.getBoundingClientRect();
+    const left = event.clientX - box.left - xaxis._offset, top = event.clientY - box.top - yaxis._offset;
+    let best = null, least = MARK_REACH;
+    for (const {meta, x, y} of plot.data) {
+      for (let at = 0; meta === 'mark' && at < x.length; at++) {
+        const away = Math.hypot(xaxis.d2p(x[at]) - left, yaxis.d2p(y[at]) - top);
+        if (away < least) { least = away; best = {x: x[at], y: y[at]}; }
+      }
+    }
+    if (best) send({kind: 'mark', ...best});
   }
 
   // Plotly's shapes cannot be hovered over, so the shade of a gap is found by its place.

@@ -323,7 +323,7 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
     page.wait_for_selector(f"{LOWER}.kr-zoomed")
     assert page.evaluate(IS_ONE_RANGE)
     share_one_time_axis(page, shots)
-    wait_for_frames(page, ".kr-book .kr-figure", 3)
+    wait_for_change(page, PRICE)
     assert page.evaluate(RANGES)[0] == pytest.approx(zoomed, abs=1)
     page.locator(f"{LOWER} .kr-note").click()
     wait_for_count(page, ".kr-zoomed", 0)

@@ -102,10 +102,10 @@ def test_a_dashboard_by_keyboard_alone(notebook, page, shots):
     page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
 
     page.locator(".kr-badge").focus()
-    assert tabbed(page, 18) == [
+    assert tabbed(page, 19) == [
         "Futures", "Spot", "symbol", "Stop", "Record", "folder that recordings go to", "Freeze",
-        "interval of candles", "window: time shown", "unit of sizes", "ticker", "trades",
-        "depth 50", "level 2", "candles", "mark", "funding", "last",
+        "interval of candles", "window: time shown", "unit of sizes", "indicators of the candles",
+        "ticker", "trades", "depth 50", "level 2", "candles", "mark", "funding", "last",
     ]  # fmt: skip
     tabbed(page, 1)
     wait_for_focus(page, MAIN)

@@ -24,7 +24,8 @@ FIGURE = ".kr-figure"
 AXIS = "() => document.querySelector('.js-plotly-plot')._fullLayout.xaxis.range.map(String)"
 # Where the first gap is on the screen, and its words.
 GAP = """() => {
-  const plot = document.querySelector('.js-plotly-plot'), gap = plot?.layout.shapes?.[0];
+  const plot = document.querySelector('.js-plotly-plot');
+  const gap = plot?.layout.shapes?.find(({type}) => type === 'rect');
   if (!gap) return null;
   const {xaxis} = plot._fullLayout, box = plot.getBoundingClientRect();
   const from = xaxis.d2p(gap.x0), to = xaxis.d2p(gap.x1);

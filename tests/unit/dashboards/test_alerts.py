@@ -12,6 +12,7 @@ import kucoin_research as kr
 from kucoin_research.dashboards.alert_conditions import condition_of
 from kucoin_research.dashboards.alerts import MOST_ALERTS, Alerts
 from kucoin_research.dashboards.idle import Idle
+from kucoin_research.figures.refresh import Ticket
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.model.channels import Channel
 from tests.conftest import wait_until
@@ -64,8 +65,17 @@ class Market:
         self.frames[channel] = pl.concat((self.frames[channel], rows))
 
 
+class Quiet:
+    """Stands in for the refresh thread: the test looks by itself."""
+
+    def add(self, tick, *, every):
+        assert every <= 0.1
+        return Ticket(tick, every, lambda: None)
+
+
 @pytest.fixture
-def desk():
+def desk(monkeypatch):
+    monkeypatch.setattr("kucoin_research.dashboards.alerts.refresher", Quiet)
     made = []
 
     def alerts(source):
@@ -381,6 +391,7 @@ def test_a_function_that_raises_is_told_and_called_no_more_and_the_alert_goes_on
         raise ValueError("no phone")
 
     alert = alerts.add("price > 15", "XBTUSDTM", notify, rest_s=0)
+    alerts.look()
     market.add("trade", trades(16, 10, begin=1))
     alerts.look()
     wait_until(lambda: alert.failure)

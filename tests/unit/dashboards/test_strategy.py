@@ -262,7 +262,7 @@ def test_another_symbol_leaves_stream_and_recording_as_they_are(exchange, boards
     assert list(second.facts.channels) == ["ETHUSDTM"]
     wait_until(lambda: second.fill_count, 60)
     assert {each.symbol for each in second.journal.moments} == {"ETHUSDTM"}
-    assert texts(board)["account"][6][:2] == ["fills", str(second.fill_count)]
+    wait_until(lambda: texts(board)["account"][6][:2] == ["fills", str(second.fill_count)])
     board.close()
     assert set(kr.load(recorder.path).symbols) == {"XBTUSDTM", "ETHUSDTM"}
 
