@@ -8,9 +8,9 @@ function tape(send) {
   const least = make('input', 'kr-least');
   Object.assign(least, {type: 'number', min: 0, step: 'any', placeholder: 'all', title: 'smallest size that the tape shows; empty: all'});
   least.setAttribute('aria-label', 'smallest size that the tape shows');
-  const sizes = make('span', '', 'size');
+  let unit = '', zone = '';
   const node = make('section', 'kr-tape', name, make('label', 'kr-filter', make('span', '', 'size ≥'), least, passed),
-    make('div', 'kr-print kr-titles', make('span', '', 'time'), make('span', '', 'price'), sizes),
+    make('div', 'kr-print kr-titles', make('span', '', 'time'), make('span', '', 'price'), make('span', '', 'size')),
     empty, body);
   node.setAttribute('role', 'region');
   node.setAttribute('aria-label', 'tape');
@@ -24,6 +24,7 @@ function tape(send) {
     }
     return print;
   };
+  const describe = () => put(name, `trades to the ms, ${[zone, unit].filter(Boolean).join(', ')}`);
   const check = () => {
     const isGood = least.validity.valid;
     least.setAttribute('aria-invalid', String(!isGood));
@@ -40,7 +41,8 @@ function tape(send) {
       empty.hidden = body.childElementCount > 0;
     },
     'unit': (its) => {
-      put(sizes, `size ${its}`);
+      unit = its;
+      describe();
       least.title = `smallest size that the tape shows, in ${its}; empty: all`;
     },
     'tape:filter': ([size, count, all]) => {
@@ -52,8 +54,9 @@ function tape(send) {
       if (!isWrong) put(passed, size ? `${count.toLocaleString('en')} of ${all.toLocaleString('en')}` : '');
       put(empty, size ? 'no trade of at least this size yet' : 'trades appear here');
     },
-    'tape:zone': (zone) => {
-      put(name, `trades to the ms, ${zone}`);
+    'tape:zone': (its) => {
+      zone = its;
+      describe();
       name.title = `times in ${zone === 'local' ? 'the time zone of the kernel' : zone}, to the millisecond`;
     },
   }};
