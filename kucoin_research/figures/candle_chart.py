@@ -169,12 +169,13 @@ class CandleChart(TimeChart):
 
     @property
     def candle_plan(self) -> CandlePlan:
-        """The candles that suit the whole time in view."""
-        length = self.view.length_ns
+        """The candles that suit the whole time in view, and its indicators."""
+        length, lead = self.view.length_ns, self._indicators.lead
         if not self._asked:
-            return CandlePlan(fitting(length or self.view.shortest_ns, self._most), is_free=True)
+            width = fitting(length or self.view.shortest_ns, self._most)
+            return CandlePlan(width, is_free=True, lead=lead)
         least = 0 if length is None else -(-length // self._most)
-        return CandlePlan(longer(self._asked, least), is_free=False)
+        return CandlePlan(longer(self._asked, least), is_free=False, lead=lead)
 
     def _fitting_width(self) -> int:
         """Choose the interval to show: that of the candles, or a longer one if they are too many.

@@ -95,6 +95,11 @@ class IndicatorTraces:
         return bool(self._indicators)
 
     @property
+    def lead(self) -> int:
+        """The number of candles before those in view that the values depend on."""
+        return max((each.lead for each in self._indicators), default=0)
+
+    @property
     def traces(self) -> range:
         """The numbers of the traces."""
         return range(self._first, self._first + sum(each.lines for each in self._indicators))
