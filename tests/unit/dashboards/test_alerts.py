@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -19,6 +20,7 @@ from kucoin_research.foundation import clocks
 from kucoin_research.model.channels import Channel
 from tests.conftest import wait_until
 
+SAMPLE = Path(__file__).parents[3] / "data" / "sample"
 SECOND = 1_000_000_000
 START = 1_780_000_000 * SECOND
 
@@ -440,7 +442,7 @@ def test_silence_is_told(desk):
 
 
 def test_no_moment_of_a_replay_at_full_speed_is_missed(desk):
-    session = kr.load("data/sample")
+    session = kr.load(SAMPLE)
     large = (session.frame("trade", "XBTUSDTM")["size"] > 50).to_list()
     begins = sum(now and not before for before, now in zip([False, *large], large, strict=False))
     with kr.replay(session, speed=None, paused=True) as replay:
