@@ -125,7 +125,9 @@ class Indicator:
         try:
             found = frame.with_columns(self.expression.alias("_value"))["_value"]
             values = found.cast(pl.Float64).to_numpy()
-        except pl.exceptions.PolarsError as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # polars may panic, and a user's function raise anything
             reason = re.split(r"[;\n]", str(error))[0]
             raise InvalidInput(
                 f"the indicator {shown(self.name)} cannot be computed of the columns "
