@@ -11,7 +11,8 @@ from typing import NamedTuple
 import polars as pl
 
 from kucoin_research.errors import UnknownChannel
-from kucoin_research.figures.gaps import UNWANTED, gaps_of
+from kucoin_research.figures.gaps import UNWANTED, GapMark
+from kucoin_research.figures.known_gaps import KnownGaps
 from kucoin_research.figures.tail import Tail
 from kucoin_research.model.records import Order, Position
 from kucoin_research.model.source import LiveSource
@@ -24,7 +25,6 @@ CHANNELS = {"orders": "order", "positions": "position", "fills": "fill"}
 
 _DONE = ("filled", "canceled")
 _OFF = ("stopped", "failed")
-_STATUS_ROWS = 5_000
 _FOR_EVER = 1 << 63
 
 
@@ -33,9 +33,6 @@ class _Span(NamedTuple):
 
     begin: int
     end: int
-
-
-_NEVER = _Span(0, 0)
 
 
 class OpenOrder(NamedTuple):
@@ -100,9 +97,12 @@ class AccountBook:
         """Begin again with all rows."""
         self._tail.restart()
         self._seen: tuple[object, ...] = ()
-        self._status_seen: int | None = None
         self._orders: dict[str, OpenOrder] = {}
-        self._lost = dict.fromkeys(self._channels, _NEVER)
+        self._gaps = {
+            role: KnownGaps(self._source, [channel]) for role, channel in self._channels.items()
+        }
+        self._lost: dict[str, list[_Span]] = {}
+        self._lost_until: dict[str, int] = {}
         self.positions: dict[str | None, Position] = {}
 
     def has_news(self) -> bool:
@@ -169,28 +169,19 @@ class AccountBook:
         )
 
     def _read_losses(self) -> None:
-        """Find the newest span in which messages of each channel could not arrive."""
-        total = self._total("status")
-        if total == self._status_seen:
-            return
-        self._status_seen = total
-        try:
-            status = self._source.frame("status", last=_STATUS_ROWS)
-        except (UnknownChannel, KeyError):
-            return
-        for role, channel in self._channels.items():
+        """Find the spans in which messages of each channel could not arrive."""
+        for role, gaps in self._gaps.items():
             spans = [
                 _Span(gap.begin, _FOR_EVER if gap.end is None else gap.end)
-                for gap in gaps_of(status, [channel])
-                # A connection that is back may have been that of other channels: their own gaps
-                # say which ones have lost something.
-                if gap.kind in ("gap", UNWANTED) or (gap.kind == "outage" and gap.end is None)
+                for gap in gaps.look()
+                if _is_loss(gap)
             ]
-            self._lost[role] = max(spans, key=lambda span: span.end, default=_NEVER)
+            self._lost[role] = spans
+            self._lost_until[role] = max((span.end for span in spans), default=0)
 
     def is_known(self, role: str, heard: int | None) -> bool:
         """Whether nothing can have happened unseen since a message arrived."""
-        return not self._is_off and (heard or 0) > self._lost.get(role, _NEVER).end
+        return not self._is_off and (heard or 0) > self._lost_until.get(role, 0)
 
     @property
     def orders(self) -> list[OpenOrder]:
@@ -205,8 +196,12 @@ class AccountBook:
 
     @property
     def lost_since(self) -> int | None:
-        """Begin of the newest span without messages of orders, ns UTC; None after the stop."""
-        return None if self._is_off else self._lost["orders"].begin
+        """Begin of the first span that hid an unknown order, ns UTC; None if only the stop did."""
+        heard = min((each.heard for each in self.unknown), default=None)
+        if heard is None:
+            return None
+        hiding = (span.begin for span in self._lost["orders"] if span.end >= heard)
+        return min(hiding, default=None)
 
     @property
     def has_orders(self) -> bool:
@@ -225,3 +220,9 @@ class AccountBook:
             for each in self.positions.values()
             if each.current_qty is not None and self.is_known("positions", each.local_timestamp)
         ]
+
+
+def _is_loss(gap: GapMark) -> bool:
+    # A connection that is back may have been that of other channels: their own gaps say which ones
+    # have lost something.
+    return gap.kind in ("gap", UNWANTED) or (gap.kind == "outage" and gap.end is None)

@@ -64,7 +64,7 @@ def tips(unit: str, quote: str) -> dict[str, str]:
         "ask": f"lowest price that a seller asks now, {quote}",
         "spread": "(ask − bid) / mid, now, in bp: 1/10,000 of the middle of bid and ask",
         "volume": f"sum of the sizes of all trades of the period, in {unit}, each at its own "
-        f"price, {ended} of it",
+        f"price, {ended} of it. With ≥, trades of a part of that time are missing",
         "imbalance": "(size at the bid − size at the ask) / their sum, now: +1 is bids only, "
         "−1 asks only; sizes as the exchange counts them",
         "rate": "messages of all channels per second, on average over the last 5 s",

@@ -13,8 +13,9 @@ from kucoin_research.dashboards.tile_words import labels, period
 from kucoin_research.dashboards.trade_prints import TradePrints
 from kucoin_research.figures.book_levels import SIDE_BY_SIDE
 from kucoin_research.figures.chart import Role
-from kucoin_research.figures.columns import best_quotes, events, numbers
+from kucoin_research.figures.columns import arrivals, best_quotes, events, numbers
 from kucoin_research.figures.decimals import Decimals
+from kucoin_research.figures.known_gaps import KnownGaps
 from kucoin_research.figures.line_charts import QUOTES
 from kucoin_research.figures.tail import Rewound, Tail, pick_channel
 from kucoin_research.figures.time_axis import Floats, Times, Zone
@@ -32,6 +33,7 @@ _ROLES = (
 
 
 class _Chunk(NamedTuple):
+    arrivals: Times
     times: Times
     prices: Floats
     sizes: Floats
@@ -80,6 +82,7 @@ class Tiles:
                 "book", None
             )  # it is needed only where no quotes have the best bid and ask
         self._has_trades = "trades" in channels
+        self._gaps = KnownGaps(source, ("trade",), symbol)
         self._window_ns = window_ns
         self._zone = zone
         self._unit = native_unit(symbol) if unit is None else unit
@@ -99,6 +102,8 @@ class Tiles:
         self._first: float | None = None
         self._oldest = 0  # of all trades, or of the last prices where there are none
         self._newest = 0
+        self._begin = 0  # arrival of the first trade, or of the last one before the window
+        self._end = 0  # and of the newest one
         self._quote: tuple[float, float, float, float] | None = None
         self.prints.restart()
         self.trades = 0
@@ -146,14 +151,15 @@ class Tiles:
             self._decimals.learn(prices)
 
     def _take_trades(self, rows: pl.DataFrame) -> None:
-        times, prices = events(rows), numbers(rows, "price")
+        local, times, prices = arrivals(rows), events(rows), numbers(rows, "price")
         sizes = self._unit.of(numbers(rows, "size"), prices)
         self._decimals.learn(prices)
         self.prints.take(rows)
         self.trades += rows.height
         self._note(times)
         self._move_to(float(prices[-1]))
-        self._chunks.append(_Chunk(times, prices, sizes))
+        self._begin, self._end = self._begin or int(local[0]), int(local[-1])
+        self._chunks.append(_Chunk(local, times, prices, sizes))
         self._volume += float(np.nansum(sizes))
         if self._window_ns is not None:
             self._forget(self._newest - self._window_ns)
@@ -169,15 +175,16 @@ class Tiles:
 
     def _forget(self, horizon: int) -> None:
         while self._chunks:
-            times, prices, sizes = self._chunks.popleft()
+            local, times, prices, sizes = self._chunks[0]
             kept = times >= horizon
             if kept.all():
-                self._chunks.appendleft(_Chunk(times, prices, sizes))
                 break
+            self._begin = int(local[~kept].max())
             self._volume -= float(np.nansum(sizes[~kept]))
             if kept.any():
-                self._chunks.appendleft(_Chunk(times[kept], prices[kept], sizes[kept]))
+                self._chunks[0] = _Chunk(local[kept], times[kept], prices[kept], sizes[kept])
                 break
+            self._chunks.popleft()
         if not self._chunks:
             self._volume = 0.0
         self._first = float(self._chunks[0].prices[0]) if self._chunks else self.last
@@ -200,7 +207,7 @@ class Tiles:
             "bid": (fixed(bid, decimals), ""),
             "ask": (fixed(ask, decimals), ""),
             "spread": (fixed(_spread(bid, ask), 2), ""),
-            "volume": (compact(self._volume) if self._has_trades else DASH, ""),
+            "volume": (self._volume_text(), ""),
             "imbalance": _imbalance(bid_size, ask_size),
         }
 
@@ -210,6 +217,15 @@ class Tiles:
         window_ns = self._window_ns if self._has_trades else None
         covered = period(window_ns, self._newest - self._oldest) if self._newest else ""
         return labels(covered, self._unit.name)
+
+    def _volume_text(self) -> str:
+        if not self._has_trades:
+            return DASH
+        lacks_some = any(
+            gap.kind == "gap" and gap.begin < self._end and (gap.end or self._end) > self._begin
+            for gap in self._gaps.look()
+        )
+        return f"≥ {compact(self._volume)}" if lacks_some else compact(self._volume)
 
     def _change(self) -> float | None:
         if self.last is None or not self._first:

@@ -11,9 +11,10 @@ import numpy.typing as npt
 from kucoin_research.dashboards.formatting import moment
 from kucoin_research.dashboards.health import Vitals
 from kucoin_research.dashboards.kernel_busy import KernelBusy
-from kucoin_research.errors import BookNotReady, UnknownChannel
+from kucoin_research.errors import BookNotReady
 from kucoin_research.figures.columns import nanoseconds
-from kucoin_research.figures.gaps import UNWANTED, GapMark, gaps_of
+from kucoin_research.figures.gaps import UNWANTED
+from kucoin_research.figures.known_gaps import KnownGaps
 from kucoin_research.figures.time_axis import Floats, Zone
 from kucoin_research.foundation import clocks
 from kucoin_research.model.source import LiveSource, is_replay, is_stream
@@ -22,7 +23,6 @@ from kucoin_research.sessions.writing.recorder import Recorder
 __all__ = ["VitalsMonitor", "histogram", "trouble_of"]
 
 _RECENT = 60.0
-_STATUS_ROWS = 2_000
 _LAG_ROWS = 5_000
 _EVENTS = 80
 _LINE, _TRACE = 200, 4_000  # most characters of an error, in the badge and in the drawer
@@ -61,11 +61,10 @@ class VitalsMonitor:
         self._symbol = symbol
         self._kernel = kernel
         self._samples: deque[_Sample] = deque()
-        self._status_seen = -1
-        self._gaps: list[GapMark] = []
         self._state = ""
         self._state_at = 0.0
         self._channels = source.channels
+        self._gaps = KnownGaps(source, self._channels, symbol)
         self._timed = [c for c in self._channels if c.partition(":")[0] not in _TIMELESS]
 
     def look(
@@ -147,15 +146,10 @@ class VitalsMonitor:
 
     def _recent_of(self, kind: str) -> list[str]:
         """Describe the gaps of a kind that ended within the last minute."""
-        total = self._total("status")
-        if total != self._status_seen:
-            self._status_seen = total
-            rows = self.source.frame("status", last=_STATUS_ROWS)
-            self._gaps = gaps_of(rows, self._channels, self._symbol)
         since = self._now_ns() - int(_RECENT * 1e9)
         return [
             gap.what
-            for gap in self._gaps
+            for gap in self._gaps.look()
             # What nobody wanted is missing on the charts, but it is no fault.
             if gap.kind == kind and (gap.end or gap.begin) >= since and UNWANTED not in gap.what
         ]
@@ -168,12 +162,6 @@ class VitalsMonitor:
         # The time of a replay is the place that it has reached.
         position = None if self._replay is None else self._replay.position_ns
         return self._arrival_ns() if position is None else position
-
-    def _total(self, channel: str) -> int:
-        try:
-            return self.source.total(channel)
-        except (UnknownChannel, KeyError):
-            return 0
 
     def _book(self) -> str | None:
         is_kept = any(channel.startswith("level2") for channel in self._channels)
@@ -207,7 +195,7 @@ class VitalsMonitor:
 
     def events(self, zone: Zone) -> list[list[str]]:
         """List the newest status rows, the newest first: time, event, subject, detail."""
-        if not self._total("status"):
+        if not self._gaps.total:
             return []
         rows = self.source.frame("status", last=_EVENTS)[::-1]
         of = zip(rows["channel"].to_list(), rows["symbol"].to_list(), strict=True)

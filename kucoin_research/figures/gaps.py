@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +19,7 @@ from kucoin_research.sessions.session_report import reported_gaps
 
 __all__ = [
     "BETWEEN",
+    "GAP_EVENTS",
     "UNWANTED",
     "GapMap",
     "GapMark",
@@ -35,6 +36,15 @@ _LASTING = "it is not over"
 #: The kind of a span in which nobody wanted the rows, and the cause of the gap that it left.
 UNWANTED = "unsubscribed"
 _LONG = frozenset({"outage", UNWANTED})  # reported at both ends
+#: The events of the status rows that gaps are read from.
+GAP_EVENTS = (
+    *sorted(_OF_A_CHANNEL),
+    "connected",
+    "disconnected",
+    "silent_topic",
+    "subscribed",
+    UNWANTED,
+)
 #: The kind of the time between two recordings that are shown as one.
 BETWEEN = "between sessions"
 _MOST = 60  # shapes drawn; of more, the shortest are left out
@@ -108,7 +118,7 @@ def gaps_of(
             kind = "gap" if gap.filled_by is None else "filled"
             detail = None if gap.filled_by else details.get((gap.began, gap.ended))
             found.append(GapMark(kind, gap.began, gap.ended, detail or gap.reason))
-    return sorted((_mended(gap, found) for gap in found), key=lambda gap: gap.begin)
+    return sorted(_mended(found), key=lambda gap: gap.begin)
 
 
 def prompt(rows: pl.DataFrame, status: pl.DataFrame) -> pl.DataFrame:
@@ -148,18 +158,18 @@ def _concerns(symbol: str | None) -> pl.Expr:
     return pl.lit(True) if symbol is None else (pl.col("symbol") == symbol).fill_null(True)
 
 
-def _mended(gap: GapMark, all_gaps: Sequence[GapMark]) -> GapMark:
+def _mended(gaps: Sequence[GapMark]) -> Iterator[GapMark]:
     # An outage counts as filled if REST has brought all rows of these channels that it cost.
-    if gap.kind not in _LONG or gap.end is None:
-        return gap
-    own = {
-        each.kind
-        for each in all_gaps
-        if each.kind in ("gap", "filled")
-        and each.begin <= gap.end
-        and (each.end or each.begin) >= gap.begin
-    }
-    return gap._replace(kind="filled") if own == {"filled"} else gap
+    own = [gap for gap in gaps if gap.kind in ("gap", "filled")]
+    begins = np.array([gap.begin for gap in own], np.int64)
+    ends = np.array([gap.end or gap.begin for gap in own], np.int64)
+    is_filled = np.array([gap.kind == "filled" for gap in own], bool)
+    for gap in gaps:
+        if gap.kind in _LONG and gap.end is not None:
+            meets = is_filled[(begins <= gap.end) & (ends >= gap.begin)]
+            yield gap._replace(kind="filled") if meets.size and meets.all() else gap
+        else:
+            yield gap
 
 
 def _span(row: Status) -> tuple[int, int]:
@@ -192,8 +202,11 @@ def _is_shown(channel: str, wanted: frozenset[str]) -> bool:
 
 
 def _close(found: list[GapMark], end: int, kind: str) -> None:
-    for place, gap in enumerate(found):
-        if gap.kind == kind and gap.end is None:
+    for place in reversed(range(len(found))):
+        gap = found[place]
+        if gap.kind == kind and gap.end is not None:
+            return  # whatever was open before this one has been closed with it
+        if gap.kind == kind:
             found[place] = gap._replace(end=end)
 
 

@@ -12,7 +12,8 @@ from kucoin_research.errors import BookNotReady, InvalidInput, UnknownChannel, s
 from kucoin_research.figures.book_levels import SIDE_BY_SIDE
 from kucoin_research.figures.chart import Role
 from kucoin_research.figures.columns import nanoseconds
-from kucoin_research.figures.gaps import GapMark, gaps_of
+from kucoin_research.figures.gaps import GapMark
+from kucoin_research.figures.known_gaps import KnownGaps
 from kucoin_research.figures.session_breaks import SessionBreaks
 from kucoin_research.model.channels import parse_channel
 from kucoin_research.model.intervals import MINUTE, parse_interval
@@ -21,7 +22,6 @@ from kucoin_research.model.source import LiveSource, Source, is_live, is_stream
 __all__ = ["Fixed", "Joined", "Rewound", "Rows", "Tail", "pick_channel", "pick_symbol"]
 
 _SPARE = 64
-_STATUS_ROWS = 5_000
 _BOOK_LEVELS = 1_000
 
 
@@ -159,6 +159,7 @@ class Tail:
         self._newest: dict[str, int] = {}  # stamp of the newest row taken, of all symbols
         self._cursor: dict[str, int] = {}  # and of this symbol
         self._status_seen = 0
+        self._known_gaps = KnownGaps(source, channels.values(), symbol)
         self._gaps: list[GapMark] = []
         self._breaks = SessionBreaks(source)
         self._reached: list[GapMark] = []
@@ -170,7 +171,7 @@ class Tail:
 
     def has_news(self) -> bool:
         """Whether there are new rows, or new status rows; a cheap check."""
-        return self._status_total() != self._status_seen or any(
+        return self._known_gaps.total != self._status_seen or any(
             self.source.total(channel) != self._seen.get(role)
             for role, channel in self.channels.items()
         )
@@ -248,29 +249,19 @@ class Tail:
             return pl.DataFrame(schema=dict.fromkeys(SIDE_BY_SIDE, pl.Float64))
         return book.depth(_BOOK_LEVELS)
 
-    def _status_total(self) -> int:
-        try:
-            return self.source.total("status")
-        except (UnknownChannel, KeyError):
-            return 0
-
     def gaps(self) -> tuple[list[GapMark], bool]:
         """Return all gaps known, and whether they have changed since the last call."""
-        total = self._status_total()
+        total = self._known_gaps.total
         reached = self._breaks.reached
         if total == self._status_seen and reached == self._reached:
             return self._gaps, False
         self._status_seen, self._reached = total, reached
         for role in self._books:
             self._seen.pop(role, None)  # a gap may void the book without a new row
-        gaps = [*self._reported(), *reached] if total else reached
+        gaps = [*self._known_gaps.look(), *reached]
         changed = gaps != self._gaps
         self._gaps = gaps
         return gaps, changed
-
-    def _reported(self) -> list[GapMark]:
-        rows = self.source.frame("status", last=_STATUS_ROWS)
-        return gaps_of(rows, self.channels.values(), self.symbol or None)
 
 
 class Fixed:

@@ -163,6 +163,54 @@ def test_after_an_outage_an_order_of_before_is_unknown_until_a_message_about_it(
     assert read(stream).unknown == []
 
 
+def test_a_loss_stays_known_however_many_status_rows_come_after_it(exchange, stream, account):
+    order = account.place("XBTUSDTM", "buy", 3, price=near(stream, -0.01))
+    has(stream, "open")
+    early = read(stream)
+
+    exchange.inject("abort")
+    account.cancel(order)
+    has(stream, "connected", 2, channel="status", column="event")
+    early.read()
+    for _ in range(5_001):
+        stream.note("note", "a note")
+    wait_until(lambda: stream.total("status") > 5_001)
+    early.read()
+
+    assert account.open_orders == []
+    for book in (early, read(stream)):
+        assert ([each.order_id for each in book.unknown], book.orders) == ([order], [])
+
+
+def test_an_order_is_not_known_since_the_first_outage_after_its_last_message(
+    exchange, stream, account
+):
+    def abort(count):
+        exchange.inject("abort")
+        has(stream, "connected", count, channel="status", column="event")
+        lost = pl.col("event").cast(pl.String) == "gap", pl.col("channel") == "order"
+        wait_until(lambda: stream.frame("status").filter(*lost).height == count - 1)
+
+    book = read(stream)
+    abort(2)
+    account.place("XBTUSDTM", "buy", 3, price=near(stream, -0.01))
+    has(stream, "open")
+    abort(3)
+    book.read()
+    since = book.lost_since
+    abort(4)
+    book.read()
+
+    begins = stream.frame("status").filter(event="disconnected")["local_timestamp"].cast(pl.Int64)
+    distances = (begins - since).abs().to_list()
+    assert distances.index(min(distances)) == 1
+    assert book.lost_since == since
+    stream.stop()
+    book.read()
+    assert book.lost_since == since
+    assert "is not known since the stream ended" not in texts(stream)["own"][1]
+
+
 def test_nothing_is_known_while_no_connection_is_there_and_after_the_stop(
     exchange, stream, account
 ):

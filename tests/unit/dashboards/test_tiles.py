@@ -7,7 +7,7 @@ from kucoin_research.dashboards.formatting import compact
 from kucoin_research.dashboards.tile_words import labels, period, tips
 from kucoin_research.dashboards.tiles import Tiles
 from kucoin_research.figures.time_axis import Zone
-from kucoin_research.model.records import Ticker, Trade, schema_of
+from kucoin_research.model.records import Status, Ticker, Trade, schema_of
 from kucoin_research.model.size_unit import SizeUnit, Unit
 
 SECOND = 1_000_000_000
@@ -22,7 +22,7 @@ class Feed:
     name, symbols, state = "feed", (SYMBOL,), "live"
 
     def __init__(self, channel="trade"):
-        self.channels, self.rows = (channel,), []
+        self.channels, self.rows, self.statuses = (channel,), [], []
         self.kind = Trade if channel == "trade" else Ticker
 
     def trade(self, second, price, size=1.0):
@@ -35,10 +35,18 @@ class Feed:
             Ticker(at, at, SYMBOL, len(self.rows), price, 1.0, "buy", 99.0, 1.0, 101.0, 1.0)
         )
 
+    def report(self, event, begin, end):
+        begin, end = (START + second * SECOND for second in (begin, end))
+        self.statuses.append(Status(begin, end, SYMBOL, event, "trade", "lost", None, None))
+
     def total(self, channel):
+        if channel == "status":
+            return len(self.statuses)
         return len(self.rows) if channel in self.channels else 0
 
     def frame(self, channel, symbol=None, last=None):
+        if channel == "status":
+            return pl.DataFrame(self.statuses, schema=schema_of(Status), orient="row")
         if channel not in self.channels:
             raise KeyError(channel)
         rows = self.rows if last is None else self.rows[-last:]
@@ -112,6 +120,42 @@ def test_what_leaves_the_window_is_taken_out_at_its_own_price():
     tiles.update()
 
     assert tiles.tiles()["volume"][0] == "500"
+
+
+def volume(tiles):
+    tiles.update()
+    return tiles.tiles()["volume"][0]
+
+
+@pytest.mark.parametrize("window_ns", [MINUTE, None])
+def test_the_volume_is_a_lower_bound_while_trades_of_its_period_are_missing(window_ns):
+    feed = Feed()
+    feed.report("gap", -9, 0)  # before the first trade, so before the period
+    feed.trade(0, 100.0)
+    tiles = tiles_of(feed, window_ns)
+    assert volume(tiles) == "1"
+
+    feed.report("gap", 0, 20)
+    assert volume(tiles) == "1"  # the period ends with the newest trade
+    feed.trade(21, 100.0)
+    assert volume(tiles) == "≥ 2"
+    feed.trade(70, 100.0)  # the window begins within the gap
+    assert volume(tiles) == ("≥ 2" if window_ns else "≥ 3")
+    feed.trade(90, 100.0)
+    assert volume(tiles) == ("2" if window_ns else "≥ 4")
+
+
+def test_a_gap_that_rest_has_filled_leaves_the_volume_whole():
+    feed = Feed()
+    for second in (0, 21):
+        feed.trade(second, 100.0)
+    feed.report("gap", 0, 20)
+    tiles = tiles_of(feed)
+    assert volume(tiles) == "≥ 2"
+
+    feed.report("filled", 0, 20)
+
+    assert volume(tiles) == "2"
 
 
 def test_every_tile_is_explained():
