@@ -10,6 +10,7 @@ import kucoin_research as kr
 from kucoin_research import figures
 from kucoin_research.dashboards import Colour, Dashboard, stream_starter
 from kucoin_research.dashboards.ladder_table import LadderTable
+from kucoin_research.figures import notebook_cells
 from kucoin_research.figures.history_rows import HistoryRows
 from kucoin_research.figures.past import Want
 from tests.conftest import wait_until
@@ -1075,6 +1076,35 @@ def test_a_cell_that_is_run_again_says_what_its_recording_has_kept(make, monkeyp
     here[0] = "fourth"
     assert "recorded" not in make(start=True).line
     assert kept  # with it what was made of the third
+
+
+@pytest.fixture
+def cell(monkeypatch):
+    """Run cells: ``cell("name", "run")`` tells what is made from then on which one runs."""
+    here = []
+    monkeypatch.setattr(notebook_cells, "_cells", {})
+
+    def begin(name, run_of_it):
+        here[:] = [(name, run_of_it)]
+
+    for module in ("figures.notebook_cells", "dashboards.stream_starter"):
+        monkeypatch.setattr(f"kucoin_research.{module}.cell_of", lambda: here[0])
+    return begin
+
+
+def test_a_chart_that_another_cell_has_chosen_outlives_a_new_run_of_that_cell(make, stream, cell):
+    cell("a cell", "first")
+    board = make(stream)
+    cell("another", "first")
+    board.lower.switch.value = "Spread"
+
+    cell("another", "second")
+    of_the_cell = figures.spread(stream)
+
+    assert board.lower.figure.comm is not None
+    board.close(keeps_picture=False)
+    assert board.lower.figure is None
+    of_the_cell.close(keeps_picture=False)
 
 
 def test_close_leaves_no_widget_ticket_stream_or_recorder(make, tmp_path):
