@@ -295,7 +295,7 @@ class ChartSlot:
         sketch = Sketch(scene.symbol, scene.zone, self._height, options, is_compact=True)
         window_ns = None if scene.window_s is None else round(scene.window_s * 1e9)
         supply = _supply(kind, scene, channels)
-        figure = LiveFigure(kind, supply, sketch, channels, window_ns=window_ns)
+        figure = LiveFigure(kind, supply, sketch, channels, window_ns=window_ns, is_part=True)
         figure.keeps_still, figure.group = False, self._group
         figure.on_mark = self.on_mark
         return figure

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from kucoin_research.api.checks import find_venue
 from kucoin_research.dashboards.controls import DEFAULT_SYMBOLS, INTERVALS, WINDOWS
-from kucoin_research.dashboards.notebook_dashboard import Dashboard
+from kucoin_research.dashboards.notebook_dashboard import Dashboard, next_number
 from kucoin_research.dashboards.stream_starter import opened
 from kucoin_research.dashboards.watchlist import MOST_PINS
 from kucoin_research.errors import InvalidInput, shown
@@ -229,7 +229,7 @@ def _subject(
             "a dashboard shows a symbol, a stream, a session, a replay or a run on paper, "
             f"not {type(source).__name__}"
         )
-    own = opened(source if isinstance(source, Session) else load(source), name)
+    own = opened(source if isinstance(source, Session) else load(source), name, next_number())
     try:
         return _Subject(_chosen(own, symbol), _names(own.channels), own=own)
     except BaseException:

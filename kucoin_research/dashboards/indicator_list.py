@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import polars as pl
 
@@ -24,14 +24,22 @@ class IndicatorList:
         Of the dashboard.
     acting
         Held by everything that changes the dashboard.
+    check
+        Raises if the dashboard can be changed no more.
 
     Notes
     -----
     May be used from any thread.
     """
 
-    def __init__(self, stage: Stage, choices: Choices, acting: threading.RLock) -> None:
-        self._stage, self._choices, self._acting = stage, choices, acting
+    def __init__(
+        self,
+        stage: Stage,
+        choices: Choices,
+        acting: threading.RLock,
+        check: Callable[[], object],
+    ) -> None:
+        self._stage, self._choices, self._acting, self._check = stage, choices, acting, check
 
     def add(self, name: str, expression: pl.Expr | None = None, *, pane: str | None = None) -> None:
         """Show an indicator; one that has its name is replaced.
@@ -50,12 +58,14 @@ class IndicatorList:
         Raises
         ------
         InvalidInput
-            If it is not known or cannot be computed, or if there is no room for it.
+            If it is not known or cannot be computed, if there is no room for it, or if the
+            dashboard is closed.
         """
         given = name if expression is None else (name, expression, pane or name)
         if expression is None and pane is not None:
             raise InvalidInput(f"the pane of {shown(name)} is set; only expressions take a pane")
         with self._acting:
+            self._check()
             more = indicators_of([given])
             self._choices.show_indicators(joined(self._stage.scene.indicators, more))
 
@@ -65,9 +75,10 @@ class IndicatorList:
         Raises
         ------
         InvalidInput
-            If none has that name.
+            If none has that name, or the dashboard is closed.
         """
         with self._acting:
+            self._check()
             there = self._stage.scene.indicators
             if name is not None:
                 wanted = [each for each in there if not _is_called(each.name, name)]

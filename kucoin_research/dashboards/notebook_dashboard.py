@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import count
 from typing import Any
 
 import ipywidgets as widgets
@@ -36,7 +38,7 @@ from kucoin_research.errors import InvalidInput, KucoinResearchError
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.figures.closing import close_whole, ids_of
 from kucoin_research.figures.indicator import Indicator, text_of
-from kucoin_research.figures.notebook_cells import replace_in_cell
+from kucoin_research.figures.notebook_cells import count_in_cell, replace_in_cell
 from kucoin_research.figures.refresh import refresher
 from kucoin_research.figures.saved_picture import SavedPicture, leave, show_widget
 from kucoin_research.figures.time_axis import Zone
@@ -50,7 +52,7 @@ from kucoin_research.strategy.options import Strategy
 from kucoin_research.strategy.paper import PaperTrading
 from kucoin_research.streaming.stream import Stream
 
-__all__ = ["Dashboard"]
+__all__ = ["Dashboard", "next_number"]
 
 log = logging.getLogger(__name__)
 
@@ -105,11 +107,12 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         history: bool = True,
     ) -> None:
         super().__init__()
+        number = next_number()
         # First, so that the dashboard of the last run has ended.
-        replaced = replace_in_cell(self, keeps_picture=False)
+        before = replace_in_cell(self, Dashboard._legacy, keeps_picture=False)
         self._acting = threading.RLock()  # held by what buttons and callers do
         self._starter = StreamStarter(
-            venue, capacity=capacity, feed=feed, name=name, warn=self._say
+            venue, capacity=capacity, feed=feed, name=name, number=number, warn=self._say
         )
         self._desk = StrategyDesk(run)
         self._still = SavedPicture()
@@ -161,21 +164,33 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         self._choices = Choices(
             self.controls, self._stage, self._starter, self._desk, self._recording
         )
-        self.indicators = IndicatorList(self._stage, self._choices, self._acting)
+        self.indicators = IndicatorList(self._stage, self._choices, self._acting, self._check_open)
         self._is_closed, self._is_built = False, True
+        if count_in_cell(Dashboard) is None:
+            _outside.add(self)
         self._arrange()
         self.panel.parts = ids_of(self, *(each for slot in self._slots for each in slot.lasting))
         for slot in self._slots:
             slot.show(self._stage.scene)
         self._listen()
-        for each in replaced:
-            if isinstance(each, Dashboard) and each._is_built:  # noqa: SLF001 - a peer
-                self._recording.news = each._recording.news  # noqa: SLF001
-                self._alerts.inherit(each._alerts)  # noqa: SLF001
+        if isinstance(before, _Legacy):
+            self._recording.news = before.news
+            for condition, about in before.alerts:
+                self._alerts.add(condition, about, is_of_page=True)
         self._say(self._recording.news)
         self._choices.offer_symbols()
         self._allow()
         self._refresh.start()
+
+    def _legacy(self) -> _Legacy | None:
+        """Return what the dashboard that takes the place of this one goes on with."""
+        return (
+            _Legacy(self._recording.news, tuple(self._alerts.of_pages)) if self._is_built else None
+        )
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise InvalidInput("this dashboard is closed; run its cell again")
 
     def _arrange(self) -> None:
         grid = widgets.Box([self.panel, self.controls.box, *(slot.box for slot in self._slots)])
@@ -280,11 +295,12 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         Raises
         ------
         InvalidInput
-            If the dashboard shows something that was handed in.
+            If the dashboard shows something that was handed in, or is closed.
         UnknownSymbol, UnknownChannel, ChannelNotOffered, SymbolNotTrading, Unreachable
             As ``stream`` does; the stream started before then goes on.
         """
         with self._acting:
+            self._check_open()
             if not self._stage.is_own:
                 raise InvalidInput("this dashboard shows what was handed in; start that elsewhere")
             symbol, market = self.controls.symbol.value.strip(), self.controls.market.value
@@ -295,8 +311,9 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
                 its = [each for each in pins if str(market_of(each)) == market]
                 made = self._starter.start([*dict.fromkeys([symbol, *its])], channels, market)
             except KucoinResearchError:
-                listed = self._starter.listed(market)
-                self.controls.mark_wrong(is_wrong=symbol not in listed)
+                listed = self._starter.known(market)  # an exchange that is gone is not asked again
+                if listed is not None:
+                    self.controls.mark_wrong(is_wrong=symbol not in listed)
                 raise
             self.controls.accept(symbol)
             self._recording.end()
@@ -340,11 +357,12 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         Raises
         ------
         InvalidInput
-            If nothing streams.
+            If nothing streams, or the dashboard is closed.
         OSError
             If the folder cannot be made.
         """
         with self._acting:
+            self._check_open()
             source = self.source
             if not isinstance(source, Stream) or source.stopping.is_set():
                 self._recording.show(is_on=False)
@@ -378,9 +396,10 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         Raises
         ------
         InvalidInput
-            If the strategy or an option cannot be used.
+            If the strategy or an option cannot be used, or the dashboard is closed.
         """
         with self._acting:
+            self._check_open()
             source = self.source
             self._desk.ask(strategy, options, source, is_from_start=source is self._stage.own)
             if isinstance(source, Idle):
@@ -569,11 +588,12 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         Raises
         ------
         InvalidInput
-            If the dashboard shows a given source, or the list would hold more than 50.
+            If the dashboard shows a given source or is closed, or the list would hold more than 50.
         UnknownSymbol, SymbolNotTrading, ChannelNotOffered, Unreachable
             If one cannot be streamed; the list stays as it was.
         """
         with self._acting:
+            self._check_open()
             self._choices.watch(texts(symbols, "symbols"))
             self._allow()
 
@@ -583,9 +603,10 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         Raises
         ------
         InvalidInput
-            If one is not in the list.
+            If one is not in the list, or the dashboard is closed.
         """
         with self._acting:
+            self._check_open()
             self._choices.unwatch(texts(symbols, "symbols"))
             self._allow()
 
@@ -603,7 +624,14 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             self._allow()
 
     def freeze(self, *, is_frozen: bool = True) -> None:
-        """Freeze charts, tiles and tape, or let them go on; the stream is not touched."""
+        """Freeze charts, tiles and tape, or let them go on; the stream is not touched.
+
+        Raises
+        ------
+        InvalidInput
+            If ``is_frozen`` is neither True nor False.
+        """
+        is_frozen = truth(is_frozen, "is_frozen")
         with self._acting:
             self._refresh.is_frozen = is_frozen
             for slot in self._slots:
@@ -712,6 +740,30 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
 
     def __repr__(self) -> str:
         return f"<Dashboard of {self.symbol}>"
+
+
+@dataclass(frozen=True)
+class _Legacy:
+    """What is left of a dashboard whose cell is run again."""
+
+    news: str  # of its recording
+    alerts: tuple[tuple[str, str], ...]  # condition and symbol of those that a page has set
+
+
+# Those made outside of a cell, which nothing else tells apart; it keeps none of them alive.
+_outside: weakref.WeakSet[Dashboard] = weakref.WeakSet()
+
+
+def next_number() -> int:
+    """Return the number of the next dashboard among those of the running cell, from 1 on.
+
+    Outside of a notebook, it is the first that no dashboard has which is not closed.
+    """
+    made = count_in_cell(Dashboard)
+    if made is not None:
+        return made + 1
+    taken = {each._starter.number for each in list(_outside) if not each._is_closed}  # noqa: SLF001
+    return next(number for number in count(1) if number not in taken)
 
 
 def _choose_newest(texts: RunTexts) -> None:

@@ -28,7 +28,9 @@ class StreamStarter:
     venue, capacity, feed
         As for ``kucoin_research.stream``.
     name
-        Name of the streams; left out: one that contains the cell's id.
+        Name of the streams; left out: one that contains the cell's id, and the number.
+    number
+        Of the dashboard among those that its cell has made, from 1 on.
     warn
         Called with the text of each warning that comes with a list of symbols.
     """
@@ -40,10 +42,12 @@ class StreamStarter:
         capacity: int,
         feed: str,
         name: str | None,
+        number: int,
         warn: Callable[[str], None],
     ) -> None:
         self._venue, self._capacity, self._feed = venue, capacity, feed
-        self._name = name or _name_for_cell()
+        self.number = number
+        self._name = name or _name_for_cell(number)
         self._warn = warn
         self._lists: dict[str, list[str]] = {}  # by market
 
@@ -75,6 +79,10 @@ class StreamStarter:
         """Look a symbol up; the error of one that is unknown names the near ones."""
         market_data.instrument(symbol, market=market, venue=self._venue)
 
+    def known(self, market: str) -> list[str] | None:
+        """Return the symbols that trade on a market, if the exchange has told them before."""
+        return self._lists.get(market)
+
     def listed(self, market: str) -> list[str]:
         """Return the symbols that trade on a market; the exchange is asked once."""
         if market not in self._lists:
@@ -86,9 +94,9 @@ class StreamStarter:
         return self._lists[market]
 
 
-def opened(session: Session, name: str | None) -> Replay:
+def opened(session: Session, name: str | None, number: int) -> Replay:
     """Open a session as a paused replay, at the end of its first five minutes."""
-    name = name or f"{_name_for_cell()} {session.name}"
+    name = name or f"{_name_for_cell(number)} {session.name}"
     replay = streams.replay(session, name=name, paused=True)
     try:
         if replay.start_ns is not None and replay.end_ns is not None:
@@ -99,6 +107,7 @@ def opened(session: Session, name: str | None) -> Replay:
     return replay
 
 
-def _name_for_cell() -> str:
+def _name_for_cell(number: int) -> str:
     cell = cell_of()
-    return "dashboard" if cell is None else f"dashboard {cell[0][:8]}"
+    name = "dashboard" if cell is None else f"dashboard {cell[0][:8]}"
+    return name if number == 1 else f"{name} {number}"

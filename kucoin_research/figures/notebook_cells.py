@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any, Protocol
 
 from IPython.core.getipython import get_ipython
 
-__all__ = ["cell_of", "replace_in_cell"]
+__all__ = ["cell_of", "count_in_cell", "replace_in_cell"]
 
 
 class Closable(Protocol):
@@ -20,40 +21,81 @@ class Closable(Protocol):
         """End it."""
 
 
-_cells: dict[str, tuple[str, list[tuple[weakref.ref[Closable], dict[str, bool]]]]] = {}
+@dataclass(frozen=True)
+class _Made:
+    """A widget that a run of a cell has made; weak, since nothing else may keep it."""
+
+    widget: weakref.ref[Closable]
+    place: tuple[type, int]  # its class, and how many of that the run had made before
+    leave: Callable[[Any], object] | None
+    options: dict[str, bool]
 
 
-def replace_in_cell(made: Closable, **options: bool) -> list[Closable]:
+@dataclass
+class _Run:
+    """What a run of a cell has made, and what the widgets of the run before have left, by place."""
+
+    name: str
+    made: list[_Made] = field(default_factory=list)
+    left: dict[tuple[type, int], object] = field(default_factory=dict)
+
+    def count(self, kind: type) -> int:
+        return sum(each.place[0] is kind for each in self.made)
+
+    def close(self) -> dict[tuple[type, int], object]:
+        left = {}
+        for each in self.made:
+            old = each.widget()
+            if old is not None:
+                old.close(**each.options)
+                if each.leave is not None:
+                    left[each.place] = each.leave(old)
+        return left
+
+
+_cells: dict[str, _Run] = {}
+
+
+def replace_in_cell(
+    made: Closable, leave: Callable[[Any], object] | None = None, **options: bool
+) -> object:
     """Close the widgets that an earlier run of the same cell made; outside a notebook, none.
 
     Parameters
     ----------
     made
         Is closed when its cell is run again.
+    leave
+        Called with it when it is closed so; what it returns is for the widget that takes its place.
     **options
         Given to its ``close`` then.
 
     Returns
     -------
-    list[Closable]
-        The widgets that were closed.
+    object
+        What the widget of the same class and the same place in the earlier run has left: for the
+        second one made, that of the second. ``None`` if there was none.
     """
     cell = cell_of()
     if cell is None:
-        return []
+        return None
     name, run = cell
-    earlier = _cells.get(name)
-    if earlier is not None and earlier[0] == run:
-        earlier[1].append((weakref.ref(made), options))
-        return []
-    closed = []
-    for reference, how in earlier[1] if earlier is not None else ():
-        old = reference()
-        if old is not None:
-            old.close(**how)
-            closed.append(old)
-    _cells[name] = (run, [(weakref.ref(made), options)])
-    return closed
+    present = _cells.get(name)
+    if present is None or present.name != run:
+        left = {} if present is None else present.close()
+        present = _cells[name] = _Run(run, left=left)
+    place = type(made), present.count(type(made))
+    present.made.append(_Made(weakref.ref(made), place, leave, options))
+    return present.left.pop(place, None)
+
+
+def count_in_cell(kind: type) -> int | None:
+    """Count the widgets of a class that this run of the cell has made; outside, ``None``."""
+    cell = cell_of()
+    if cell is None:
+        return None
+    present = _cells.get(cell[0])
+    return 0 if present is None or present.name != cell[1] else present.count(kind)
 
 
 def cell_of() -> tuple[str, str] | None:

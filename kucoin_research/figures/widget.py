@@ -82,6 +82,8 @@ class LiveFigure(anywidget.AnyWidget):
         The channel of the source for each role of the chart.
     window_ns
         Length of the newest data to follow; ``None``: all data.
+    is_part
+        Whether another widget closes it, rather than the next run of the cell that made it.
 
     Attributes
     ----------
@@ -132,6 +134,7 @@ class LiveFigure(anywidget.AnyWidget):
         channels: dict[str, str],
         *,
         window_ns: int | None = None,
+        is_part: bool = False,
     ) -> None:
         self.is_frozen = False
         self.on_end: Callable[[], object] | None = None
@@ -151,7 +154,8 @@ class LiveFigure(anywidget.AnyWidget):
         self.on_msg(self._on_message)
         self._ticket = self._start()
         open_figures.add(self)
-        replace_in_cell(self, keeps_picture=False)
+        if not is_part:
+            replace_in_cell(self, keeps_picture=False)
 
     def _start(self) -> Ticket:
         # A weak reference: the refresher must not keep alive a figure that nobody has any more.

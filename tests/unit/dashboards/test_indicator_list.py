@@ -83,7 +83,7 @@ def test_they_stay_with_another_interval_and_leave_other_charts_alone(board):
 
     assert shown(board) == ["SMA 2", "EMA 9"]
     assert board.book.figure is book
-    assert board.price.figure.figure().data[-1].name == "EMA 9"
+    assert board.price.figure.figure().data[-1].name == "EMA 9 · 5 s"
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import kucoin_research as kr
 from kucoin_research import figures
 from kucoin_research.dashboards import Colour, Dashboard, stream_starter
 from kucoin_research.dashboards.ladder_table import LadderTable
+from kucoin_research.figures import notebook_cells
 from kucoin_research.figures.history_rows import HistoryRows
 from kucoin_research.figures.past import Want
 from tests.conftest import wait_until
@@ -1075,6 +1076,149 @@ def test_a_cell_that_is_run_again_says_what_its_recording_has_kept(make, monkeyp
     here[0] = "fourth"
     assert "recorded" not in make(start=True).line
     assert kept  # with it what was made of the third
+
+
+@pytest.fixture
+def cell(monkeypatch):
+    """Run cells: ``cell("name", "run")`` tells what is made from then on which one runs."""
+    here = []
+    monkeypatch.setattr(notebook_cells, "_cells", {})
+
+    def begin(name, run_of_it):
+        here[:] = [(name, run_of_it)]
+
+    for module in ("figures.notebook_cells", "dashboards.stream_starter"):
+        monkeypatch.setattr(f"kucoin_research.{module}.cell_of", lambda: here[0])
+    return begin
+
+
+def names_of_streams():
+    return [each.name for each in kr.running()]
+
+
+def test_two_dashboards_of_a_cell_stream_and_record_side_by_side(make, cell, tmp_path):
+    cell("a cell", "first")
+    one = make(start=True, root=tmp_path)
+    recorder = one.record()
+    two = make("ETHUSDTM", start=True)
+
+    assert names_of_streams() == ["dashboard a cell", "dashboard a cell 2"]
+    assert one.is_running
+    assert two.is_running
+    rows = recorder.rows
+    wait_until(lambda: recorder.rows > rows)
+
+
+def test_running_their_cell_again_replaces_each_by_the_one_in_its_place(make, cell, tmp_path):
+    def both():
+        return [make(each, start=True, root=tmp_path) for each in ("XBTUSDTM", "ETHUSDTM")]
+
+    cell("a cell", "first")
+    before = both()
+    for board, condition in zip(before, ("price > 1", "spread > 3 bp"), strict=True):
+        board.panel._on_message(None, {"kind": "alert", "text": condition}, [])
+        recorder = board.record()
+        wait_until(lambda recorder=recorder: recorder.rows > 0)
+    names = names_of_streams()
+
+    cell("a cell", "second")
+    after = both()
+
+    assert names_of_streams() == names
+    assert not any(each.is_running for each in before)
+    for old, new in zip(before, after, strict=True):
+        assert str(old.recorder.path) in new.line
+    alerts = [[(each.condition, each.symbol) for each in board.alerts] for board in after]
+    assert alerts == [[("price > 1", "XBTUSDTM")], [("spread > 3 bp", "ETHUSDTM")]]
+
+
+def test_two_dashboards_of_one_session_play_side_by_side(session, make, cell):
+    cell("a cell", "first")
+    boards = [make(session), make(session)]
+
+    assert [each.source.stopping.is_set() for each in boards] == [False, False]
+    assert boards[1].source.name == f"dashboard a cell 2 {session.name}"
+
+
+def test_outside_a_notebook_a_dashboard_gets_a_number_that_no_open_one_has(make):
+    first, second = make(start=True), make("ETHUSDTM", start=True)
+    assert names_of_streams() == ["dashboard", "dashboard 2"]
+
+    first.close(keeps_picture=False)
+    make(start=True)
+
+    assert names_of_streams() == ["dashboard 2", "dashboard"]
+    assert second.is_running
+
+
+def test_a_chart_that_another_cell_has_chosen_outlives_a_new_run_of_that_cell(make, stream, cell):
+    cell("a cell", "first")
+    board = make(stream)
+    cell("another", "first")
+    board.lower.switch.value = "Spread"
+
+    cell("another", "second")
+    of_the_cell = figures.spread(stream)
+
+    assert board.lower.figure.comm is not None
+    board.close(keeps_picture=False)
+    assert board.lower.figure is None
+    of_the_cell.close(keeps_picture=False)
+
+
+def test_a_start_in_vain_does_not_ask_for_the_symbols_again(make, monkeypatch):
+    asked = []
+
+    def gone(*_, **__):
+        asked.append(1)
+        raise kr.Unreachable("the exchange does not answer")
+
+    monkeypatch.setattr(stream_starter.market_data, "get_active_symbols", gone)
+    monkeypatch.setattr(stream_starter.streams, "stream", gone)
+    board = make()
+    assert "could not be read" in board.line
+
+    with pytest.raises(kr.Unreachable):
+        board.start()
+
+    assert len(asked) == 2  # for the list as it was made, and for the stream
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda board: board.start(),
+        lambda board: board.record(),
+        lambda board: board.paper(lambda record, broker: None),
+        lambda board: board.watch("ETHUSDTM"),
+        lambda board: board.unwatch("XBTUSDTM"),
+        lambda board: board.indicators.add("SMA 5"),
+        lambda board: board.indicators.remove(),
+    ],
+)
+def test_a_closed_dashboard_begins_nothing_any_more(make, use):
+    before = len(figures.refresher())
+    board = make()
+    board.close(keeps_picture=False)
+
+    with pytest.raises(kr.InvalidInput, match=r"^this dashboard is closed; run its cell again$"):
+        use(board)
+    board.mark("2026-01-01", 1.0, "a mark")
+    board.plot("a line", "2026-01-01", 1.0)
+
+    assert not kr.running()
+    assert len(figures.refresher()) == before
+    assert board.lower.figure is None
+
+
+def test_freeze_takes_nothing_but_true_and_false(make):
+    board = make()
+
+    with pytest.raises(kr.InvalidInput, match="is_frozen must be True or False, not 'x'"):
+        board.freeze(is_frozen="x")
+
+    assert not board.controls.freeze.value
+    assert not board.price.figure.is_frozen
 
 
 def test_close_leaves_no_widget_ticket_stream_or_recorder(make, tmp_path):
