@@ -109,6 +109,13 @@ class _Market:
         )
 
 
+class _News(NamedTuple):
+    """A frame, and which of its rows are new, by symbol."""
+
+    frame: pl.DataFrame
+    places: dict[str, Times]
+
+
 class _Feed:
     """Reads the rows of one channel, each row of a symbol once.
 
@@ -123,7 +130,7 @@ class _Feed:
         self._newest = 0  # stamp of the newest row read, of all symbols
         self._cursors: dict[str, int] = {}  # and of each symbol
 
-    def rows(self, symbols: Sequence[str]) -> dict[str, pl.DataFrame]:
+    def rows(self, symbols: Sequence[str]) -> _News | None:
         """Return the rows that came since the last call; of a symbol new here, all rows.
 
         Raises
@@ -134,21 +141,22 @@ class _Feed:
         total = self._source.total(self._channel)
         others = [each for each in symbols if each not in self._cursors]
         if total == self._seen and not others:
-            return {}
+            return None
         self._cursors = {each: self._cursors.get(each, 0) for each in symbols}
         if others:
             if total < self._seen:
                 raise Rewound
             frame = self._source.frame(self._channel)
             self._seen = max(total, frame.height)
-            return self._take(frame, self._by_symbol(frame))
+            stamps = nanoseconds(frame["local_timestamp"])
+            return self._take(frame, stamps, self._places(frame))
         return self._newer()
 
     def arrived(self, symbol: str) -> int:
         """Return the stamp of the newest row that was returned of a symbol, ns; 0 of none."""
         return self._cursors.get(symbol, 0)
 
-    def _newer(self) -> dict[str, pl.DataFrame]:
+    def _newer(self) -> _News:
         # Rows may come between counting and reading, so the count says how many to read at least,
         # and the stamps say which of them are new.
         times = 1
@@ -161,42 +169,42 @@ class _Feed:
             stamps = nanoseconds(frame["local_timestamp"])
             behind = frame.height - int(np.searchsorted(stamps, self._newest, "right"))
             are_all_behind = behind >= self._source.total(self._channel) - self._seen
-            parts = self._by_symbol(frame)
-            if are_all_behind or frame.height < wanted or self._reaches_all(parts):
+            places = self._places(frame)
+            if are_all_behind or frame.height < wanted or self._reaches_all(stamps, places):
                 self._seen = max(total, self._seen + behind)
-                return self._take(frame, parts)
+                return self._take(frame, stamps, places)
             times *= 4
 
-    def _reaches_all(self, parts: Mapping[str, pl.DataFrame]) -> bool:
+    def _reaches_all(self, stamps: Times, places: Mapping[str, Times]) -> bool:
         """Return whether rows go back to a known one of each symbol."""
         return all(
-            each in parts and int(nanoseconds(parts[each]["local_timestamp"][:1])[0]) <= cursor
+            each in places and stamps[places[each][0]] <= cursor
             for each, cursor in self._cursors.items()
         )
 
-    def _by_symbol(self, frame: pl.DataFrame) -> dict[str, pl.DataFrame]:
-        if "symbol" not in frame.columns:
-            return {}
-        parts = frame.partition_by("symbol", maintain_order=True)
-        named = {str(part["symbol"][0]): part for part in parts}
-        return {each: named[each] for each in self._cursors if each in named}
+    def _places(self, frame: pl.DataFrame) -> dict[str, Times]:
+        """Find the rows of each symbol in a frame, by number."""
+        # Only the numbers are parted: parts of all columns would take several times as long.
+        numbered = pl.DataFrame({"symbol": frame["symbol"], "place": np.arange(frame.height)})
+        parts = {
+            str(each["symbol"][0]): each["place"].to_numpy()
+            for each in numbered.partition_by("symbol")
+        }
+        return {each: parts[each] for each in self._cursors if each in parts}
 
-    def _take(
-        self, frame: pl.DataFrame, parts: Mapping[str, pl.DataFrame]
-    ) -> dict[str, pl.DataFrame]:
+    def _take(self, frame: pl.DataFrame, stamps: Times, places: Mapping[str, Times]) -> _News:
         """Leave out the rows that are known, and move the cursors."""
-        newest = int(nanoseconds(frame["local_timestamp"][-1:])[0]) if frame.height else 0
-        if frame.height and newest < self._newest:
-            raise Rewound
-        self._newest = max(self._newest, newest)
+        if len(stamps):
+            if stamps[-1] < self._newest:
+                raise Rewound
+            self._newest = int(stamps[-1])
         found = {}
-        for symbol, rows in parts.items():
-            stamps = nanoseconds(rows["local_timestamp"])
-            known = int(np.searchsorted(stamps, self._cursors[symbol], "right"))
-            if known < rows.height:
-                found[symbol] = rows[known:]
-                self._cursors[symbol] = int(stamps[-1])
-        return found
+        for symbol, its in places.items():
+            known = int(np.searchsorted(stamps[its], self._cursors[symbol], "right"))
+            if known < len(its):
+                found[symbol] = its[known:]
+                self._cursors[symbol] = int(stamps[its[-1]])
+        return _News(frame, found)
 
 
 class WatchRows:
@@ -262,14 +270,27 @@ class WatchRows:
             key: self._feeds.get(key) or _Feed(self._source, key[1]) for key in symbols_of
         }
         for (role, channel), feed in self._feeds.items():
-            window_ns = self._window_ns if channel == "trade" else None
-            for symbol, rows in feed.rows(symbols_of[role, channel]).items():
+            news = feed.rows(symbols_of[role, channel])
+            if news is None or not news.places:
+                continue
+            if role == "prices":
+                self._take_prices(news, self._window_ns if channel == "trade" else None)
+            else:
+                self._take_quotes(news)
+            for symbol in news.places:
                 market = self._markets[symbol]
                 market.arrived = max(market.arrived, feed.arrived(symbol))
-                if role == "prices":
-                    market.add(events(rows), numbers(rows, "price"), window_ns)
-                else:
-                    market.spread = _spread(rows[-1:])
+
+    def _take_prices(self, news: _News, window_ns: int | None) -> None:
+        times, prices = events(news.frame), numbers(news.frame, "price")
+        for symbol, places in news.places.items():
+            self._markets[symbol].add(times[places], prices[places], window_ns)
+
+    def _take_quotes(self, news: _News) -> None:
+        newest = news.frame[[int(places[-1]) for places in news.places.values()]]
+        bids, _, asks, _ = best_quotes(newest)
+        for symbol, bid, ask in zip(news.places, bids.tolist(), asks.tolist(), strict=True):
+            self._markets[symbol].spread = _spread(bid, ask)
 
     def cards(self) -> dict[str, Card]:
         """Return the card of each symbol of the last update; one without rows has dashes."""
@@ -277,6 +298,5 @@ class WatchRows:
         return {symbol: market.card(now) for symbol, market in self._markets.items()}
 
 
-def _spread(newest: pl.DataFrame) -> float | None:
-    bid, _, ask, _ = (float(part[0]) for part in best_quotes(newest))
+def _spread(bid: float, ask: float) -> float | None:
     return (ask - bid) / (ask + bid) * 2e4 if bid + ask > 0 else None

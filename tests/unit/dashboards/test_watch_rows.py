@@ -262,3 +262,12 @@ def test_the_cards_of_a_stream_say_spread_and_age():
         x.inject("stall", symbol="BTC-USDT")
         wait_until(lambda: cards(watch, *names)["BTC-USDT"].age)
         assert cards(watch, *names)["XBTUSDTM"].age == ""
+
+
+def test_a_channel_without_rows_yet_has_a_card_of_dashes():
+    market = Market(trade=trades((0, "A", 1))[:0])
+    watch = WatchRows(market, None)
+    assert cards(watch, "A")["A"].last == "–"
+
+    market.add((1, "A", 5))
+    assert cards(watch, "A")["A"].last == "5"
