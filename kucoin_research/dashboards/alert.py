@@ -68,6 +68,8 @@ class Alert:
         How often it fired.
     muted
         How often the condition began to hold within ``rest_s``.
+    uncalled
+        How many moments its function was not called with, as it was busy with 1,000 before.
     failure
         The error of its function, which is called no more; None if there is none.
     error
@@ -92,7 +94,7 @@ class Alert:
         self.condition, self.symbol = condition.text, symbol
         self.call, self.is_once, self.rest_s = call, is_once, rest_s
         self.fired: deque[Firing] = deque(maxlen=_KEPT)
-        self.count = self.muted = 0
+        self.count = self.muted = self.uncalled = 0
         self.failure: Failure | None = None
         self.error: str | None = None
         self.is_of_page = False  # a page has set it
@@ -113,7 +115,8 @@ class Alert:
         now = "holds now" if self.rule.holds else "waiting"
         words = "done" if self.is_over else self.lack or now
         failed = "" if self.failure is None else f"; {self.failure}, and is called no more"
-        return f"{words}{failed}"
+        slow = f"; its function missed {self.uncalled:,} moments" if self.uncalled else ""
+        return f"{words}{failed}{slow}"
 
     def take(self, firing: Firing) -> bool:
         """Take a moment; returns whether it fires."""

@@ -1,4 +1,4 @@
-"""Calls the functions of alerts on a thread of their own, so that a slow one holds up no chart."""
+"""Calls the function of an alert on a thread of its own, so that a slow one holds nothing up."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ __all__ = ["AlertCalls"]
 
 log = logging.getLogger(__name__)
 
+_MOST_WAITING = 1_000
+
 
 class AlertCalls:
-    """Calls functions one after the other, in the order of the moments.
+    """Calls a function with one moment after the other.
+
+    While it is busy, up to 1,000 moments wait; further ones are counted in ``Alert.uncalled``.
 
     Parameters
     ----------
@@ -39,6 +43,9 @@ class AlertCalls:
         """Call the alert's function soon."""
         with self._changed:
             if self._is_closed:
+                return
+            if len(self._waiting) >= _MOST_WAITING:
+                alert.uncalled += 1
                 return
             self._waiting.append((alert, firing))
             self._changed.notify_all()
@@ -70,8 +77,8 @@ class AlertCalls:
             result = alert.call(firing)
             if result is not None:
                 check_has_run(result, name)
-        # SystemExit too, since threading would let it end this thread without a word.
-        except (Exception, SystemExit) as error:  # the sink guard
+        # SystemExit and CancelledError too, which would end this thread without a word.
+        except BaseException as error:  # the sink guard
             log.exception("the function of an alert raised, and is called no more")
             alert.failure = Failure.of(name, error, firing.time_ns)
             self._on_failure(alert, firing)

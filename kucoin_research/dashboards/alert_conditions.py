@@ -17,6 +17,7 @@ from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.figures.columns import best_quotes, lags_of, numbers
 from kucoin_research.figures.line_charts import QUOTES
 from kucoin_research.figures.time_axis import Floats, Times
+from kucoin_research.foundation.callbacks import describe
 from kucoin_research.model.channels import parse_channel
 from kucoin_research.model.source import LiveSource, is_stream
 
@@ -189,6 +190,10 @@ class Expression(RowCondition):
     def forget(self) -> None:
         """Know nothing of the rows before any more."""
         super().forget()
+        self.forget_rows()
+
+    def forget_rows(self) -> None:
+        """Know whether it held, but no rows before: the next ones are of another source."""
         self._before = None
 
     def take(self, rows: pl.DataFrame, source: LiveSource) -> list[tuple[int, float]]:
@@ -216,8 +221,10 @@ class Expression(RowCondition):
         """
         try:
             found = rows.select(self._expression.alias("holds"))["holds"]
-        except pl.exceptions.PolarsError as error:
-            text = str(error).splitlines()[0]
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001  polars may panic, a user's function raise all
+            text = next(iter(describe(error).splitlines()), "")
             raise InvalidInput(f"an alert on {self.text} cannot be computed: {text}") from None
         if found.dtype != pl.Boolean or len(found) != rows.height:
             raise InvalidInput(

@@ -12,15 +12,19 @@ from kucoin_research.dashboards.alert import Alert, Firing
 from kucoin_research.dashboards.alert_conditions import Expression, GapAlert, RowCondition, Silence
 from kucoin_research.figures.chart import Role
 from kucoin_research.figures.columns import events, nanoseconds
-from kucoin_research.figures.gaps import UNWANTED
+from kucoin_research.figures.gaps import UNWANTED, GapMark
 from kucoin_research.figures.tail import Rewound, Tail, pick_channel
 from kucoin_research.model.source import LiveSource, is_replay, is_stream
 
-__all__ = ["AlertWatch"]
+__all__ = ["OVER", "AlertWatch"]
 
 _ROLE = "rows"
 _TIMELESS = ("candle", "status")
-_OVER = ("ended", "failed", "stopped")
+#: States of a source that has no rows to come.
+OVER = ("ended", "failed", "stopped")
+_FOUND_OUT = (
+    60_000_000_000  # ns from the last row to the moment at which an outage is known, at most
+)
 
 
 class AlertWatch:
@@ -32,17 +36,20 @@ class AlertWatch:
         Its condition is asked.
     source
         A stream or a replay.
+    is_new
+        Whether all its rows are news, as of a stream that has just begun; else those that are
+        there only say how the condition stands.
 
     Notes
     -----
     Not thread-safe: the refresh thread looks.
     """
 
-    def __init__(self, alert: Alert, source: LiveSource) -> None:
+    def __init__(self, alert: Alert, source: LiveSource, *, is_new: bool = False) -> None:
         self._alert, self.source = alert, source
         self._tail: Tail | None = None
-        self._is_primed = False
-        self._known_gaps: set[tuple[int, str]] = set()
+        self._is_primed = is_new
+        self._gaps: list[GapMark] = []  # those that were seen
 
     def check(self) -> None:
         """Check an expression against the newest rows, where there are any.
@@ -58,13 +65,18 @@ class AlertWatch:
 
     def look(self) -> list[Firing]:
         """Return the moments, since the last look, at which the condition began to hold."""
-        alert, rule = self._alert, self._alert.rule
-        alert.lack = self._lack()
-        if alert.lack:
+        before, found = self._tail, self._read()  # also of a source that has ended since
+        self._alert.lack = self._lack()
+        if self._tail is not before:
+            found += self._read()
+        if isinstance(self._alert.rule, Silence) and not self._alert.lack:
+            found += self._of_silence(self._alert.rule)
+        return found
+
+    def _read(self) -> list[Firing]:
+        rule = self._alert.rule
+        if self._tail is None:
             return []
-        if isinstance(rule, Silence):
-            return list(self._of_silence(rule))
-        assert self._tail is not None
         if isinstance(rule, GapAlert):
             return list(self._of_gaps(self._tail))
         assert isinstance(rule, RowCondition)
@@ -73,28 +85,28 @@ class AlertWatch:
     def _lack(self) -> str:
         """Say what the alert lacks to work; empty if nothing."""
         source, symbol = self.source, self._alert.symbol
-        if str(source.state) in _OVER:
-            return f"nothing streams: {source.state}"
+        rule = self._alert.rule
         if symbol not in source.symbols:
             return f"{symbol} does not stream"
-        rule = self._alert.rule
         if isinstance(rule, Silence):
-            return "" if is_stream(source) else "only a running stream has an age"
-        if isinstance(rule, GapAlert):
-            self._tail = self._tail or Tail(
-                source, symbol, {each: each for each in source.channels}
-            )
-            return ""
-        return self._find_channel(rule.channels)
+            lack = "" if is_stream(source) else "only a running stream has an age"
+        elif isinstance(rule, GapAlert):
+            if self._tail is None:
+                self._tail = Tail(source, symbol, {each: each for each in source.channels})
+            lack = ""
+        else:
+            lack = self._find_channel(rule.channels)
+        is_over = str(source.state) in OVER
+        return f"nothing streams: {source.state}" if is_over and not lack else lack
 
     def _find_channel(self, channels: tuple[str, ...]) -> str:
         source, symbol = self.source, self._alert.symbol
         found = pick_channel(source, Role(_ROLE, channels), symbol=symbol)
         if found is None or not _streams(source, found, symbol):
-            self._tail = None
             return f"needs {' or '.join(channels)} of {symbol}, which does not stream"
         if self._tail is None or self._tail.channels[_ROLE] != found:
-            self._tail, self._is_primed = Tail(source, symbol, {_ROLE: found}), False
+            self._is_primed = self._is_primed and self._tail is None
+            self._tail = Tail(source, symbol, {_ROLE: found})
         return ""
 
     def _of_rows(self, rule: RowCondition, tail: Tail) -> Iterator[Firing]:
@@ -129,13 +141,14 @@ class AlertWatch:
         gaps, has_changed = tail.gaps()
         if not has_changed and self._is_primed:
             return
-        new = [each for each in gaps if (each.begin, each.kind) not in self._known_gaps]
-        self._known_gaps |= {(each.begin, each.kind) for each in new}
-        if not self._is_primed:
-            self._is_primed = True
-            return
-        for gap in new:
-            if gap.kind != UNWANTED and UNWANTED not in gap.what:
+        is_news, self._is_primed = self._is_primed, True
+        for gap in gaps:
+            # An outage becomes gaps of channels once it is over: it is told as it begins.
+            is_known = any(_is_within(gap, each) for each in self._gaps)
+            if gap not in self._gaps:
+                self._gaps.append(gap)
+            is_lost = gap.kind not in (UNWANTED, "filled") and UNWANTED not in gap.what
+            if is_news and is_lost and not is_known:
                 detail = gap.what if gap.kind == "gap" else f"{gap.kind}: {gap.what}"
                 yield self._firing(gap.begin, math.nan, detail)
 
@@ -164,3 +177,9 @@ def _streams(source: LiveSource, channel: str, symbol: str) -> bool:
     return any(
         str(each.channel) == channel and each.symbol == symbol for each in source.subscriptions
     )
+
+
+def _is_within(gap: GapMark, other: GapMark) -> bool:
+    """Whether a gap begins within another one, or shortly before that was found out."""
+    end = other.end if other.end is not None else gap.begin
+    return other.begin - _FOUND_OUT <= gap.begin <= end

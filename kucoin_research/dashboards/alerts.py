@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kucoin_research.dashboards.alert import Alert, Firing
 from kucoin_research.dashboards.alert_calls import AlertCalls
-from kucoin_research.dashboards.alert_conditions import condition_of
-from kucoin_research.dashboards.alert_watch import AlertWatch
+from kucoin_research.dashboards.alert_conditions import Expression, condition_of
+from kucoin_research.dashboards.alert_watch import OVER, AlertWatch
 from kucoin_research.dashboards.formatting import moment
 from kucoin_research.dashboards.idle import Idle
 from kucoin_research.dashboards.panel import TradeTape
@@ -18,9 +19,12 @@ from kucoin_research.errors import InvalidInput, KucoinResearchError
 from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.foundation import clocks
+from kucoin_research.foundation.callbacks import describe
 from kucoin_research.model.source import LiveSource, is_stream
 
 __all__ = ["MOST_ALERTS", "Alerts"]
+
+log = logging.getLogger(__name__)
 
 #: Alerts of one dashboard, at most.
 MOST_ALERTS = 50
@@ -60,9 +64,9 @@ class Alerts:
         self.unseen = 0
         self.of_pages: list[tuple[str, str]] = []
         self._source, self._zone, self._send = source, zone, send
-        self._calls = AlertCalls(self._on_failure)
         self._lock = threading.Lock()  # guards what follows, but not the looking
         self._watches: dict[Alert, AlertWatch] = {}
+        self._calls: dict[Alert, AlertCalls] = {}
         self._numbers: dict[Alert, int] = {}
         self._next = 1
         self._told: deque[list[str]] = deque(maxlen=_SHOWN)
@@ -110,20 +114,26 @@ class Alerts:
                 raise InvalidInput(f"{MOST_ALERTS} alerts are set; remove one first")
             watch = AlertWatch(alert, self._source)
             watch.check()
+            # Now, since rows that come before the refresh thread looks are news.
+            first = [] if isinstance(self._source, Idle) else watch.look()
             self._watches[alert] = watch
             self._numbers[alert] = self._next
             self._next += 1
             if self._ticket is None:
                 self._ticket = refresher().add(self.look, every=_EVERY)
+        self._take(alert, first)
         return alert
 
     def _remove(self, alert: Alert) -> None:
         with self._lock:
             self._watches.pop(alert, None)
             self._numbers.pop(alert, None)
+            calls = self._calls.pop(alert, None)
             ticket = None if self._watches else self._ticket
             if ticket is not None:
                 self._ticket = None
+        if calls is not None:
+            calls.close()
         if ticket is not None:
             ticket.cancel()
 
@@ -136,9 +146,12 @@ class Alerts:
                 (each.condition, each.symbol) for each in self._watches if each.is_of_page
             ]
             self._watches.clear()
+            calls = list(self._calls.values())
+            self._calls.clear()
         if ticket is not None:
             ticket.cancel()
-        self._calls.close()
+        for each in calls:
+            each.close()
 
     # -- for the dashboard -----------------------------------------------------------------------
 
@@ -153,8 +166,11 @@ class Alerts:
             if source is self._source:
                 return
             self._source = source
+            is_new = not isinstance(source, Idle) and str(source.state) not in OVER
             for alert in self._watches:
-                self._watches[alert] = AlertWatch(alert, source)
+                if isinstance(alert.rule, Expression):
+                    alert.rule.forget_rows()
+                self._watches[alert] = AlertWatch(alert, source, is_new=is_new)
 
     def look(self, _: float = 0.0) -> None:
         """Look for new moments, and report them."""
@@ -165,18 +181,27 @@ class Alerts:
                 continue
             try:
                 found = watch.look()
-            except KucoinResearchError as error:
-                alert.error = str(error)
-                self._say(_now_ns(watch.source), f"{alert.symbol} {alert.condition} ended: {error}")
+            except Exception as error:  # it ends; the others go on
+                is_ours = isinstance(error, KucoinResearchError)
+                if not is_ours:
+                    log.exception("an alert met an unexpected error, and has ended")
+                alert.error = str(error) if is_ours else describe(error)
+                told = f"{alert.symbol} {alert.condition} ended: {alert.error}"
+                self._say(_now_ns(watch.source), told)
                 continue
-            for firing in found:
-                if alert.take(firing):
-                    self._report(alert, firing)
+            self._take(alert, found)
+
+    def _take(self, alert: Alert, found: Sequence[Firing]) -> None:
+        for firing in found:
+            if alert.take(firing):
+                self._report(alert, firing)
 
     def _report(self, alert: Alert, firing: Firing) -> None:
         self._say(firing.time_ns, str(firing))
         if alert.call is not None:
-            self._calls.put(alert, firing)
+            with self._lock:
+                calls = self._calls.setdefault(alert, AlertCalls(self._on_failure))
+            calls.put(alert, firing)
 
     def _on_failure(self, alert: Alert, firing: Firing) -> None:
         self._say(firing.time_ns, f"{alert.failure}, and is called no more")

@@ -13,11 +13,14 @@ from kucoin_research.figures.columns import nanoseconds, numbers
 from kucoin_research.figures.time_axis import Floats, Times
 from kucoin_research.model.intervals import parse_interval
 
-__all__ = ["COLUMNS", "CandleBars", "Candles", "fitting", "longer"]
+__all__ = ["COLUMNS", "CandleBars", "Candles", "fitting", "length_words", "longer"]
 
 _SECOND = 1_000_000_000
 # Each divides the next, so that candles can be joined.
 _LADDER = tuple(n * _SECOND for n in (1, 5, 15, 60, 300, 900, 3_600, 14_400, 86_400))
+_NAMES = (
+    (86_400 * _SECOND, "day"), (3_600 * _SECOND, "hour"), (60 * _SECOND, "min"), (_SECOND, "s"),
+)  # fmt: skip
 _UNKNOWN = 60 * _SECOND  # the interval of a single bar that does not say it
 _MOST = 100_000  # candles held
 _MOST_NS = (1 << 63) - 1
@@ -71,6 +74,14 @@ def longer(width: int, least: int) -> int:
     while longest < least:
         longest *= 2
     return next((each for each in (width, *multiples) if each >= least), longest)
+
+
+def length_words(width: int) -> str:
+    """Name the interval of candles, ns, such as ``5 min``."""
+    for length, label in _NAMES:
+        if width % length == 0:
+            return f"{width // length} {label}"
+    return f"{width / 1e6:g} ms"
 
 
 class CandleBars:

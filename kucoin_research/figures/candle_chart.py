@@ -10,7 +10,14 @@ import polars as pl
 
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.figures.axis_tags import PriceTags, RunningCandle
-from kucoin_research.figures.candle_bars import COLUMNS, CandleBars, Candles, fitting, longer
+from kucoin_research.figures.candle_bars import (
+    COLUMNS,
+    CandleBars,
+    Candles,
+    fitting,
+    length_words,
+    longer,
+)
 from kucoin_research.figures.chart import PAST, Arrays, Drawing, Role, Sketch, TimeChart, View
 from kucoin_research.figures.columns import arrivals, events, numbers
 from kucoin_research.figures.downsample import broken
@@ -35,10 +42,6 @@ from kucoin_research.model.intervals import Length, parse_interval
 
 __all__ = ["CandleChart", "interval_ns"]
 
-_SECOND = 1_000_000_000
-_NAMES = (
-    (86_400 * _SECOND, "day"), (3_600 * _SECOND, "hour"), (60 * _SECOND, "min"), (_SECOND, "s"),
-)  # fmt: skip
 # The axis has room for this many candles, so that a few have a usual width; all candles of a frame
 # may fill it.
 _ROOM, _ROOM_OF_ALL = 10, 3
@@ -169,12 +172,13 @@ class CandleChart(TimeChart):
 
     @property
     def candle_plan(self) -> CandlePlan:
-        """The candles that suit the whole time in view."""
-        length = self.view.length_ns
+        """The candles that suit the whole time in view, and its indicators."""
+        length, lead = self.view.length_ns, self._indicators.lead
         if not self._asked:
-            return CandlePlan(fitting(length or self.view.shortest_ns, self._most), is_free=True)
+            width = fitting(length or self.view.shortest_ns, self._most)
+            return CandlePlan(width, is_free=True, lead=lead)
         least = 0 if length is None else -(-length // self._most)
-        return CandlePlan(longer(self._asked, least), is_free=False)
+        return CandlePlan(longer(self._asked, least), is_free=False, lead=lead)
 
     def _fitting_width(self) -> int:
         """Choose the interval to show: that of the candles, or a longer one if they are too many.
@@ -206,8 +210,8 @@ class CandleChart(TimeChart):
             raise InvalidInput(f"{what} have no fixed length, so leave every={shown(every)} out")
         if self._asked % own:
             raise InvalidInput(
-                f"every={shown(every)} is no multiple of the bars' own interval, {_name(own)}; "
-                "leave it out, or make candles of trades"
+                f"every={shown(every)} is no multiple of the bars' own interval, "
+                f"{length_words(own)}; leave it out, or make candles of trades"
             )
 
     @property
@@ -422,7 +426,7 @@ class CandleChart(TimeChart):
         if not self._is_regular:
             return f"{literal(self._bars.words)}, volume and VWAP"
         what = "bars of the mid" if self._bars.is_of_mids else "candles, volume and VWAP"
-        return f"{_name(self._width)} {what}"
+        return f"{length_words(self._width)} {what}"
 
 
 def _candles(name: str, rising: str, falling: str) -> Spec:
@@ -469,10 +473,3 @@ def _body(name: str, marker: Spec) -> Spec:
         "hoverinfo": "skip",
         "showlegend": False,
     }
-
-
-def _name(width: int) -> str:
-    for length, label in _NAMES:
-        if width % length == 0:
-            return f"{width // length} {label}"
-    return f"{width / 1e6:g} ms"

@@ -85,7 +85,7 @@ def price(
         Rows of ``trade`` beside a frame of quotes.
     every, indicators
         Indicators of candles that are made of the trades, as for ``candles``; each value stands at
-        the end of its candle.
+        the end of its candle. Names say the interval, such as ``SMA 20 · 5 s``.
     status
         Rows of ``status`` beside a frame: their gaps are shaded. Streams and sessions have their
         own.
@@ -183,7 +183,10 @@ def candles(
         Pale ones lack a part of their time: they were cut by the first trade or by a gap, as their
         hover text says. Indicators by name are those of ``kr.analytics``, of the candles as they
         are shown, with those before the first one in view and the one that is not over. They leave
-        pale candles out, and start anew behind a gap.
+        pale candles out, and start anew behind a gap. With history, they count up to 1,600 of the
+        exchange's candles before the view (expressions: 200), so that what is older weighs less
+        than 1e-6 in ``"EMA 200"`` or ``"RSI 105"``. Without it, and below a minute, they begin with
+        the stream, and the first values of EMA, ATR and RSI depend on where that is.
 
     Raises
     ------

@@ -36,14 +36,17 @@ class CandlePlan(NamedTuple):
         Their interval, ns.
     is_free
         Whether it may be longer, so that candles of the exchange fit.
+    lead
+        Number of candles before those in view that its indicators are computed of, too.
     """
 
     width: int
     is_free: bool
+    lead: int = 0
 
 
 def span_wanted(
-    span: tuple[int, int] | None, window_ns: int | None, newest: int, width: int
+    span: tuple[int, int] | None, window_ns: int | None, newest: int, width: int, lead: int = 0
 ) -> tuple[int, int]:
     """Return the time, ns, whose candles a view needs; the end is excluded.
 
@@ -57,12 +60,15 @@ def span_wanted(
         Time of the newest row, ns.
     width
         Interval of the candles, ns.
+    lead
+        Time before the view that its indicators are computed of, too, ns. Where all data are in
+        view, there is none before them.
     """
     if span is not None:
         begin, end = span
-        return begin // width * width, -(-end // width) * width
-    length = PAGE * width if window_ns is None else max(window_ns, _ROOM * width)
-    return (newest - length) // width * width, newest + 1
+        return max(begin - lead, 0) // width * width, -(-end // width) * width
+    length = PAGE * width if window_ns is None else max(window_ns, _ROOM * width) + lead
+    return max(newest - length, 0) // width * width, newest + 1
 
 
 def pieces_of(width: int, begin: int, cut: int) -> list[Want]:

@@ -231,7 +231,12 @@ class HistoryRows:
         return MINUTE_NS if is_before and self._plan.is_free else None
 
     def _span(self, width: int) -> tuple[int, int]:
-        return span_wanted(self._view.span, self._view.window_ns, self._newest, width)
+        # The chart may join candles of the exchange to longer ones.
+        lead = 0
+        if self._plan is not None:  # pushed candles may be joined to longer ones
+            width = max(self._plan.width, width)
+            lead = self._plan.lead * width
+        return span_wanted(self._view.span, self._view.window_ns, self._newest, width, lead)
 
     def _want(self, pieces: Sequence[Want], length: int) -> bool:
         """Note what is not known of some pieces; returns whether that is anything.

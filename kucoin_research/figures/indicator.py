@@ -90,6 +90,20 @@ class Indicator:
         """
         return None if self.window is None else _MEMORY.get(self.kind, 1) * (self.window + 1)
 
+    @property
+    def lead(self) -> int:
+        """The number of candles before one that suffice for its value.
+
+        What is older weighs less than 1e-6 in an exponential average of up to 200 candles, and in
+        Wilder's of up to 105. Nothing tells how many an expression takes: a page of history should
+        do. A VWAP of the day begins with the first candle that is there, and says so.
+        """
+        if self.expression is not None:
+            return _LEAD_OF_EXPRESSIONS
+        if self.window is None:
+            return 0
+        return min(_LEADS.get(self.kind, 1) * (self.window + 1), _MOST_LEAD)
+
     def values(self, candles: Candles, is_partial: Booleans, begins: Booleans) -> list[Floats]:
         """Compute the values of each line, NaN where there is none.
 
@@ -125,7 +139,9 @@ class Indicator:
         try:
             found = frame.with_columns(self.expression.alias("_value"))["_value"]
             values = found.cast(pl.Float64).to_numpy()
-        except pl.exceptions.PolarsError as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # polars may panic, and a user's function raise anything
             reason = re.split(r"[;\n]", str(error))[0]
             raise InvalidInput(
                 f"the indicator {shown(self.name)} cannot be computed of the columns "
@@ -150,6 +166,9 @@ class Indicator:
 
 # Windows after which the rest weighs less than 1e-16.
 _MEMORY = {"EMA": 19, "ATR": 38, "RSI": 38}
+# Windows after which the rest weighs less than 1e-6: it begins with the mean of the first of them.
+_LEADS = {"EMA": 8, "ATR": 15, "RSI": 15}
+_LEAD_OF_EXPRESSIONS, _MOST_LEAD = 200, 1_600  # candles; 200 are a page of the exchange
 _OF_CLOSES = {"SMA": moving_average, "EMA": exponential_average, "RSI": relative_strength}
 _SOME = np.arange(1.0, 4.0)
 

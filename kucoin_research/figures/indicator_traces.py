@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from kucoin_research.figures.candle_bars import Candles
+from kucoin_research.figures.candle_bars import Candles, length_words
 from kucoin_research.figures.chart import Arrays
 from kucoin_research.figures.indicator import Indicator
 from kucoin_research.figures.line_spec import OVER, line
@@ -76,10 +76,20 @@ class IndicatorTraces:
         Number of the first trace.
     zone
         Time zone of the words.
+    names_interval
+        Whether names say the interval of the candles, on a chart whose title does not.
     """
 
-    def __init__(self, indicators: Sequence[Indicator], first: int, zone: Zone) -> None:
+    def __init__(
+        self,
+        indicators: Sequence[Indicator],
+        first: int,
+        zone: Zone,
+        *,
+        names_interval: bool = False,
+    ) -> None:
         self._indicators, self._first, self._zone = tuple(indicators), first, zone
+        self._names_interval = names_interval
         below = [each for each in self._indicators if each.pane != PRICE_PANE]
         panes = dict.fromkeys(each.pane for each in below)
         self._axes = {pane: f"yaxis{_FIRST_AXIS + n}" for n, pane in enumerate(panes)}
@@ -95,6 +105,11 @@ class IndicatorTraces:
         return bool(self._indicators)
 
     @property
+    def lead(self) -> int:
+        """The number of candles before those in view that the values depend on."""
+        return max((each.lead for each in self._indicators), default=0)
+
+    @property
     def traces(self) -> range:
         """The numbers of the traces."""
         return range(self._first, self._first + sum(each.lines for each in self._indicators))
@@ -105,12 +120,13 @@ class IndicatorTraces:
         for number, each in enumerate(self._indicators):
             colour = f"${_COLOURS[number % 3]}"
             dash = _DASHES[(number + number // 3) % 3] if each.pane == PRICE_PANE else "solid"
-            name, options = literal(each.name), {"yaxis": self._axis_of(each), "width": 1.3}
-            is_listed = self._titles.get(each.pane) != each.name
+            options = {"yaxis": self._axis_of(each), "width": 1.3}
+            # The low pane has no room for the interval.
+            is_listed = self._names_interval or self._titles.get(each.pane) != each.name
             own = {"dash": dash, "showlegend": is_listed, **options}
+            name, *bands = _names(each)
             made.append(line(name, colour, f"{name} {_VALUE}", **own))
-            for side in ("lower", "upper")[: each.lines - 1]:
-                band = f"{name} {side} band"
+            for band in bands:
                 hover = f"{band} {_VALUE}"
                 made.append(line(band, colour, hover, dash=_BAND, showlegend=False, **options))
         return [{**trace, "xperiodalignment": "middle", "meta": OVER} for trace in made]
@@ -167,8 +183,12 @@ class IndicatorTraces:
             past = history if each.memory is None else history.newest(shown + each.memory)
             begins = past.begins
             made = each.values(past.candles, past.is_partial, begins)
+            names = _names(each)
             if each.kind == "VWAP" and each.window is None:
-                texts[f"{first}.name"] = self._since(past.candles.opens, made[0], begins)
+                names[0] = self._since(past.candles.opens, made[0], begins)
+                texts[f"{first}.name"] = names[0]
+            if self._names_interval:
+                texts |= _with_interval(first, names, past.candles.width)
             for trace, values in enumerate(made, first):
                 part = values[values.size - shown :]
                 arrays[trace, "x"], arrays[trace, "y"] = _broken(x, part, opens, history.gap_breaks)
@@ -213,6 +233,20 @@ class IndicatorTraces:
         for each in self._indicators:
             yield trace, each
             trace += each.lines
+
+
+def _names(indicator: Indicator) -> list[str]:
+    name = literal(indicator.name)
+    return [name, *(f"{name} {side} band" for side in ("lower", "upper")[: indicator.lines - 1])]
+
+
+def _with_interval(first: int, names: Sequence[str], width: int) -> dict[str, Any]:
+    """Name the lines from a first one on, also in the hover texts, with the interval, ns."""
+    texts: dict[str, Any] = {}
+    for trace, name in enumerate(names, first):
+        words = f"{name} · {length_words(width)}"
+        texts |= {f"{trace}.name": words, f"{trace}.hovertemplate": f"{words} {_VALUE}"}
+    return texts
 
 
 def _broken(x: Floats, y: Floats, opens: Times, breaks: Times) -> tuple[Floats, Floats]:

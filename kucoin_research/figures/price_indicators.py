@@ -26,6 +26,8 @@ _OF_TICKERS = "best_bid_price"  # a column that trades lack
 class PriceIndicators:
     """Makes candles of trades, and draws indicators of them: each value at the end of its candle.
 
+    Their names say the interval of these candles, which may differ from that of a chart beside it.
+
     Options: ``indicators``, and ``every``, the interval of the candles; left out, it suits the time
     that is shown.
 
@@ -38,7 +40,9 @@ class PriceIndicators:
     """
 
     def __init__(self, view: View, sketch: Sketch, first: int) -> None:
-        self.traces = IndicatorTraces(sketch.options.get("indicators", ()), first, sketch.zone)
+        self.traces = IndicatorTraces(
+            sketch.options.get("indicators", ()), first, sketch.zone, names_interval=True
+        )
         every = sketch.options.get("every")
         self._zone, self._most = sketch.zone, max(view.px // _PX, 60)
         self._asked = 0 if every is None else parse_interval(every).ns or 0

@@ -46,17 +46,21 @@ function lastAt(x, time) {
 const isOnTime = (trace) => (trace.xaxis || 'x') === 'x';
 const isSkipped = (trace) => trace.hoverinfo === 'skip' && !trace.meta?.label;
 
-// How to read each trace of a chart: its label, and how its value is written.
+// Read anew each time: the name of a line may change with the data.
+function labelIn({meta, hovertemplate = '', name}) {
+  return meta?.label || (VALUE.exec(hovertemplate) || TRADE.exec(hovertemplate))?.[1].trim() || name;
+}
+
+// How to read each trace of a chart, and how its value is written.
 function planOf(data) {
   const plan = [];
   data.forEach((trace, place) => {
     if (!isOnTime(trace) || isSkipped(trace)) return;
     if (trace.type === 'candlestick') plan.push({place, kind: 'candle'});
     const value = VALUE.exec(trace.hovertemplate || ''), trade = TRADE.exec(trace.hovertemplate || '');
-    const label = trace.meta?.label || (value || trade)?.[1].trim() || trace.name;
-    if (trade) plan.push({place, kind: 'trade', label, size: trade[2], price: trade[3]});
+    if (trade) plan.push({place, kind: 'trade', size: trade[2], price: trade[3]});
     else if (value || trace.meta?.label) {
-      plan.push({place, kind: trace.type === 'bar' ? 'bar' : 'line', label, format: value?.[2], unit: value?.[3].trim() || ''});
+      plan.push({place, kind: trace.type === 'bar' ? 'bar' : 'line', format: value?.[2], unit: value?.[3].trim() || ''});
     }
   });
   return plan;
@@ -93,10 +97,11 @@ function placeIn(data, {place, kind}, time, gaps) {
   return last >= 0 && isInGap(gaps, x[last], time) ? -1 : last;
 }
 
-function textsOf(trace, at, {kind, label, format, unit, size, price}) {
+function textsOf(trace, at, {kind, format, unit, size, price}) {
   if (kind === 'candle') {
     return [['O', 'open'], ['H', 'high'], ['L', 'low'], ['C', 'close']].map(([short, name]) => [short, at < 0 ? NONE : written(trace[name][at])]);
   }
+  const label = labelIn(trace);
   if (at < 0) return [[label, NONE]];
   if (kind === 'trade') return [[label, `${written(trace.customdata[at][0], size)} at ${written(trace.y[at], price)}`]];
   const value = written(trace.y[at], format);

@@ -71,12 +71,19 @@ class Ticket:
         try:
             wanted = self._tick(now)
             self.error = None
-        except Exception as error:  # one broken figure must not stop the others
+        # SystemExit and panics, too: one broken figure must not stop the others.
+        except BaseException as error:
             if self.error is None or str(self.error) != str(error):
                 log.exception("a refresh failed; it will be tried again")
-            self.error = error
+            self.error = _plain(error)
             self.errors += 1
         self._due = now + max(wanted if wanted is not None else self.every, _FASTEST)
+
+
+def _plain(error: BaseException) -> Exception:
+    if isinstance(error, Exception):
+        return error
+    return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 class Refresher:
@@ -111,7 +118,7 @@ class Refresher:
         ticket = Ticket(tick, every, lambda: self._remove(ticket))
         with self._lock:
             self._tickets = [*self._tickets, ticket]
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
                 self._thread.start()
         self._wake.set()

@@ -91,6 +91,19 @@ def read(ask, data, time, gaps=()):
     )  # fmt: skip
 
 
+def test_a_line_that_is_named_anew_is_read_with_its_new_name(ask):
+    data = [{**LINE, "hovertemplate": "SMA 20 %{y:,.9~r}<extra></extra>"}]
+    hover = "SMA 20 · 5 s %{y:,.9~r}<extra></extra>"
+
+    found = ask(
+        "(() => { const plan = planOf(data); data[0].hovertemplate = hover;"
+        " return readings(data, plan, 20); })()",
+        data=data, hover=hover,
+    )  # fmt: skip
+
+    assert found == [["SMA 20 · 5 s", "2.5"]]
+
+
 @pytest.mark.parametrize(
     ("time", "bid", "spread"),
     [

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -14,9 +16,11 @@ from kucoin_research.dashboards.alerts import MOST_ALERTS, Alerts
 from kucoin_research.dashboards.idle import Idle
 from kucoin_research.figures.refresh import Ticket
 from kucoin_research.figures.time_axis import Zone
+from kucoin_research.foundation import clocks
 from kucoin_research.model.channels import Channel
 from tests.conftest import wait_until
 
+SAMPLE = Path(__file__).parents[3] / "data" / "sample"
 SECOND = 1_000_000_000
 START = 1_780_000_000 * SECOND
 
@@ -241,7 +245,14 @@ def test_an_expression_sees_the_rows_before(desk):
     assert "rolling_mean" in str(alert.fired[0])
 
 
-@pytest.mark.parametrize("wrong", [pl.col("prize") > 5, pl.col("price"), pl.col("price").max() > 1])
+def panic():
+    """A mean of five with four weights: polars panics, which is no exception."""
+    return pl.col("price").rolling_mean(5, weights=[1.0] * 4) > 1
+
+
+@pytest.mark.parametrize(
+    "wrong", [pl.col("prize") > 5, pl.col("price"), pl.col("price").max() > 1, panic()]
+)
 def test_an_expression_that_is_no_condition_is_refused(desk, wrong):
     alerts = desk(Market(trade=trades(10, 20)))
 
@@ -302,6 +313,70 @@ def test_a_replay_that_goes_back_tells_nothing_of_what_it_has_shown(desk):
     assert values(alert) == [20, 21]
 
 
+def raising(error):
+    def condition(values):
+        if len(values) > 2:
+            raise error
+        return values > 0
+
+    return pl.col("price").map_batches(condition, return_dtype=pl.Boolean)
+
+
+@pytest.mark.parametrize("wrong", [raising(ZeroDivisionError("by zero")), raising(SystemExit(3))])
+def test_an_expression_that_fails_ends_its_alert_alone(desk, wrong):
+    market = Market(trade=trades(10, 11))
+    alerts = desk(market)
+    broken = alerts.add(wrong, "XBTUSDTM", channel="trade")
+    other = alerts.add("price > 15", "XBTUSDTM")
+    market.add("trade", trades(*range(16, 40), begin=2))
+    alerts.look()
+
+    assert broken.state.startswith("ended: an alert on")
+    assert values(other) == [16]
+
+
+def test_the_last_rows_before_an_end_are_looked_at(desk):
+    market = Market(trade=trades(10))
+    alerts = desk(market)
+    alert = alerts.add("price > 15", "XBTUSDTM")
+    market.add("trade", trades(16, begin=1))
+    market.state = "ended"
+    alerts.look()
+
+    assert values(alert) == [16]
+    assert alert.state == "nothing streams: ended"
+
+
+def test_rows_that_come_before_the_first_look_are_news(desk):
+    market = Market(trade=trades(10))
+    alerts = desk(market)
+    alert = alerts.add("price > 15", "XBTUSDTM")
+    market.add("trade", trades(16, 10, begin=1))
+    alerts.look()
+
+    assert values(alert) == [16]
+
+
+def test_a_stream_that_has_just_begun_is_looked_at_from_its_first_row_on(desk):
+    alerts = desk(Idle("XBTUSDTM"))
+    alert = alerts.add("price > 15", "XBTUSDTM", rest_s=0)
+    alerts.show(Market(trade=trades(16, 10)))
+    alerts.look()
+
+    assert values(alert) == [16]
+
+
+def test_an_expression_joins_no_rows_of_two_streams(desk):
+    alerts = desk(Market(trade=trades(10)))
+    jump = pl.col("price").diff() > 5
+    alert = alerts.add(jump, "XBTUSDTM", channel="trade")
+    alerts.look()
+    alerts.show(Market(trade=trades(20, 21, begin=100)))
+    alerts.look()
+
+    assert values(alert) == []
+
+
 # -- on a stream -----------------------------------------------------------------------------------
 
 
@@ -344,6 +419,9 @@ def test_a_gap_is_told_with_its_cause_and_those_of_before_are_not(desk):
 
         assert alert.fired[0].detail
         assert "gap" in str(alert.fired[0])
+        s.wait("trade", rows=30)
+        alerts.look()
+        assert alert.count == 1  # the outage and the gaps that it left are one
         later = alerts.add("gap", "XBTUSDTM")
         alerts.look()
         assert later.count == 0
@@ -361,6 +439,20 @@ def test_silence_is_told(desk):
         wait_until(lambda: alerts.look() or alert.count)
 
         assert alert.fired[0].value > 20
+
+
+def test_no_moment_of_a_replay_at_full_speed_is_missed(desk):
+    session = kr.load(SAMPLE)
+    large = (session.frame("trade", "XBTUSDTM")["size"] > 50).to_list()
+    begins = sum(now and not before for before, now in zip([False, *large], large, strict=False))
+    with kr.replay(session, speed=None, paused=True) as replay:
+        alerts = desk(replay)
+        alert = alerts.add("size > 50", "XBTUSDTM", rest_s=0)
+        replay.resume()
+        replay.wait_until_done(60)
+        alerts.look()
+
+    assert alert.count == begins > 10
 
 
 # -- functions -------------------------------------------------------------------------------------
@@ -401,6 +493,33 @@ def test_a_function_that_raises_is_told_and_called_no_more_and_the_alert_goes_on
     assert (len(calls), values(alert)) == (1, [16, 17])
     assert alert.state == "holds now; notify raised ValueError: no phone, and is called no more"
     wait_until(lambda: any("is called no more" in each["text"] for each in alerts.sent))
+
+
+def test_an_error_that_is_no_exception_ends_the_calls_of_its_alert_alone(desk):
+    market, got = Market(trade=trades(10)), []
+    alerts = desk(market)
+
+    def cancelled(_):
+        raise asyncio.CancelledError
+
+    first = alerts.add("price > 15", "XBTUSDTM", cancelled)
+    alerts.add("price > 16", "XBTUSDTM", got.append)
+    market.add("trade", trades(17, begin=1))
+    alerts.look()
+    wait_until(lambda: got and first.failure)
+
+    assert "CancelledError" in first.state
+
+
+def test_a_function_that_hangs_holds_up_no_other(desk):
+    market, got, free = Market(trade=trades(10)), [], clocks.current().event()
+    alerts = desk(market)
+    alerts.add("price > 15", "XBTUSDTM", lambda _: free.wait())
+    alerts.add("price > 16", "XBTUSDTM", got.append)
+    market.add("trade", trades(17, begin=1))
+    alerts.look()
+    wait_until(lambda: got)
+    free.set()
 
 
 def test_what_is_no_function_is_refused(desk):

@@ -54,3 +54,15 @@ def test_a_short_window_wants_the_candles_that_its_axis_has_room_for():
 
 def test_a_range_wants_its_whole_candles():
     assert span_wanted((HOUR + 1, 2 * HOUR + 1), None, 0, HOUR) == (HOUR, 3 * HOUR)
+
+
+def test_indicators_want_candles_before_the_view():
+    followed = span_wanted(None, 20 * HOUR, 1_000 * HOUR, HOUR, 50 * HOUR)
+    zoomed = span_wanted((80 * HOUR, 90 * HOUR), None, 0, HOUR, 50 * HOUR)
+
+    assert followed == (930 * HOUR, 1_000 * HOUR + 1)
+    assert zoomed == (30 * HOUR, 90 * HOUR)
+
+
+def test_indicators_want_none_before_a_view_of_all_data():
+    assert span_wanted(None, None, 1_000 * HOUR, HOUR, 50 * HOUR)[0] == 800 * HOUR

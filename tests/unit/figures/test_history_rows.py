@@ -1,6 +1,7 @@
 """History before live rows: nothing twice, nothing invented, and nothing missing unsaid."""
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from kucoin_research import figures
 from kucoin_research.figures.candle_chart import CandleChart
 from kucoin_research.figures.chart import Sketch, View
 from kucoin_research.figures.history_rows import HistoryRows, with_history
+from kucoin_research.figures.indicator import indicators_of
 from kucoin_research.figures.lag_chart import LagChart
 from kucoin_research.figures.line_charts import FlowChart, PriceChart
 from kucoin_research.figures.past import Past
@@ -17,7 +19,7 @@ from kucoin_research.figures.picture import Picture
 from kucoin_research.figures.summary import summary_of
 from kucoin_research.figures.tail import Tail
 from kucoin_research.foundation import clocks
-from kucoin_research.model.records import Candle
+from kucoin_research.model.records import Candle, Trade, schema_of
 from tests.unit.figures.past_market import (
     DAWN,
     MINUTE,
@@ -226,11 +228,50 @@ def test_longer_candles_are_asked_for_as_such():
     assert len(volumes(drawing, WHOLE)) >= 24
 
 
+def indicator_of(picture, name):
+    """The values of an indicator."""
+    place = [each["name"] for each in picture.chart.spec()["data"]].index(name)
+    return picture.chart.draw().arrays[place, "y"]
+
+
+@pytest.mark.parametrize(
+    ("name", "measure"),
+    [
+        ("SMA 20", kr.analytics.sma(20)),
+        ("EMA 50", kr.analytics.ema(50)),
+        ("RSI 14", kr.analytics.rsi(14)),
+        ("ATR 14", kr.analytics.atr(14)),
+        ("top", pl.col("high").rolling_max(50)),
+    ],
+)
+@pytest.mark.parametrize("zoom_s", [0, 900])
+def test_an_indicator_in_a_short_window_is_that_of_the_candles_before_it(name, measure, zoom_s):
+    count = 2 * 60 * 60 * 12
+    steps = np.random.default_rng(4).normal(0.03, 1, count).cumsum()
+    market = Market(
+        [trade(DAWN + n * 5 * SECOND, n, price=9_000 + step) for n, step in enumerate(steps)]
+    )
+    given = indicators_of([(name, measure, "price")] if name == "top" else name)
+    view = View(1_000, None, 300 * SECOND)
+    page = Page(market, count - 30, view=view, every="1min", indicators=given)
+
+    page.go_to(count)
+    if zoom_s:
+        end = market.now + SECOND
+        page.look(end - zoom_s * SECOND, end)
+
+    rows = pl.DataFrame(market.trades, schema=schema_of(Trade), orient="row")
+    wanted = kr.ohlcv(rows, "1m").select(measure).to_series().to_numpy()
+    found = indicator_of(page.picture, name)
+    np.testing.assert_allclose(found, wanted[-found.size :], rtol=1e-6)
+    assert found.size in (10, 11, 15, 16)  # the axis is as it is without the indicator
+
+
 # -- candles of the exchange -----------------------------------------------------------------------
 
 
-def test_candles_that_the_exchange_pushes_follow_those_of_before():
-    market = Market(every(10, 900))
+def pushed_candles(market, window_s, **options):
+    """A picture of candles of a minute, of which the exchange has pushed the 150th only."""
     stream = JoinedStream("candle:1min", Candle)
     (pushed,) = market.candles("1min", DAWN + 149 * MINUTE, DAWN + 149 * MINUTE)
     stream.put(pushed)
@@ -238,17 +279,33 @@ def test_candles_that_the_exchange_pushes_follow_those_of_before():
         past = Past(market.history)
     channels = {"candles": "candle:1min"}
     make = with_history(CandleChart, lambda: Tail(stream, SYMBOL, channels), channels, past)
-    view = View(window_ns=3_600 * SECOND)
-    picture = Picture(CandleChart, Sketch(SYMBOL, options={"every": "1min"}), make(), view)
-
+    view = View(window_ns=window_s * SECOND)
+    picture = Picture(CandleChart, Sketch(SYMBOL, options=options), make(), view)
     for _ in range(4):
         picture.frame(0.0)
+    return picture
+
+
+def test_candles_that_the_exchange_pushes_follow_those_of_before():
+    market = Market(every(10, 900))
+
+    picture = pushed_candles(market, 3_600, every="1min")
 
     drawn = volumes(picture.chart.draw())
     truth = true_volumes(market, MINUTE, 900)
     assert drawn == {each: truth[each] for each in drawn}
     assert len(drawn) >= 60
     assert "trades" not in market.asked
+
+
+def test_an_indicator_of_pushed_candles_that_are_joined_has_those_before_the_window():
+    market = Market(every(10, 900))
+
+    picture = pushed_candles(market, 300, every="5min", indicators=indicators_of("SMA 15"))
+
+    found = indicator_of(picture, "SMA 15")
+    assert found.size == 10
+    assert np.isfinite(found).all()
 
 
 # -- trades by themselves --------------------------------------------------------------------------

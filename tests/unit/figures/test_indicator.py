@@ -1,9 +1,11 @@
 """Indicators as users write them, and what is not understood."""
 
+import numpy as np
 import polars as pl
 import pytest
 
 import kucoin_research as kr
+from kucoin_research.figures.candle_bars import COLUMNS, Candles
 from kucoin_research.figures.indicator import indicators_of, joined, text_of
 
 RANGE = pl.col("high") - pl.col("low")
@@ -62,3 +64,23 @@ def test_one_with_a_name_that_is_there_takes_its_place():
 def test_one_that_is_not_understood_is_named_in_a_sentence(given, sentence):
     with pytest.raises(kr.InvalidInput, match=sentence):
         indicators_of(given)
+
+
+@pytest.mark.parametrize("name", ["SMA 20", "EMA 9", "EMA 200", "ATR 14", "RSI 14", "RSI 105"])
+def test_what_comes_before_the_lead_does_not_count(name):
+    (indicator,) = indicators_of(name)
+    count = indicator.lead + 1
+    rises = np.concatenate((np.linspace(50.0, 150.0, 500), 150 + np.sin(np.arange(count))))
+    opens = np.arange(rises.size)
+
+    def last(prices):
+        columns = dict.fromkeys(COLUMNS, prices)
+        candles = Candles(opens[: prices.size], opens[: prices.size] + 1, 1, columns, prices)
+        no = np.zeros(prices.size, bool)
+        return indicator.values(candles, no, no)[0][-1]
+
+    assert last(rises[-count:]) == pytest.approx(last(rises), rel=1e-6)
+
+
+def test_an_expression_takes_a_page_and_the_vwap_of_the_day_what_there_is():
+    assert [each.lead for each in indicators_of([("range", RANGE), "VWAP"])] == [200, 0]

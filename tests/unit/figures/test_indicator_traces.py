@@ -212,12 +212,45 @@ def test_the_price_chart_has_them_at_the_end_of_candles_of_its_trades():
     figure = figures.price(rows, every="10s", indicators=["SMA 5", "RSI 4"])
 
     candles = whole(rows)
-    line, strength = trace(figure, "SMA 5"), trace(figure, "RSI 4")
+    line, strength = trace(figure, "SMA 5 · 10 s"), trace(figure, "RSI 4 · 10 s")
     np.testing.assert_allclose(line.y, candles.select(kr.analytics.sma(5))["sma"].to_numpy())
     np.testing.assert_allclose(strength.y, candles.select(kr.analytics.rsi(4))["rsi"].to_numpy())
     apart = np.diff(np.array(line.x, "datetime64[ms]").astype(float))
     assert apart.tolist() == [10_000.0] * 58 + [9_000.0]  # the last one ends with its newest trade
     assert figure.layout.yaxis.domain[0] > figure.layout.yaxis10.domain[1]
+
+
+def test_names_on_the_price_chart_say_the_interval_which_may_change():
+    given = indicators_of(["SMA 3", "VWAP 3", "VWAP", "RSI 2"])
+    chart = PriceChart(View(400), Sketch(options={"indicators": given}))
+
+    def names(upto):
+        chart.take("trades", trades(upto - 100, upto))
+        drawing = chart.draw()
+        first = [each["name"] for each in chart.spec()["data"]].index("SMA 3")
+        count = sum(each.lines for each in given)
+        shown = [drawing.traces[f"{first + n}.name"] for n in range(count)]
+        hovers = [drawing.traces[f"{first + n}.hovertemplate"] for n in range(count)]
+        assert [each.partition(" %{y")[0] for each in hovers] == shown  # the line of values, too
+        return shown
+
+    assert names(100) == [
+        "SMA 3 · 5 s",
+        *(f"VWAP 3{band} · 5 s" for band in ("", " lower band", " upper band")),
+        "VWAP since 00:00:00 · 5 s",
+        *(f"VWAP {side} band · 5 s" for side in ("lower", "upper")),
+        "RSI 2 · 5 s",
+    ]
+    assert names(2_000)[0] == "SMA 3 · 1 min"
+    summary = summary_of(chart, chart.draw())
+    assert "SMA 3 · 1 min" in summary
+
+
+def test_a_pane_of_the_price_chart_has_its_interval_in_the_legend():
+    figure = figures.price(trades(0, 600), every="10s", indicators="RSI 4")
+
+    assert trace(figure, "RSI 4 · 10 s").showlegend is not False
+    assert figure.layout.yaxis10.title.text == "RSI 4"
 
 
 def test_the_price_chart_warms_up_before_its_window():

@@ -672,12 +672,15 @@ def test_a_wrong_number_of_redraws_makes_no_figure(stream, monkeypatch):
     assert len(figures.refresher()) == before
 
 
-def test_a_refresher_survives_what_raises_and_calls_the_others():
+@pytest.mark.parametrize(
+    ("error", "kept"), [(ValueError("broken"), ValueError), (SystemExit(3), RuntimeError)]
+)
+def test_a_refresher_survives_what_raises_and_calls_the_others(error, kept):
     refresher = Refresher("test-refresh")
     calls = []
 
     def broken(_now):
-        raise ValueError("broken")
+        raise error
 
     bad = refresher.add(broken)
     good = refresher.add(lambda _now: calls.append(1))
@@ -685,7 +688,7 @@ def test_a_refresher_survives_what_raises_and_calls_the_others():
     good.cancel()
     bad.cancel()
 
-    assert isinstance(bad.error, ValueError)
+    assert isinstance(bad.error, kept)
     assert bad.errors > 1
     assert len(refresher) == 0
 
