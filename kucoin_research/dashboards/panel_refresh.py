@@ -326,8 +326,8 @@ class PanelRefresh:
         texts: dict[str, Any] = {"watch": [symbols, self._scene.symbol]}
         if symbols:
             watch = self.readers.watch
-            watch.update()
-            texts |= {f"card:{name}": list(card) for name, card in watch.cards(symbols).items()}
+            watch.update(symbols)
+            texts |= {f"card:{name}": list(card) for name, card in watch.cards().items()}
         return texts
 
 
