@@ -4,6 +4,7 @@ import pytest
 
 from tests.browser.lab import TOKEN, write_notebook
 from tests.browser.waits import MILLISECONDS, wait_for_frames, wait_for_text
+from tests.conftest import wait_until
 from tests.processes import PATIENCE
 
 MAKE = """
@@ -62,7 +63,7 @@ def test_a_dashboard_lives_runs_again_and_stops_in_other_notebooks(chromium, lab
             wait_for_frames(page, figure, 3)
         page.wait_for_selector(".kr-prints .kr-print >> nth=5")
 
-        page.wait_for_function(run)  # the dashboard of before ends
+        wait_until(lambda: page.evaluate(run), PATIENCE)  # the dashboard of before ends
         page.wait_for_selector("pre:has-text('RUN 2 LEFT 1 4')")
         wait_for_text(page, ".kr-word", "live")
         wait_for_frames(page, ".kr-main .kr-figure", 3)
