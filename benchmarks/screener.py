@@ -9,26 +9,14 @@ where every price changes before each of its five messages per second. Run with
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import kucoin_research as kr
+from benchmarks.elsewhere import exchange
 from kucoin_research.api.screening import Screener
 from kucoin_research.dashboards.screener_table import ScreenerTable
 from kucoin_research.exchange.rest.client import Rest
 
-_EXCHANGE = """
-import sys
-import kucoin_research as kr
-with kr.simulate(contracts=int(sys.argv[1])) as exchange:
-    exchange.resume()
-    print(exchange.futures_url, exchange.spot_url, flush=True)
-    sys.stdin.read()
-"""
 _WARM_UP = 8.0
 
 
@@ -47,20 +35,6 @@ class Page:
     def _answer(self, message: dict[str, Any], **_: object) -> None:
         if "seq" in message:
             self._hear(kind="drawn", seq=message["seq"], ms=5.0)
-
-
-@contextmanager
-def exchange(contracts: int) -> Iterator[kr.Venue]:
-    """Run an exchange elsewhere, so that its time is not counted."""
-    command = [sys.executable, "-c", _EXCHANGE, str(contracts)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        futures, spot = process.stdout.readline().split()
-        yield kr.Venue(futures, spot, "simulated")
-        process.stdin.close()
 
 
 def measure(screener: Screener, seconds: float, *, churns: bool) -> tuple[float, float, float]:
@@ -108,7 +82,7 @@ def main() -> None:
         "every price changes five times a second": ({}, True),
     }
     print(f"{'':42}{'% of a core':>12}{'redraws/s':>11}{'kB/s':>9}")
-    with exchange(arguments.contracts) as venue:
+    with exchange(contracts=arguments.contracts) as venue:
         for name, (options, churns) in cases.items():
             with Screener(venue, **options) as screener:
                 share, drawn, sent = measure(screener, arguments.seconds, churns=churns)

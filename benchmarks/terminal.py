@@ -12,12 +12,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,20 +21,13 @@ import numpy as np
 from playwright.sync_api import Page, sync_playwright
 
 import kucoin_research as kr
+from benchmarks.elsewhere import exchange
 from benchmarks.live_figure import _count_bytes, _load, _run_cell, _wait
 from kucoin_research.exchange.rest.client import Rest
 from tests.browser.lab import FLAGS, Lab, Notebook, find_chromium, start_lab, write_notebook
 
 RATE = 2_000
 SYMBOLS = 20
-_EXCHANGE = """
-import sys
-import kucoin_research as kr
-with kr.simulate(seed=7, speed=float(sys.argv[1]), contracts=40) as exchange:
-    exchange.resume()
-    print(exchange.futures_url, exchange.spot_url, flush=True)
-    sys.stdin.read()
-"""
 _SETUP = """
 from benchmarks.live_source import report_cpu
 import kucoin_research as kr
@@ -77,20 +66,6 @@ class Clocks(NamedTuple):
     def sent_at(self, event: float) -> float:
         """Convert a time of the exchange to this machine's clock."""
         return self.wall + (event - self.exchange) / self.speed
-
-
-@contextmanager
-def exchange(speed: float) -> Iterator[kr.Venue]:
-    """Run an exchange elsewhere, so that its time is not counted."""
-    command = [sys.executable, "-c", _EXCHANGE, str(speed)]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        futures, spot = process.stdout.readline().split()
-        yield kr.Venue(futures_url=futures, spot_url=spot)
-        process.stdin.close()
 
 
 def compare(venue: kr.Venue, speed: float) -> Clocks:
@@ -157,7 +132,7 @@ def main() -> None:
     print(f"load average of this machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print(f"{'msgs/s':>8}{'p50 / p95':>16}{'KB/s':>8}{'CPU':>7}  redraws/s of price, candles, book")
     with (
-        exchange(options.speed) as venue,
+        exchange(seed=7, speed=options.speed, contracts=40) as venue,
         tempfile.TemporaryDirectory() as root,
         start_lab(Path(root) / "lab") as lab,
         sync_playwright() as playwright,
