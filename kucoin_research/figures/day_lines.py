@@ -8,7 +8,7 @@ from math import ceil, floor
 
 import numpy as np
 
-from kucoin_research.figures.theme import Spec
+from kucoin_research.figures.theme import Spec, upright
 from kucoin_research.figures.time_axis import Floats, Times, Zone
 
 __all__ = ["day_lines"]
@@ -80,17 +80,7 @@ def _fitting(first: date, last: date, most: int) -> tuple[list[date], str]:
 
 
 def _line(x: float, label: str) -> Spec:
-    line: Spec = {
-        "type": "line",
-        "xref": "x",
-        "yref": "paper",
-        "x0": x,
-        "x1": x,
-        "y0": 0,
-        "y1": 1,
-        "layer": "below",
-        "line": {"width": 1, "color": "$line", "dash": "dot"},
-    }
+    line = upright(x, "$line")
     if label:
         line["label"] = {
             "text": label,

@@ -9,7 +9,7 @@ import polars as pl
 
 from kucoin_research.figures.columns import nanoseconds
 from kucoin_research.figures.gaps import Mapped
-from kucoin_research.figures.theme import Spec
+from kucoin_research.figures.theme import Spec, upright
 from kucoin_research.figures.time_axis import Zone
 
 __all__ = [
@@ -63,20 +63,7 @@ def seam_line(seam: Seam, span: tuple[int, int], zone: Zone) -> list[Spec]:
     if seam.live_ns is None or not span[0] <= seam.live_ns <= span[1]:
         return []
     (x,) = zone.to_axis(np.array([seam.live_ns], np.int64)).tolist()
-    return [
-        {
-            "type": "line",
-            "xref": "x",
-            "yref": "paper",
-            "x0": x,
-            "x1": x,
-            "y0": 0,
-            "y1": 1,
-            "layer": "below",
-            "line": {"width": 1, "color": "$muted", "dash": "dot"},
-            "name": SEAM_WORDS,
-        }
-    ]
+    return [{**upright(x, "$muted"), "name": SEAM_WORDS}]
 
 
 def history_note(text: str) -> Spec:

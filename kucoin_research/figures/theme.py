@@ -27,6 +27,7 @@ __all__ = [
     "price_axis",
     "resolve",
     "size_axis",
+    "upright",
 ]
 
 #: The JSON of a plotly figure: ``{"data": [...], "layout": {...}}``.
@@ -197,6 +198,21 @@ def hollow(colour: str) -> Spec:
 def filled(colour: str) -> Spec:
     """Describe the bars of sellers and of falling prices: differs without colour, too."""
     return {"color": colour, "line": {"width": 0}}
+
+
+def upright(x: float, colour: str) -> Spec:
+    """Describe a dotted line over the height of a figure, at a place of its time axis."""
+    return {
+        "type": "line",
+        "xref": "x",
+        "yref": "paper",
+        "x0": x,
+        "x1": x,
+        "y0": 0,
+        "y1": 1,
+        "layer": "below",
+        "line": {"width": 1, "color": colour, "dash": "dot"},
+    }
 
 
 def layout(title: str, *, height: int, **options: Any) -> Spec:
