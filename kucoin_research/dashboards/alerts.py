@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from kucoin_research.dashboards.alert import Alert, Firing
@@ -155,9 +155,9 @@ class Alerts:
 
     # -- for the dashboard -----------------------------------------------------------------------
 
-    def inherit(self, before: Alerts) -> None:
-        """Set those that a page had set in the dashboard that this one replaces."""
-        for condition, symbol in before.of_pages:
+    def inherit(self, of_pages: Iterable[tuple[str, str]]) -> None:
+        """Set those of pages in the dashboard that this one replaces: its ``of_pages``."""
+        for condition, symbol in of_pages:
             self.add(condition, symbol, is_of_page=True)
 
     def show(self, source: LiveSource) -> None:

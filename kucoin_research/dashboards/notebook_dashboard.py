@@ -175,8 +175,7 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
         self._listen()
         if isinstance(before, _Legacy):
             self._recording.news = before.news
-            for condition, about in before.alerts:
-                self._alerts.add(condition, about, is_of_page=True)
+            self._alerts.inherit(before.alerts)
         self._say(self._recording.news)
         self._choices.offer_symbols()
         self._allow()

@@ -561,7 +561,7 @@ def test_a_page_sets_and_removes_alerts_and_the_next_run_of_the_cell_keeps_them(
     alerts.do("unalert", {"number": 2}, "XBTUSDTM")
     alerts.close()
     after = desk(market)
-    after.inherit(alerts)
+    after.inherit(alerts.of_pages)
 
     assert [each.condition for each in after.all] == ["price > 15"]
 
