@@ -42,7 +42,7 @@ function take(store, {kind, seq, to, all, asks = [], bids = [], ...words}) {
   for (const view of store.views) view.draw(all ? null : {asks, bids}, words);
   const ms = performance.now() - began;
   // Acknowledged once it is on the screen: the kernel judges by that how old the screen is.
-  requestAnimationFrame(() => setTimeout(() => store.send({kind: 'drawn', seq, ms})));
+  requestAnimationFrame(() => setTimeout(() => store.line.drawn(seq, ms)));
 }
 
 function line(side) {

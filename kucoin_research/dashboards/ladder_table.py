@@ -28,7 +28,7 @@ __all__ = ["LadderTable"]
 log = logging.getLogger(__name__)
 
 _HERE = Path(__file__).parent
-_FASTEST = 10.0  # messages per second
+_FASTEST = 12.0  # messages per second
 _HIDDEN_INTERVAL = 0.5
 _QUIET_INTERVAL = 0.05
 _MOST_ROWS = 100  # of a side
@@ -108,6 +108,7 @@ class LadderTable(anywidget.AnyWidget):
         self.attach(source, symbol, channel, unit=unit, tick=tick)
         super().__init__(uid=uuid.uuid4().hex)
         self.parts = ids_of(self)
+        self._pages.answer_as(self.uid)
         self.on_msg(self._on_message)
         self._ticket = refresher().add(self.refresh, every=1 / self._fastest)
 
@@ -236,10 +237,10 @@ class LadderTable(anywidget.AnyWidget):
     # -- messages of the browser -----------------------------------------------------------------
 
     def _on_message(self, _: Any, message: dict[str, Any], _buffers: list[Any]) -> None:
-        kind, now = message.get("kind"), self._clock()
-        reader = self._pages.heard(str(message.get("page", "")), now)
+        kind, page, now = message.get("kind"), str(message.get("page", "")), self._clock()
+        reader = self._pages.heard(page, now)
         if kind == "drawn":
-            reader.link.on_drawn(int(message["seq"]), float(message["ms"]), now)
+            self._pages.on_drawn(page, message, now)
             return
         if kind == "view":
             reader.link.on_view(is_visible=bool(message.get("visible")), now=now)

@@ -379,9 +379,9 @@ async function picture(root, name) {
   };
   for (const plot of root.querySelectorAll('.js-plotly-plot')) {
     const [x, y, width, height] = place(plot);
-    if (!width || !height) continue;
+    if (!width || !height || !plot.asFigure) continue;
     const image = new Image();
-    image.src = await globalThis.Plotly.toImage(plot, {format: 'png', width, height, scale: 1});
+    image.src = await globalThis.Plotly.toImage(plot.asFigure(), {format: 'png', width, height, scale: 1});
     await image.decode();
     pen.drawImage(image, x, y, width, height);
   }
@@ -413,7 +413,7 @@ async function picture(root, name) {
   const home = root.getBoundingClientRect(), walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
   for (let node; (node = walker.nextNode());) {
     const parent = node.parentElement, text = node.data.trim();
-    if (!text || parent.closest('[hidden], svg, select, style, script, pre, .modebar, .kr-note, .kr-said, .kr-help, .kr-values, .kr-over, dialog')) continue;
+    if (!text || parent.closest('[hidden], svg, select, style, script, pre, .modebar, .kr-note, .kr-said, .kr-help, .kr-values, .kr-over, .kr-axis-titles, dialog')) continue;
     const range = document.createRange();
     range.selectNodeContents(node);
     const spot = range.getBoundingClientRect(), around = parent.getBoundingClientRect();
@@ -481,7 +481,7 @@ function render({model, el}) {
     if (message.texts['tile:last'] && message.texts['tile:last'][0] !== '–') hasPrice = true;
     const ms = performance.now() - began;
     // Acknowledged once it is on the screen: the kernel judges by that how old the screen is.
-    requestAnimationFrame(() => setTimeout(() => send({kind: 'drawn', seq: message.seq, ms})));
+    requestAnimationFrame(() => setTimeout(() => line.drawn(message.seq, ms)));
   };
   const isVisible = () => (isInView || root()?.dataset.asked === '') && !document.hidden && el.isConnected;
   const tellView = () => {

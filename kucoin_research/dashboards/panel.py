@@ -85,6 +85,7 @@ class Panel(anywidget.AnyWidget):
         self._clock: Callable[[], float] = time.monotonic
         self._ask = ask
         super().__init__(uid=uuid.uuid4().hex)
+        self.pages.answer_as(self.uid)
         self.on_msg(self._on_message)
 
     @property
@@ -141,10 +142,10 @@ class Panel(anywidget.AnyWidget):
         return 0
 
     def _on_message(self, _: Any, message: dict[str, Any], buffers: list[Any]) -> None:
-        kind, now = message.get("kind"), self._clock()
-        reader = self.pages.heard(str(message.get("page", "")), now)
+        kind, page, now = message.get("kind"), str(message.get("page", "")), self._clock()
+        reader = self.pages.heard(page, now)
         if kind == "drawn":
-            reader.link.on_drawn(int(message["seq"]), float(message["ms"]), now)
+            self.pages.on_drawn(page, message, now)
         elif kind == "view":
             reader.link.on_view(is_visible=bool(message.get("visible")), now=now)
             reader.is_open = bool(message.get("open", reader.is_open))

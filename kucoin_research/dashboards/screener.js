@@ -113,7 +113,7 @@ function take(store, message, buffers) {
   const began = performance.now();
   for (const view of store.views) view.draw(changed);
   if (message.seq) {
-    requestAnimationFrame(() => store.send({kind: 'drawn', seq: message.seq, ms: performance.now() - began}));
+    requestAnimationFrame(() => store.link.drawn(message.seq, performance.now() - began));
   }
 }
 

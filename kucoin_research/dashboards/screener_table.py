@@ -86,6 +86,7 @@ class ScreenerTable(anywidget.AnyWidget):
         self._said = ""
         self._fastest = redraws_per_second(_FASTEST)
         super().__init__(uid=uuid.uuid4().hex)
+        self._pages.answer_as(self.uid)
         self.on_msg(self._on_message)
 
     def start(self) -> None:
@@ -155,7 +156,7 @@ class ScreenerTable(anywidget.AnyWidget):
         kind, page, now = message.get("kind"), str(message.get("page", "")), self._clock()
         reader = self._pages.heard(page, now)
         if kind == "drawn":
-            reader.link.on_drawn(int(message["seq"]), float(message["ms"]), now)
+            self._pages.on_drawn(page, message, now)
         elif kind == "view":
             reader.link.on_view(is_visible=bool(message.get("visible")), now=now)
         elif kind == "hello":  # a page has opened and has nothing yet

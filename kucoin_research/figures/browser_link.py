@@ -7,11 +7,12 @@ Each of them looks, zooms, draws and closes by itself, so each has a ``BrowserLi
 from __future__ import annotations
 
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from kucoin_research.figures.hearing import Hearing
 
@@ -235,6 +236,28 @@ class Pages(Generic[P]):
         self._gone = Totals(0, 0, 0, 0, 0.0, is_visible=False)
         self._lock = threading.Lock()  # guards the replacing
 
+    def answer_as(self, uid: str) -> None:
+        """Be known by the widget's ``uid``, for answers that come with another's."""
+        _by_uid[uid] = self
+
+    def on_drawn(self, page: str, message: dict[str, Any], now: float) -> None:
+        """Note what a page has drawn: a frame of this widget, and of those that answer with it.
+
+        Parameters
+        ----------
+        page
+            Its name.
+        message
+            With ``seq`` and ``ms``, and ``others``: uid, seq and ms of each.
+        now
+            Monotonic time.
+        """
+        own = (self, message["seq"], message["ms"])
+        others = [(_by_uid.get(uid), *rest) for uid, *rest in message.get("others", ())]
+        for pages, number, ms in (own, *others):
+            if pages is not None:  # one that was closed meanwhile waits for nothing
+                pages.heard(page, now).link.on_drawn(int(number), float(ms), now)
+
     def heard(self, name: str, now: float) -> P:
         """Note a message from a page; returns the page's state."""
         with self._lock:
@@ -290,6 +313,10 @@ class Pages(Generic[P]):
         shown = [link.draw_ms for link in links if link.is_visible]
         total = _total(self._gone, links)
         return total._replace(draw_ms=max(shown, default=0.0), is_visible=bool(shown))
+
+
+# The browser answers for several widgets in one message, which any of them may receive.
+_by_uid: weakref.WeakValueDictionary[str, Pages[Any]] = weakref.WeakValueDictionary()
 
 
 def _total(before: Totals, links: list[BrowserLink]) -> Totals:

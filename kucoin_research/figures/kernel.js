@@ -1,20 +1,48 @@
 // The browser's side of the conversation with the kernel; it goes before each widget's own code.
 const SILENT_AFTER = 10000;  // ms; the kernel sends a visible widget a sign of life every two seconds
 const TELL_EVERY = 5000;  // ms between this page's own signs of life; the kernel waits 30 s for one
+const ANSWER_WITHIN = 40;  // ms; frames drawn in this time are acknowledged together
 // Several pages may show the same widgets. The kernel addresses each of them by this name.
 const PAGE = (globalThis.__kucoinPage ??= `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`);
 const isForUs = (message) => message.to === undefined || message.to === PAGE;
 
 // Sends messages until the kernel has ended; after that, sending would raise.
 function lineTo(model, onEnd) {
-  const line = {isEnded: false};
+  const line = {isEnded: false, isClosed: false};
   line.end = () => { line.isEnded = true; onEnd(); };
-  line.send = (message, buffers) => {
-    if (line.isEnded) return;
+  line.send = (message, buffers) => {  // whether it was sent
+    if (line.isEnded || line.isClosed) return false;
     try { model.send({...message, page: PAGE}, undefined, buffers); } catch { line.end(); }  // the kernel was shut down
+    return !line.isEnded;
   };
+  line.drawn = (seq, ms) => answerSoon(model, {line, seq, ms});
+  model.on('destroy', () => { line.isClosed = true; });  // the widget was closed: nobody would hear
   model.on('comm_live_update', line.end);  // comes once, when the kernel is restarted or has died
   return line;
+}
+
+// JupyterLab shows its kernel busy and idle again for each message, with icons that it fetches; that
+// costs the page up to a tenth of its time. So one message acknowledges the frames of all widgets.
+const answers = (globalThis.__kucoinAnswers ??= new WeakMap());  // per kernel: by the manager of its widgets
+
+function answerSoon(model, answer) {
+  const manager = model.widget_manager;
+  if (!answers.has(manager)) {
+    answers.set(manager, new Map());
+    setTimeout(() => answerAll(manager), ANSWER_WITHIN);
+  }
+  answers.get(manager).set(model.get('uid'), answer);
+}
+
+// It goes over the first line that is open; a widget that was closed meanwhile has none.
+function answerAll(manager) {
+  const waiting = answers.get(manager);
+  answers.delete(manager);
+  for (const [id, {line, seq, ms}] of waiting) {
+    waiting.delete(id);
+    const others = [...waiting].map(([other, {seq, ms}]) => [other, seq, ms]);
+    if (line.send({kind: 'drawn', seq, ms, others})) return;
+  }
 }
 
 // Returns a function that describes how long the kernel has been silent towards a visible view; it

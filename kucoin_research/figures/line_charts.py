@@ -56,7 +56,7 @@ class PriceChart(TimeChart):
     def __init__(self, view: View, sketch: Sketch) -> None:
         super().__init__(view, sketch)
         self._quotes = [Extremes(view.points) for _ in range(3)]
-        few = max(3 * view.px // 8, 100)
+        few = max(3 * view.px // 16, 100)
         self._trades = {side: Bubbles(few) for side in (1, -1)}
         self._overlays = Overlays(view, sketch, 6)
         self._tags = PriceTags()

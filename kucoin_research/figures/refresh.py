@@ -20,6 +20,8 @@ __all__ = ["Refresher", "Ticket", "refresher"]
 log = logging.getLogger(__name__)
 
 _FASTEST = 0.05
+# s; functions that are due within it are called together, so that a page draws all at once.
+_TOGETHER = 0.03
 _IDLE_SHARE = 0.5  # of the time that the thread leaves to others, at least
 
 #: Called with the monotonic time; may return the seconds until its next call.
@@ -77,7 +79,10 @@ class Ticket:
                 log.exception("a refresh failed; it will be tried again")
             self.error = _plain(error)
             self.errors += 1
-        self._due = now + max(wanted if wanted is not None else self.every, _FASTEST)
+        rest = max(wanted if wanted is not None else self.every, _FASTEST)
+        # Called early, for the sake of others, or a little late, it keeps its rate.
+        was_in_time = abs(now - self._due) < rest / 2
+        self._due = (self._due if was_in_time else now) + rest
 
 
 def _plain(error: BaseException) -> Exception:
@@ -171,10 +176,12 @@ class Refresher:
             self._wake.clear()
 
     def _run_due(self, tickets: list[Ticket], now: float) -> None:
+        if all(each.wait(now) > 0 for each in tickets):
+            return
         for ticket in tickets:
             with self._running:
                 is_wanted = ticket in self._tickets and not ticket.is_abandoned
-                if is_wanted and ticket.wait(now) <= 0:
+                if is_wanted and ticket.wait(now) <= _TOGETHER:
                     ticket.run(now)
 
 

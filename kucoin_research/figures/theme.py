@@ -138,6 +138,8 @@ def axis(title: str = "", **options: Any) -> Spec:
         "zerolinecolor": "$line",
         "tickfont": {"size": 11},
         "automargin": True,
+        # Else plotly measures each label at each redraw, for which the browser lays out the page.
+        "ticklabeloverflow": "allow",
         **options,
     }
 

@@ -120,7 +120,7 @@ async function drawAll(store) {
       store.isWanted = false;
       const seq = store.seq;
       const spent = await Promise.all([...store.views].map((view) => view.draw()));
-      if (!spent.includes(FAILED)) store.send({kind: 'drawn', seq, ms: Math.max(0, ...spent)});
+      if (!spent.includes(FAILED)) store.line.drawn(seq, Math.max(0, ...spent));
     }
   } finally { store.isDrawing = false; }
 }
@@ -196,6 +196,13 @@ function fillBand(data, {trace, low, high}) {
   data[trace].y = ys;
 }
 
+// Plotly works on a trace also while it has no points, if it is visible. One in the legend stays there.
+function hideIfEmpty(trace) {
+  const isIdle = trace.showlegend === false && trace.x?.length === 0;
+  if (isIdle) trace.visible = false;
+  else if (trace.visible === false) delete trace.visible;
+}
+
 function rows2d({values: all, wide}) {
   const rows = [];
   for (let at = 0; at < all.length; at += wide) rows.push(all.subarray(at, at + wide));
@@ -220,8 +227,9 @@ function render({model, el}) {
   tip.hidden = true;
   const tags = axisTags(plot, store, el, () => colours);
   const isTime = () => model.get('spec').layout.xaxis?.type === 'date';
+  const titles = axisTitles(plot, model.get('spec').is_compact, () => colours);
   const cross = crosshair(plot), place = part('kr-pane');
-  place.append(plot, tags.node, cross.over, note, tip);
+  place.append(plot, titles.node, tags.node, cross.over, note, tip);
   el.replaceChildren(...(isTime() ? [cross.row] : []), place);
   // Read out as its summary. Nothing is announced by itself: the values change too often.
   el.tabIndex = 0;
@@ -251,11 +259,14 @@ function render({model, el}) {
       put(data[part.trace], part.path, part.wide ? rows2d(part) : part.values);
     }
     for (const band of model.get('spec').bands || []) fillBand(data, band);
-    for (const [path, value] of Object.entries(resolve(store.layout, colours))) put(layout, path, value);
+    for (const [path, value] of Object.entries(resolve(store.layout, colours))) {
+      if (!titles.takes(path, value)) put(layout, path, value);
+    }
     for (const [path, value] of Object.entries(resolve(store.traces, colours))) {
       const dot = path.indexOf('.');
       put(data[+path.slice(0, dot)], path.slice(dot + 1), value);
     }
+    for (const trace of data) hideIfEmpty(trace);
     if (store.follow && store.window && isTime()) {
       layout[axis].range = [...(followed = store.window)];
       layout[axis].autorange = false;
@@ -267,7 +278,9 @@ function render({model, el}) {
     // A drawing would take a range that is being dragged from under the hand.
     if (!Plotly || !isVisible() || rest) { isDirty = true; return Promise.resolve(0); }
     if (isBusy) return isBusy.then(draw);
+    // All that is to be drawn waits for the same frame of the screen, which is then laid out and painted once.
     isBusy = Promise.resolve().then(async () => {
+      if (isGone) return 0;
       isDirty = false;
       const began = performance.now();
       fill(plot.data, plot.layout);
@@ -305,12 +318,16 @@ function render({model, el}) {
       layout[axis].showspikes = false;
       layout.hovermode = 'closest';
     }
+    titles.takeAll(layout);
     cross.learn(data);
     fill(data, layout);
+    const camera = {
+      name: 'toImage', title: 'Download plot as a PNG', icon: Plotly.Icons.camera,
+      click: () => Plotly.downloadImage(plot.asFigure(), {filename: 'kucoin', scale: 2, width: plot.clientWidth, height: plot.clientHeight}),
+    };
     await Plotly.react(plot, data, layout, {
       responsive: false, displaylogo: false, scrollZoom: true, doubleClick: false,
-      modeBarButtons: [['toImage', 'zoom2d', 'pan2d', 'zoomIn2d', 'zoomOut2d']], showTips: false,
-      toImageButtonOptions: {filename: 'kucoin', scale: 2},
+      modeBarButtons: [[camera, 'zoom2d', 'pan2d', 'zoomIn2d', 'zoomOut2d']], showTips: false,
     });
     for (const drawn of plot.querySelectorAll('.main-svg')) drawn.setAttribute('aria-hidden', 'true');
   }
@@ -451,10 +468,15 @@ function render({model, el}) {
 
   // Puts what lies above the chart in its place again, after the chart has moved.
   function showPlaces() {
-    if (isGone || !isTime()) return;
+    if (isGone) return;
+    titles.place();
+    if (!isTime()) return;
     if (pointer) showGap();
     if (link?.cross) link.refresh(); else hand.show(null);
   }
+
+  // What a picture is made of, also by the dashboard around it.
+  plot.asFigure = () => ({data: plot.data.map((each) => ({...each})), layout: titles.given(plot.layout)});
 
   const pane = {moveTo, followAlone, timeOf: (where) => hand.timeOf(where), show: (where) => hand.show(where)};
   const hand = pointing({
@@ -467,7 +489,7 @@ function render({model, el}) {
     if (isBusy) await isBusy;
     const {clientWidth: width, clientHeight: height} = plot;  // else all pictures get one default size
     const image = new Image();
-    image.src = await Plotly.toImage(plot, {format: 'png', scale: 1, width, height});
+    image.src = await Plotly.toImage(plot.asFigure(), {format: 'png', scale: 1, width, height});
     await image.decode();
     const [canvas, pen] = canvasOf(width, height, colours.paper);
     pen.drawImage(image, 0, 0, width, height);
@@ -507,7 +529,7 @@ function render({model, el}) {
   const onShown = () => { judge(); tellView(); if (isVisible() && isDirty) drawAll(store); };
   const sizes = new ResizeObserver(() => {
     if (!Plotly || plot.clientWidth < 10) return;
-    Promise.resolve(Plotly.Plots.resize(plot)).then(tellView);
+    Promise.resolve(Plotly.Plots.resize(plot)).then(() => { showPlaces(); tellView(); });
   });
   const sight = new IntersectionObserver((entries) => {
     isInView = entries[entries.length - 1].isIntersecting;

@@ -46,7 +46,7 @@ _PX = (100, 4_000)
 # In the order in which they build on one another.
 _SCRIPTS = (
     "readout.js", "linked.js", "crosshair.js", "measure.js", "pointing.js", "log_scale.js",
-    "axis_tags.js", "widget.js",
+    "axis_tags.js", "axis_titles.js", "widget.js",
 )  # fmt: skip
 _HIDDEN_INTERVAL = 0.5
 _QUIET_INTERVAL = 0.05
@@ -113,7 +113,7 @@ class LiveFigure(anywidget.AnyWidget):
     """
 
     _esm = KERNEL_JS + HELP_JS + _texts(*_SCRIPTS)
-    _css = HELP_CSS + _texts("axis_tags.css", "widget.css", "crosshair.css")
+    _css = HELP_CSS + _texts("axis_tags.css", "axis_titles.css", "widget.css", "crosshair.css")
 
     spec = traitlets.Dict().tag(sync=True)
     palettes = traitlets.Dict(PALETTES).tag(sync=True)
@@ -151,6 +151,7 @@ class LiveFigure(anywidget.AnyWidget):
         self._lock = threading.RLock()  # guards the pictures, their settings and their source
         super().__init__(spec=self._spec(), uid=uuid.uuid4().hex, caption=sketch.symbol)
         self.parts = ids_of(self)
+        self._pages.answer_as(self.uid)
         self.on_msg(self._on_message)
         self._ticket = self._start()
         open_figures.add(self)
@@ -184,6 +185,7 @@ class LiveFigure(anywidget.AnyWidget):
     def _spec(self) -> Spec:
         spec = hidden(self._kind(View(window_ns=self._window_ns), self._sketch).spec())
         spec["is_complete"] = self._sketch.is_complete
+        spec["is_compact"] = self._sketch.is_compact
         return compacted(spec) if self._sketch.is_compact else spec
 
     # -- for users -------------------------------------------------------------------------------
@@ -375,7 +377,7 @@ class LiveFigure(anywidget.AnyWidget):
         kind, page, now = message.get("kind"), str(message.get("page", "")), self._clock()
         picture = self._pages.heard(page, now)
         if kind == "drawn":
-            picture.link.on_drawn(int(message["seq"]), float(message["ms"]), now)
+            self._pages.on_drawn(page, message, now)
         elif kind == "view":
             self._on_view(picture, message, now)
         elif kind == "hello":  # a page has opened, or lost count: it needs everything
