@@ -547,6 +547,7 @@ function render({model, el}) {
     if (isGone) return;
     Plotly = loaded;
     await plotAnew();
+    if (isGone) return Plotly.purge(plot);  // closed meanwhile
     if (isTime()) {
       link = linkTo(model, pane);
       plot.on('plotly_relayouting', onRelayouting);
