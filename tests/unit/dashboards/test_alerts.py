@@ -427,6 +427,23 @@ def test_a_gap_is_told_with_its_cause_and_those_of_before_are_not(desk):
         assert later.count == 0
 
 
+def test_each_outage_is_told(desk):
+    with (
+        kr.simulate(seed=5, speed=60.0) as x,
+        kr.stream("XBTUSDTM", ["trade"], venue=x.venue) as s,
+    ):
+        s.wait("trade", rows=3)
+        alerts = desk(s)
+        alert = alerts.add("gap", "XBTUSDTM", rest_s=0)
+        for number in (1, 2):
+            x.inject("abort")
+            wait_until(lambda number=number: alerts.look() or alert.count == number)
+            s.wait("trade", rows=s.total("trade") + 30)
+            alerts.look()
+
+        assert alert.count == 2
+
+
 def test_silence_is_told(desk):
     with (
         kr.simulate(seed=5, speed=30.0) as x,
@@ -453,6 +470,94 @@ def test_no_moment_of_a_replay_at_full_speed_is_missed(desk):
         alerts.look()
 
     assert alert.count == begins > 10
+
+
+@pytest.fixture
+def wound(desk):
+    """A replay that has been played to its end, and an alert on it."""
+    session = kr.load(SAMPLE)
+    with kr.replay(session, channels="trade", speed=None, paused=True) as replay:
+        alerts = desk(replay)
+        alert = alerts.add("size > 50", "XBTUSDTM", rest_s=0)
+        replay.resume()
+        replay.wait_until_done(60)
+        alerts.look()
+        yield replay, alerts, alert
+
+
+def test_a_replay_that_is_wound_back_tells_each_moment_of_the_repeated_part_once(wound):
+    replay, alerts, alert = wound
+    first = [each.time_ns for each in alert.fired]
+    stamps = replay.frame("trade")["timestamp"].cast(pl.Int64)
+    arrivals = replay.frame("trade")["local_timestamp"].cast(pl.Int64)
+    place = arrivals[stamps.search_sorted(first[len(first) // 2])]  # a row that is large
+
+    replay.pause()
+    replay.seek(place)
+    replay.step(seconds=10)  # before it is looked at
+    alerts.look()
+    replay.step(seconds=5)
+    alerts.look()
+    replay.resume()
+    replay.wait_until_done(60)
+    alerts.look()
+
+    assert [each.time_ns for each in alert.fired] == [*first, *first[len(first) // 2 :]]
+
+
+def test_a_replay_that_is_wound_back_and_passes_its_place_between_two_looks_is_noticed(wound):
+    replay, alerts, alert = wound
+    first = [each.time_ns for each in alert.fired]
+    replay.seek(replay.start_ns)
+    replay.wait_until_done(60)
+    alerts.look()
+
+    assert [each.time_ns for each in alert.fired] == first * 2
+
+
+def test_a_window_is_whole_behind_a_rewind_as_well(desk):
+    rising = pl.col("price") > pl.col("price").rolling_mean(200)
+    with kr.replay(kr.load(SAMPLE), speed=None, paused=True) as replay:
+        alerts = desk(replay)
+        alert = alerts.add(rising, "XBTUSDTM", channel="trade", rest_s=0)
+        replay.resume()
+        replay.wait_until_done(60)
+        alerts.look()
+        first = [each.time_ns for each in alert.fired]
+        place = (replay.start_ns + replay.end_ns) // 2
+        again = replay.frame("trade").filter(pl.col("local_timestamp").cast(pl.Int64) >= place)
+        replay.seek(place)
+        replay.wait_until_done(60)
+        alerts.look()
+
+    since = again["timestamp"].cast(pl.Int64)[0]
+    wanted = [each for each in first if each >= since]
+    assert wanted
+    assert [each.time_ns for each in alert.fired] == [*first, *wanted]
+
+
+def test_a_gap_is_told_again_where_a_replay_comes_to_it_again(desk, tmp_path):
+    with (
+        kr.simulate(seed=5, speed=60.0) as x,
+        kr.stream("XBTUSDTM", ["trade"], venue=x.venue) as s,
+        s.record(tmp_path) as recorder,
+    ):
+        s.wait("trade", rows=10)
+        x.inject("abort")
+        s.wait("trade", rows=60)
+    with kr.replay(kr.load(recorder.path), speed=None, paused=True) as replay:
+        alerts = desk(replay)
+        alert = alerts.add("gap", "XBTUSDTM")
+        for number in (1, 2):
+            replay.resume()
+            replay.wait_until_done(60)
+            alerts.look()
+            assert alert.count == number
+            replay.pause()
+            replay.seek(replay.start_ns)
+        alerts.look()
+
+        assert alert.count == 2
 
 
 # -- functions -------------------------------------------------------------------------------------
