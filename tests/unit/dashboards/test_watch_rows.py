@@ -244,3 +244,18 @@ def test_a_channel_without_rows_yet_has_a_card_of_dashes():
 
     market.add("trade", trades((1, "A", 5)))
     assert cards(watch, "A")["A"].last == "5"
+
+
+def test_a_symbol_without_trades_beside_others_with_trades_shows_its_last_prices():
+    market = Market("A", "B", trade=trades((0, "B", 50)), ticker=tickers((0, "A", 7), (1, "A", 8)))
+    watch = WatchRows(market, 60 * SECOND)
+    assert cards(watch, "A", "B")["A"][:4] == ("8", "", "+14.29%", "up")
+    market.add("ticker", tickers((2, "A", 6)))
+    assert cards(watch, "A", "B")["A"][:4] == ("6", "down", "-14.29%", "down")
+
+    market.add("trade", trades((3, "A", 5), (4, "A", 10)))  # these are the ones to go by
+    market.add("ticker", tickers((5, "A", 6)))
+    assert cards(watch, "A", "B")["A"][:4] == ("10", "up", "+100.00%", "up")
+    market.add("ticker", tickers((6, "A", 7)))
+    assert cards(watch, "A", "B")["A"].last == "10"
+    assert cards(watch, "A", "B")["B"].last == "50"
