@@ -221,16 +221,29 @@ class Tiles:
         # Without trades, the change is that of all last prices that there were.
         window_ns = self._window_ns if self.trades else None
         covered = period(window_ns, self._newest - self._oldest) if self._newest else ""
-        return labels(covered, self._unit.name)
+        return labels(covered, self._unit.name, self._known())
+
+    def _known(self) -> str:
+        """Name the time since the first known price, if the first ones of the window are lost."""
+        if not self._chunks:
+            return ""
+        first = self._chunks[0]
+        if not self._lacks_trades(self._begin, int(first.arrivals[0])):
+            return ""
+        return period(None, self._newest - int(first.times[0]))
 
     def _volume_text(self) -> str:
         if not self.trades:
             return DASH
-        lacks_some = any(
-            gap.kind == "gap" and gap.begin < self._end and (gap.end or self._end) > self._begin
+        lacks_some = self._lacks_trades(self._begin, self._end)
+        return f"≥ {compact(self._volume)}" if lacks_some else compact(self._volume)
+
+    def _lacks_trades(self, begin: int, end: int) -> bool:
+        """Whether trades are missing between two arrivals, ns."""
+        return any(
+            gap.kind == "gap" and gap.begin < end and (gap.end or end) > begin
             for gap in self._gaps.look()
         )
-        return f"≥ {compact(self._volume)}" if lacks_some else compact(self._volume)
 
     def _change(self) -> float | None:
         if self.last is None or not self._first:

@@ -182,6 +182,33 @@ def test_a_gap_that_rest_has_filled_leaves_the_volume_whole():
     assert volume(tiles) == "2"
 
 
+def test_the_change_names_its_own_period_while_the_first_prices_of_the_window_are_missing():
+    feed = Feed()
+    for second in (0, 30, 71, 90):
+        feed.trade(second, 100.0 + second)
+    tiles = tiles_of(feed, MINUTE)
+    assert tiles.labels()["change"] == "change 1 min"  # the window begins in a quiet time
+
+    feed.report("gap", 30, 70)
+    feed.trade(100, 200.0)
+    tiles.update()
+    assert tiles.labels() == {"change": "change 0:29", "volume": "volume 1 min contracts"}
+    assert tiles.tiles()["change"][0] == "+16.96%"  # since the trade at 71 s
+
+    feed.trade(132, 200.0)  # the window begins behind the gap
+    tiles.update()
+    assert tiles.labels()["change"] == "change 1 min"
+
+
+def test_a_gap_between_two_known_prices_leaves_their_change_as_it_is():
+    feed = Feed()
+    for second in (0, 20, 25, 60, 70):
+        feed.trade(second, 100.0)
+    feed.report("gap", 25, 60)
+
+    assert tiles_of(feed, MINUTE).labels()["change"] == "change 1 min"
+
+
 def test_every_tile_is_explained():
     told = tips("XBT", "USDT")
 
