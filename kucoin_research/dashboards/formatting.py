@@ -19,7 +19,8 @@ def fixed(value: float | None, decimals: int, *, sign: bool = False) -> str:
     """Write a number with a fixed count of decimals; a dash if it is missing."""
     if value is None or not math.isfinite(value):
         return DASH
-    return f"{value:{'+' if sign else ''},.{decimals}f}"
+    # What is rounded to 0 is no loss: z takes its minus away.
+    return f"{value:{'+' if sign else ''}z,.{decimals}f}"
 
 
 def compact(value: float | None) -> str:
