@@ -520,7 +520,7 @@ function render({model, el}) {
     if (el.getAttribute('aria-label') !== name) el.setAttribute('aria-label', name);
   }
 
-  // JupyterLab hides all while it takes another theme, and plotly takes what is hidden to have a size of its own.
+  // JupyterLab hides its page while it takes another theme; plotly would draw a hidden chart in a default size.
   const onTheme = () => { if (Plotly) requestAnimationFrame(() => (isBusy || Promise.resolve()).then(() => isGone || plotAnew())); };
   const onSpec = () => { store.follow = true; onTheme(); };
   const onSymbol = () => { if (Plotly) follow(); };
