@@ -265,7 +265,7 @@ def _imbalance(bid: float | None, ask: float | None) -> tuple[str, str]:
 
 
 def _percent(value: float | None) -> str:
-    return DASH if value is None else f"{value:+.2f}%"
+    return DASH if value is None else f"{value:+z.2f}%"
 
 
 def _tone(value: float | None) -> str:

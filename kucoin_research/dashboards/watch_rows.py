@@ -104,7 +104,7 @@ class _Market:
         return Card(
             fixed(self.last, self.decimals.count),
             self.direction,
-            "" if change is None else f"{change:+.2f}%",
+            "" if change is None else f"{change:+z.2f}%",
             "" if change is None or abs(change) < 0.005 else "up" if change > 0 else "down",
             "" if self.spread is None else f"{self.spread:.2f} bp",
             duration(age) if age >= _LONG_AGO else "",

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from kucoin_research.figures.chart import Arrays, TimeChart, View
+from kucoin_research.figures.decimals import plain
 from kucoin_research.figures.theme import Spec, literal
 from kucoin_research.figures.time_axis import Floats
 from kucoin_research.figures.trade_marks import FillMarks, marks
@@ -116,7 +117,7 @@ def _line(kind: str, price: float, label: str) -> Spec:
 
 def _fill_text(row: Mapping[str, Any]) -> str:
     lines = [
-        f"filled: {row['side']} {row['size']:,.15g} at {row['price']:,.15g}",
+        f"filled: {row['side']} {plain(row['size'])} at {plain(row['price'])}",
         f"as {row['liquidity'] or 'maker or taker, which is unknown'}",
         f"order {row['order_id']}",
     ]

@@ -33,6 +33,8 @@ __all__ = ["BookChart", "DepthChart", "LadderChart"]
 
 # Asks differ from bids also without colour.
 _HATCHED = {"shape": "/", "fgcolor": "$sell", "bgcolor": "$sell_soft", "size": 7, "solidity": 0.25}
+# Of the prices, in the column of a dashboard: plotly would turn its labels.
+_NARROW = {"tickangle": 0, "nticks": 4}
 
 
 class BookChart(Chart):
@@ -133,7 +135,7 @@ class DepthChart(BookChart):
             "layout": layout(
                 self._title("depth"),
                 height=self.sketch.height,
-                xaxis=price_axis("price"),
+                xaxis=price_axis("price", **(_NARROW if self.sketch.is_compact else {})),
                 yaxis=size_axis(self._of_unit("cumulative size"), rangemode="tozero"),
                 hovermode="x",
                 showlegend=not self.sketch.is_compact,

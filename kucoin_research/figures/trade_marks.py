@@ -12,6 +12,7 @@ import polars as pl
 
 from kucoin_research.figures.chart import Arrays, View
 from kucoin_research.figures.columns import nanoseconds, numbers
+from kucoin_research.figures.decimals import plain
 from kucoin_research.figures.downsample import Bubbles, bucket_width
 from kucoin_research.figures.theme import Spec, literal
 from kucoin_research.figures.time_axis import Floats, Times
@@ -203,7 +204,7 @@ def _fill_texts(
         if many == 1:
             texts.append(words(_taken(rows[time, price], size)))
         else:
-            texts.append(f"{many:,.0f} fills, {size:,.15g} in all<br>zoom in to see each")
+            texts.append(f"{many:,.0f} fills, {plain(size)} in all<br>zoom in to see each")
     return texts
 
 
@@ -214,9 +215,9 @@ def _taken(rows: list[dict[str, Any]], size: float) -> dict[str, Any]:
 
 
 def _fill_text(row: Mapping[str, Any]) -> str:
-    fee = "unknown" if row["fee"] is None else f"{row['fee']:,.15g} {row['fee_currency'] or ''}"
+    fee = "unknown" if row["fee"] is None else f"{plain(row['fee'])} {row['fee_currency'] or ''}"
     lines = [
-        f"{row['side']} {row['size']:,.15g} at {row['price']:,.15g}",
+        f"{row['side']} {plain(row['size'])} at {plain(row['price'])}",
         f"fee {fee.strip()} ({row['liquidity'] or 'unknown'})",
         f"order {row['order_id']}" + (f", tag {row['tag']}" if row["tag"] else ""),
     ]
@@ -240,7 +241,7 @@ def _note_text(row: Mapping[str, Any]) -> str:
     if len(lines) > _NOTE_LINES or len(text) > _NOTE_CHARACTERS:
         lines = [*lines[:_NOTE_LINES], "…"]
     if row["position"] is not None:
-        lines.append(f"position {row['position']:,.15g}")
+        lines.append(f"position {plain(row['position'])}")
     if row["more"]:
         lines.append(f"and {row['more']:,} further notes: zoom in to see each")
     return "<br>".join(literal(each) for each in lines)
