@@ -259,7 +259,8 @@ class TimeChart(Chart):
         self._seam = NO_SEAM
         self._clock_role = ""  # its rows place the gaps
         self._before: dict[str, tuple[int, pl.DataFrame]] = {}  # by role: last row before the span
-        self._beyond: set[str] = set()  # roles that have a row after the span
+        self._begun: set[str] = set()  # roles that have a row in the span
+        self._beyond: set[str] = set()  # and one after it
 
     @property
     def is_empty(self) -> bool:
@@ -295,7 +296,9 @@ class TimeChart(Chart):
         self._hold(role, rows, times, begin)
         inside = self._inside(times)
         beyond = np.flatnonzero(times > end)[:1]
-        has_begun = role in self._before or inside.any()
+        if inside.any():
+            self._begun.add(role)
+        has_begun = role in self._before or role in self._begun
         if beyond.size and has_begun and role not in self._beyond:
             self._beyond.add(role)
             inside[beyond] = True
