@@ -121,7 +121,8 @@ class Scene:
             marked = {} if self.run is None else {"is_marked": True}
             own = {"hides_future": is_replay(self.source), "has_account": self.has_account}
             every = {"every": self.every} if is_fixed else {}
-            return {**marked, **own, **every, "indicators": self._lines(kind)}
+            unit = {"unit": self.size_unit}
+            return {**marked, **own, **every, **unit, "indicators": self._lines(kind)}
         if kind is RunChart:
             return {"currency": "" if self.run is None else self.run.options.currency}
         if kind is LagChart:
@@ -129,7 +130,7 @@ class Scene:
         if issubclass(kind, BookChart):
             sizes = {"unit": self.size_unit, "worth": self.units.get(Unit.QUOTE)}
             return {**sizes, "levels": 16} if kind is LadderChart else sizes
-        return {}
+        return {"unit": self.size_unit} if kind in (FlowChart, HeatChart) else {}
 
     def _lines(self, kind: type[Chart]) -> tuple[Indicator, ...]:
         # Panes are on the candles only.
