@@ -141,7 +141,8 @@ class DepthChart(BookChart):
         }
 
     def _hover(self) -> str:
-        named = self._sizes.unit_word
+        unit = self._sizes.unit
+        named = "" if unit is None else f" {literal(unit.name)}"
         parts = [
             "%{x:,.15~r}",
             f"size %{{customdata[0]:,.15~r}}{named}",

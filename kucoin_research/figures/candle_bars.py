@@ -11,7 +11,7 @@ import polars as pl
 
 from kucoin_research.errors import InvalidInput
 from kucoin_research.figures.columns import nanoseconds, numbers
-from kucoin_research.figures.shown_sizes import ShownSizes
+from kucoin_research.figures.shown_sizes import NATIVE, ShownSizes
 from kucoin_research.figures.time_axis import Floats, Times
 from kucoin_research.model.intervals import parse_interval
 
@@ -112,8 +112,8 @@ class CandleBars:
         The interval as the rows state it, such as ``1min`` or ``volume:50``.
     """
 
-    def __init__(self, width: int, *, is_free: bool, sizes: ShownSizes | None = None) -> None:
-        self._sizes = ShownSizes() if sizes is None else sizes
+    def __init__(self, width: int, *, is_free: bool, sizes: ShownSizes = NATIVE) -> None:
+        self._sizes = sizes
         names = (*COLUMNS, *_CONVERTED) if self._sizes.depends_on_price else COLUMNS
         self.opens: Times = np.empty(0, np.int64)
         self.columns: Columns = {name: np.empty(0) for name in names}

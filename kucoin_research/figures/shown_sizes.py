@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from kucoin_research.figures.chart import Sketch
@@ -10,7 +11,7 @@ from kucoin_research.figures.theme import NUMBER, literal
 from kucoin_research.figures.time_axis import Floats
 from kucoin_research.model.size_unit import SizeUnit
 
-__all__ = ["ShownSizes", "sizes_of"]
+__all__ = ["NATIVE", "ShownSizes", "sizes_of"]
 
 # A sum of many products is no exact decimal number, so that its last digits are rounding.
 _CONVERTED = ",.9~r"
@@ -40,8 +41,15 @@ class ShownSizes:
 
     @property
     def unit_word(self) -> str:
-        """The unit with a space before it, as it follows a size in a hover text."""
-        return "" if self.unit is None else f" {literal(self.unit.name)}"
+        """The unit with a space before it, as it follows a size; empty for the exchange's own.
+
+        The line of values has little room, and the title of the axis names any unit.
+        """
+        return "" if self.unit is None or self._is_native else f" {literal(self.unit.name)}"
+
+    @property
+    def _is_native(self) -> bool:
+        return self.unit is None or self.unit.is_native
 
     def of(self, sizes: Floats, prices: Floats) -> Floats:
         """Convert the exchange's sizes, each at its own price."""
@@ -52,7 +60,7 @@ class ShownSizes:
         return what if self.unit is None else f"{what}, {literal(self.unit.name)}"
 
     def value(self, variable: str, sign: str = "") -> str:
-        """Return the part of a hover text that shows a size with its unit.
+        """Return the part of a hover text that shows a size with ``unit_word``.
 
         Parameters
         ----------
@@ -61,14 +69,22 @@ class ShownSizes:
         sign
             ``+`` to show the sign of positive values, too.
         """
-        digits = NUMBER if self.unit is None or self.unit.is_native else _CONVERTED
+        digits = NUMBER if self._is_native else _CONVERTED
         return f"%{{{variable}:{sign}{digits}}}{self.unit_word}"
 
-    def written(self, size: float, price: float) -> str:
-        """Write a size that has a price; the exchange's own unit is not named."""
-        if self.unit is None or self.unit.is_native:
+    def written(self, size: float) -> str:
+        """Write a converted size; only another unit than the exchange's is named."""
+        if self.unit is None or self._is_native:
             return f"{size:,.15g}"
-        return f"{float(self.unit.of(size, price)):,.9g} {self.unit.name}"
+        return f"{Decimal(f'{size:.9g}').normalize():,f} {self.unit.name}"
+
+    def written_at(self, size: float, price: float) -> str:
+        """Convert one of the exchange's sizes at its price, and write it."""
+        return self.written(size if self.unit is None else float(self.unit.of(size, price)))
+
+
+#: Sizes as the exchange counts them.
+NATIVE = ShownSizes()
 
 
 def sizes_of(sketch: Sketch) -> ShownSizes:
