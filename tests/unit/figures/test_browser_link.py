@@ -347,3 +347,19 @@ def test_pages_that_are_silent_are_forgotten_and_known_again_with_all_they_need(
     alone = drawn_alone(gallery.market, page, gallery.views["a"])
     np.testing.assert_array_equal(page.arrays[0, "x"], alone[0, "x"])
     gallery.figure.close()
+
+
+def test_one_message_answers_for_all_widgets_of_a_page(screens):
+    panel, price = screens.open("a", lambda: 0.0)
+    figure = screens.board.price.figure
+    list(screens.pass_by(1.0))
+    before = figure.link_to("a").drawn
+    figure.link_to("a").on_send(screens.clock.now, 0, 0.0)
+
+    answer = [figure.uid, before + 1, 7.0]
+    closed = ["0" * 32, 1, 1.0]  # a widget that was closed after it had drawn
+    panel.say("drawn", seq=panel.seq, ms=1.0, others=[closed, answer])
+
+    assert figure.link_to("a").drawn == before + 1
+    assert figure.link_to("b") is None  # and it answers for its own page alone
+    price.close()

@@ -12,7 +12,7 @@ import kucoin_research as kr
 from kucoin_research import figures
 from kucoin_research.figures.browser_link import BrowserLink
 from kucoin_research.figures.candle_chart import CandleChart
-from kucoin_research.figures.refresh import Refresher
+from kucoin_research.figures.refresh import Refresher, Ticket
 from kucoin_research.figures.tail import Rewound, Tail, pick_channel
 from kucoin_research.frames.ring import Ring
 from kucoin_research.model.channels import parse_channel
@@ -716,6 +716,39 @@ def test_a_cancelled_function_is_not_called_again():
     wait_until(lambda: not [t for t in threading.enumerate() if t.name == "test-refresh"])
 
     assert len(calls) == count
+
+
+def a_ticket(calls, name, every, due):
+    ticket = Ticket(lambda now: calls.append((name, round(now, 3))), every, lambda: None)
+    ticket.run(due - every)
+    calls.clear()
+    return ticket
+
+
+def test_functions_that_are_due_at_about_the_same_time_run_together():
+    refresher, calls = Refresher("test-refresh"), []
+    near = a_ticket(calls, "near", 0.1, due=10.02)
+    far = a_ticket(calls, "far", 0.1, due=10.05)
+    due = a_ticket(calls, "due", 0.1, due=10.0)
+    tickets = refresher._tickets = [near, far, due]
+
+    refresher._run_due(tickets, 9.99)
+    assert calls == []  # none is due, so none is drawn early
+    refresher._run_due(tickets, 10.0)
+    assert calls == [("near", 10.0), ("due", 10.0)]
+
+
+def test_a_function_that_runs_early_or_a_little_late_keeps_its_rate():
+    calls = []
+    ticket = a_ticket(calls, "one", 0.1, due=10.0)
+
+    for now, due in (
+        (9.98, 10.1),
+        (10.13, 10.2),
+        (10.27, 10.37),
+    ):  # the last is too late to catch up
+        ticket.run(now)
+        assert ticket.wait(0.0) == pytest.approx(due)
 
 
 def with_candles(*, opened=None, traded=None):
