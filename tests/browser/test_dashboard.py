@@ -174,8 +174,6 @@ def read_the_book(page, shots):
     page.locator(".kr-group").select_option(label="10.0")
     wait_for_text(page, f"{LADDER} .kr-ladder-head", "sizes in USDT")
     wait_for_text(page, ".kr-tile[data-tile=volume] .kr-label", "USDT")
-    wait_for_text(page, f"{MAIN} .kr-values", " USDT at ")
-    wait_for_text(page, f"{LOWER} .kr-axis-titles", "volume,\nUSDT")
     page.wait_for_function(ARE_GROUPED)
     wait_for_text(page, ".kr-ladder-foot", "depth50 ends at")
     page.locator(".kr-tile[data-tile=volume]").hover()
