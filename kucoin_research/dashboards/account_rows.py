@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from kucoin_research.dashboards.account_book import AccountBook
+from kucoin_research.figures.decimals import plain
 from kucoin_research.figures.gaps import GapMark
 from kucoin_research.figures.shown_sizes import NATIVE, ShownSizes
 from kucoin_research.model.records import Position
@@ -16,6 +17,7 @@ __all__ = ["AccountRows"]
 
 _LINES = pl.Schema({"kind": pl.String(), "price": pl.Float64(), "label": pl.String()})
 _SHAPES = {"buy": "▲", "sell": "▼"}
+_DIGITS = 9  # of an average price: a price has up to 8
 
 
 class AccountRows:
@@ -66,8 +68,13 @@ class AccountRows:
     def _orders(self) -> Iterator[tuple[str, float, str]]:
         for order in self._book.orders:
             left = order.size if order.left is None else order.left
+<<<<<<< HEAD
             size = "" if left is None else f" {self._sizes.written_at(left, order.price)}"
             label = f"{_SHAPES[order.side]} {order.side}{size} at {order.price:,.15g}"
+=======
+            size = "" if left is None else f" {plain(left)}"
+            label = f"{_SHAPES[order.side]} {order.side}{size} at {plain(order.price)}"
+>>>>>>> main
             yield order.side, order.price, label
 
     def _positions(self) -> Iterator[tuple[str, float, str]]:
@@ -85,5 +92,14 @@ def _position_label(position: Position, sizes: ShownSizes) -> str:
     assert size is not None, "a position that is drawn is known"
     assert entry is not None, "its line lies at this price"
     side = "long" if size > 0 else "short"
+<<<<<<< HEAD
     worth = "" if gain is None else f" · {gain:+,.15g} {position.settle_currency or ''}".rstrip()
     return f"{side} {sizes.written_at(abs(size), entry)} at {entry:,.15g}{worth}"
+=======
+    worth = (
+        ""
+        if gain is None
+        else f" · {plain(gain, sign=True)} {position.settle_currency or ''}".rstrip()
+    )
+    return f"{side} {plain(abs(size))} at {plain(entry, _DIGITS)}{worth}"
+>>>>>>> main

@@ -8,6 +8,7 @@ from typing import Any
 from kucoin_research.dashboards import formatting
 from kucoin_research.dashboards.account_book import AccountBook, OpenOrder
 from kucoin_research.dashboards.formatting import DASH
+from kucoin_research.figures.decimals import plain
 from kucoin_research.figures.tail import Rewound
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.model.records import Position
@@ -16,7 +17,7 @@ from kucoin_research.model.source import LiveSource, is_replay, is_stream
 __all__ = ["AccountTexts"]
 
 _MOST_ROWS = 100
-_EXACT = ",.15g"  # as the exchange sends them
+_DIGITS = 9  # of prices that are computed: a price has up to 8
 _UNKNOWN = "not known"
 
 
@@ -114,20 +115,20 @@ def _facts_of(position: Position) -> Iterator[list[str]]:
         yield ["realised", *_money(position.realised_pnl, position)]
         return
     way = "long" if size > 0 else "short"
-    yield [f"position{which}", f"{way} {abs(size):{_EXACT}}", "up" if size > 0 else "down"]
-    yield ["entry", _number(position.avg_entry_price), ""]
-    yield ["mark", _number(position.mark_price), ""]
+    yield [f"position{which}", f"{way} {plain(abs(size))}", "up" if size > 0 else "down"]
+    yield ["entry", _number(position.avg_entry_price, _DIGITS), ""]
+    yield ["mark", _number(position.mark_price, _DIGITS), ""]
     yield ["unrealised", *_money(position.unrealised_pnl, position)]
     yield ["realised", *_money(position.realised_pnl, position)]
-    yield ["liquidation", _number(position.liquidation_price), ""]
+    yield ["liquidation", _number(position.liquidation_price, _DIGITS), ""]
 
 
-def _number(value: float | None) -> str:
-    return DASH if value is None else f"{value:{_EXACT}}"
+def _number(value: float | None, digits: int = 15) -> str:
+    return DASH if value is None else plain(value, digits)
 
 
 def _money(value: float | None, position: Position) -> tuple[str, str]:
     if value is None:
         return DASH, ""
     tone = "" if not value else "up" if value > 0 else "down"
-    return f"{value:+{_EXACT}} {position.settle_currency or ''}".rstrip(), tone
+    return f"{plain(value, sign=True)} {position.settle_currency or ''}".rstrip(), tone

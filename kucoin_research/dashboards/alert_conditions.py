@@ -15,6 +15,7 @@ import polars as pl
 
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.figures.columns import best_quotes, lags_of, numbers
+from kucoin_research.figures.decimals import plain
 from kucoin_research.figures.line_charts import QUOTES
 from kucoin_research.figures.time_axis import Floats, Times
 from kucoin_research.foundation.callbacks import describe
@@ -311,4 +312,4 @@ def _in_words(text: str) -> Condition:
 
 def number(value: float) -> str:
     """Write a number with the digits that it has, up to 15."""
-    return f"{value:,.15g}"
+    return plain(value)

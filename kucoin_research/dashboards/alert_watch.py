@@ -9,7 +9,13 @@ import numpy as np
 import polars as pl
 
 from kucoin_research.dashboards.alert import Alert, Firing
-from kucoin_research.dashboards.alert_conditions import Expression, GapAlert, RowCondition, Silence
+from kucoin_research.dashboards.alert_conditions import (
+    ROWS_BEFORE,
+    Expression,
+    GapAlert,
+    RowCondition,
+    Silence,
+)
 from kucoin_research.figures.chart import Role
 from kucoin_research.figures.columns import events, nanoseconds
 from kucoin_research.figures.gaps import UNWANTED, GapMark
@@ -50,6 +56,7 @@ class AlertWatch:
         self._tail: Tail | None = None
         self._is_primed = is_new
         self._gaps: list[GapMark] = []  # those that were seen
+        self._rewinds = _rewinds_of(source)
 
     def check(self) -> None:
         """Check an expression against the newest rows, where there are any.
@@ -110,38 +117,63 @@ class AlertWatch:
         return ""
 
     def _of_rows(self, rule: RowCondition, tail: Tail) -> Iterator[Firing]:
-        is_back = False
-        try:
-            rows = self._new_rows(tail)
-        except Rewound:
-            is_back, self._is_primed = True, False
-            tail.restart()
+        given, rows = self._take(tail)
+        if given is not None:  # the source went back: they are the rows before that place
             rule.forget()
             self._alert.rest_no_more()
-            rows = self._new_rows(tail)
+            if given.height:
+                rule.take(given[-ROWS_BEFORE:], self.source)
         if not rows.height:
             return
         found = rule.take(rows, self.source)
-        if is_back:  # a replay has shown it before
-            return
         times = events(rows)
         for place, value in found:
             yield self._firing(int(times[place]), value)
 
-    def _new_rows(self, tail: Tail) -> pl.DataFrame:
-        parts = [rows for _, rows in tail.rows()]
-        if not parts:
-            return pl.DataFrame()
-        (rows,) = parts
-        if not self._is_primed:  # those of before are no news, but the newest one is how it stands
-            self._is_primed, rows = True, rows[-1:]
-        return rows
+    def _take(self, tail: Tail) -> tuple[pl.DataFrame | None, pl.DataFrame]:
+        """Take the new rows; if the source went back, with all that count as given already."""
+        has_gone_back, place, rows = self._read_one_pass(tail)
+        # The rows that are there at first are no news, but the newest one is how it stands.
+        is_first, self._is_primed = not self._is_primed, True
+        if rows is None or not rows.height:
+            return (pl.DataFrame() if has_gone_back else None), pl.DataFrame()
+        if not has_gone_back:
+            return None, rows[-1:] if is_first else rows
+        stamps = nanoseconds(rows["local_timestamp"])
+        first = rows.height if place is None else int(np.searchsorted(stamps, place))
+        return rows[:first], rows[first:]
+
+    def _read_one_pass(self, tail: Tail) -> tuple[bool, int | None, pl.DataFrame | None]:
+        """Return whether the source went back, where to, and the new rows since then."""
+        has_gone_back, place = False, None
+        while True:
+            rewinds = _rewinds_of(self.source)
+            if rewinds != self._rewinds:
+                self._rewinds, has_gone_back, place = rewinds, True, rewinds[1]
+                tail.restart()
+            try:
+                rows = _only(tail)
+            except Rewound:
+                # Of a replay that goes back at this very moment, the place is known at the next
+                # turn. Of another source that was emptied there is none: all it has was given.
+                has_gone_back = True
+                tail.restart()
+                continue
+            if _rewinds_of(self.source) == rewinds:
+                return has_gone_back, place, rows
+            # else the rows are of another pass
 
     def _of_gaps(self, tail: Tail) -> Iterator[Firing]:
+        rewinds = _rewinds_of(self.source)
+        has_gone_back, self._rewinds = rewinds != self._rewinds, rewinds
+        if has_gone_back:
+            self._alert.rest_no_more()
+            self._gaps = tail.gaps_before(rewinds[1])
         gaps, has_changed = tail.gaps()
-        if not has_changed and self._is_primed:
+        if not has_changed and not has_gone_back and self._is_primed:
             return
-        is_news, self._is_primed = self._is_primed, True
+        is_news, self._is_primed = self._is_primed or has_gone_back, True
+        self._gaps = _with_ends(self._gaps, gaps)
         for gap in gaps:
             # An outage becomes gaps of channels once it is over: it is told as it begins.
             is_known = any(_is_within(gap, each) for each in self._gaps)
@@ -177,6 +209,23 @@ def _streams(source: LiveSource, channel: str, symbol: str) -> bool:
     return any(
         str(each.channel) == channel and each.symbol == symbol for each in source.subscriptions
     )
+
+
+def _rewinds_of(source: LiveSource) -> tuple[int, int]:
+    return source.rewinds if is_replay(source) else (0, 0)
+
+
+def _only(tail: Tail) -> pl.DataFrame | None:
+    return next((rows for _, rows in tail.rows()), None)
+
+
+def _with_ends(seen: list[GapMark], gaps: list[GapMark]) -> list[GapMark]:
+    """Give gaps that lasted when they were seen the end that they have by now.
+
+    Without it, every later gap would seem to lie within the first outage.
+    """
+    now = {(each.begin, each.what): each for each in gaps}
+    return [now.get((each.begin, each.what), each) if each.end is None else each for each in seen]
 
 
 def _is_within(gap: GapMark, other: GapMark) -> bool:

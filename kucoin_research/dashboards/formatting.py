@@ -19,7 +19,8 @@ def fixed(value: float | None, decimals: int, *, sign: bool = False) -> str:
     """Write a number with a fixed count of decimals; a dash if it is missing."""
     if value is None or not math.isfinite(value):
         return DASH
-    return f"{value:{'+' if sign else ''},.{decimals}f}"
+    # A number that rounds to 0 has no minus: the z takes it away.
+    return f"{value:{'+' if sign else ''}z,.{decimals}f}"
 
 
 def compact(value: float | None) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import traitlets
 
 from kucoin_research.dashboards.book_reader import BookReader, BookState
@@ -18,6 +17,7 @@ from kucoin_research.dashboards.ladder_rows import GROUPS, Ladder, LadderRows, L
 from kucoin_research.figures.book_charts import BookChart
 from kucoin_research.figures.browser_link import KERNEL_JS, BrowserLink, Pages, Totals
 from kucoin_research.figures.closing import close_whole, ids_of
+from kucoin_research.figures.page_code import CodedWidget
 from kucoin_research.figures.redraws import redraws_per_second
 from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.model.size_unit import SizeUnit
@@ -28,6 +28,7 @@ __all__ = ["LadderTable"]
 log = logging.getLogger(__name__)
 
 _HERE = Path(__file__).parent
+_CODE = KERNEL_JS + (_HERE / "ladder.js").read_text(encoding="utf-8")
 _FASTEST = 12.0  # messages per second
 _HIDDEN_INTERVAL = 0.5
 _QUIET_INTERVAL = 0.05
@@ -52,7 +53,7 @@ class _Reader:
         self.words: dict[str, Any] = {}
 
 
-class LadderTable(anywidget.AnyWidget):
+class LadderTable(CodedWidget):
     """Shows the newest book of a symbol as rows of price, size and cumulated size.
 
     A page gets one message per refresh with the rows that have changed, and nothing while it is
@@ -77,7 +78,9 @@ class LadderTable(anywidget.AnyWidget):
         While set, the book stands still; the stream goes on.
     """
 
-    _esm = KERNEL_JS + (_HERE / "ladder.js").read_text(encoding="utf-8")
+    code = traitlets.Unicode(KERNEL_JS + (_HERE / "ladder.js").read_text(encoding="utf-8")).tag(
+        sync=True
+    )
     _css = (_HERE / "ladder.css").read_text(encoding="utf-8")
 
     uid = traitlets.Unicode().tag(sync=True)

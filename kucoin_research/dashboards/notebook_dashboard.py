@@ -297,6 +297,9 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             If the dashboard shows something that was handed in, or is closed.
         UnknownSymbol, UnknownChannel, ChannelNotOffered, SymbolNotTrading, Unreachable
             As ``stream`` does; the stream started before then goes on.
+        KucoinResearchError, OSError
+            If the stream has started, but the watch list, the strategy or the recording cannot go
+            with it. Each is tried; the error names all that failed.
         """
         with self._acting:
             self._check_open()
@@ -320,16 +323,13 @@ class Dashboard(widgets.Box):  # type: ignore[misc]  # ipywidgets has no types
             channels = self.controls.channels_to_stream()
             self._stage.watched = watched = Watchlist(made, symbol, channels, pins)
             # The stream runs, and is shown, even if it lacks a symbol or a strategy.
-            failed = _error_of(watched.complete) or _error_of(
-                partial(self._begin_strategy, made, symbol)
-            )
+            failed = _errors_of(watched.complete, partial(self._begin_strategy, made, symbol))
             self._stage.show(replace(self._stage.scene, source=made, symbol=symbol, run=self.run))
             self._say("; ".join([watched.summary(), *self._recording.take_news()]))
             if was_recording:
-                self.record()
+                failed += _errors_of(self.record)
             self._allow()
-            if failed is not None:
-                raise failed
+            _raise_all(failed)
             return made
 
     def stop(self, timeout: float = 5.0) -> None:
@@ -769,9 +769,20 @@ def _choose_newest(texts: RunTexts) -> None:
     texts.choose(len(texts.run.journal.moments) - 1)
 
 
-def _error_of(act: Callable[[], object]) -> Exception | None:
-    try:
-        act()
-    except (KucoinResearchError, OSError) as error:
-        return error
-    return None
+def _errors_of(*acts: Callable[[], object]) -> list[Exception]:
+    """Try all of them; return the errors of those that failed."""
+    errors: list[Exception] = []
+    for act in acts:
+        try:
+            act()
+        except (KucoinResearchError, OSError) as error:
+            errors.append(error)
+    return errors
+
+
+def _raise_all(errors: Sequence[Exception]) -> None:
+    """Raise an error; of several, one that names them all."""
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise KucoinResearchError("; ".join(map(str, errors))) from errors[0]

@@ -15,11 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import anywidget
 import traitlets
 
 from kucoin_research.figures.browser_link import KERNEL_JS, BrowserLink, Pages
 from kucoin_research.figures.key_help import HELP_CSS, HELP_JS
+from kucoin_research.figures.page_code import CodedWidget
 from kucoin_research.figures.redraws import redraws_per_second
 
 __all__ = ["Panel", "TradeTape"]
@@ -59,7 +59,7 @@ class _Reader:
         self.lock = threading.Lock()  # guards ``sent``
 
 
-class Panel(anywidget.AnyWidget):
+class Panel(CodedWidget):
     """Shows texts by name, on each page that looks.
 
     Parameters
@@ -73,7 +73,7 @@ class Panel(anywidget.AnyWidget):
     """
 
     _own = "".join((_HERE / name).read_text(encoding="utf-8") for name in _SCRIPTS)
-    _esm = KERNEL_JS + HELP_JS + _own
+    code = traitlets.Unicode(KERNEL_JS + HELP_JS + _own).tag(sync=True)
     _css = HELP_CSS + "".join((_HERE / name).read_text(encoding="utf-8") for name in _STYLES)
 
     uid = traitlets.Unicode().tag(sync=True)

@@ -14,13 +14,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import numpy as np
 import traitlets
 
 from kucoin_research.api.market_board import SHOWN, BoardView
 from kucoin_research.api.screening import Screener
 from kucoin_research.figures.browser_link import KERNEL_JS, BrowserLink, Pages, Totals
+from kucoin_research.figures.page_code import CodedWidget
 from kucoin_research.figures.redraws import redraws_per_second
 from kucoin_research.figures.refresh import Ticket, refresher
 from kucoin_research.foundation import clocks
@@ -34,6 +34,7 @@ if importlib.util.find_spec("itables") is None:
     raise ModuleNotFoundError("a live screener needs itables: pip install itables", name="itables")
 
 _HERE = Path(__file__).parent
+_CODE = KERNEL_JS + (_HERE / "screener.js").read_text(encoding="utf-8")
 _FASTEST = 5.0  # messages per second
 _HIDDEN_INTERVAL = 0.5
 _MS_NS = 1_000_000
@@ -56,7 +57,7 @@ class _Reader:
         self.words: tuple[str, bool] | None = None
 
 
-class ScreenerTable(anywidget.AnyWidget):
+class ScreenerTable(CodedWidget):
     """Shows the figures of a screener on each page that looks.
 
     A page gets one message per refresh with the cells that have changed, and nothing while it is
@@ -71,7 +72,9 @@ class ScreenerTable(anywidget.AnyWidget):
         widgets.
     """
 
-    _esm = KERNEL_JS + (_HERE / "screener.js").read_text(encoding="utf-8")
+    code = traitlets.Unicode(KERNEL_JS + (_HERE / "screener.js").read_text(encoding="utf-8")).tag(
+        sync=True
+    )
     _css = (_HERE / "screener.css").read_text(encoding="utf-8")
 
     uid = traitlets.Unicode().tag(sync=True)

@@ -37,10 +37,20 @@ def _span(seconds: int) -> str:
     return f"{hours}:{minutes:02d}:{rest}" if hours else f"{minutes}:{rest}"
 
 
-def labels(covered: str, unit: str) -> dict[str, str]:
-    """Return the labels that depend on the period and on the unit of sizes, by tile."""
+def labels(covered: str, unit: str, known: str = "") -> dict[str, str]:
+    """Return the labels that depend on the period and on the unit of sizes, by tile.
+
+    Parameters
+    ----------
+    covered
+        The period.
+    unit
+        Of sizes.
+    known
+        The part of the period that the change covers; empty: all of it.
+    """
     return {
-        "change": f"change {covered}".rstrip(),
+        "change": f"change {known or covered}".rstrip(),
         "volume": " ".join(filter(None, ("volume", covered, unit))),
     }
 
@@ -59,7 +69,9 @@ def tips(unit: str, quote: str) -> dict[str, str]:
     ended = "up to the newest trade. The label names the time covered: the window, or what there is"
     return {
         "last": f"price of the newest trade, {quote}; the arrow is that of its last change",
-        "change": f"last price / first price of the period − 1, in %, {ended} of it",
+        "change": f"last price / first price of the period − 1, in %, {ended} of it. "
+        "If trades are missing where it begins, the first price is that of the next trade, and the "
+        "label names the time since then",
         "bid": f"highest price that a buyer offers now, {quote}",
         "ask": f"lowest price that a seller asks now, {quote}",
         "spread": "(ask − bid) / mid, now, in bp: 1/10,000 of the middle of bid and ask",

@@ -81,7 +81,6 @@ class Tiles:
             channels.pop(
                 "book", None
             )  # it is needed only where no quotes have the best bid and ask
-        self._has_trades = "trades" in channels
         self._gaps = KnownGaps(source, ("trade",), symbol)
         self._window_ns = window_ns
         self._zone = zone
@@ -99,14 +98,18 @@ class Tiles:
     def _restart(self) -> None:
         self._chunks: deque[_Chunk] = deque()
         self._volume = 0.0
-        self._first: float | None = None
-        self._oldest = 0  # of all trades, or of the last prices where there are none
-        self._newest = 0
         self._begin = 0  # arrival of the first trade, or of the last one before the window
         self._end = 0  # and of the newest one
         self._quote: tuple[float, float, float, float] | None = None
         self.prints.restart()
         self.trades = 0
+        self._begin_anew()
+
+    def _begin_anew(self) -> None:
+        """Forget the prices so far, as those that follow are of another channel."""
+        self._first: float | None = None
+        self._oldest = 0  # of all trades, or of the last prices where there are none
+        self._newest = 0
         self.last: float | None = None
         self.direction = ""
 
@@ -128,8 +131,8 @@ class Tiles:
                 self._take_quotes(rows)
             if role == "trades":
                 self._take_trades(rows)
-            elif not self._has_trades and "price" in rows.columns:
-                self._take_last(rows)
+            elif not self.trades and "price" in rows.columns:
+                self._take_last(rows)  # the source may have trades of other symbols alone
 
     def _take_quotes(self, rows: pl.DataFrame) -> None:
         newest = rows[-1:] if "bid_price" not in rows.columns else rows[:1]
@@ -151,6 +154,8 @@ class Tiles:
             self._decimals.learn(prices)
 
     def _take_trades(self, rows: pl.DataFrame) -> None:
+        if not self.trades:
+            self._begin_anew()
         local, times, prices = arrivals(rows), events(rows), numbers(rows, "price")
         sizes = self._unit.of(numbers(rows, "size"), prices)
         self._decimals.learn(prices)
@@ -214,18 +219,31 @@ class Tiles:
     def labels(self) -> dict[str, str]:
         """Return the labels that name the period covered and the unit of sizes, by tile."""
         # Without trades, the change is that of all last prices that there were.
-        window_ns = self._window_ns if self._has_trades else None
+        window_ns = self._window_ns if self.trades else None
         covered = period(window_ns, self._newest - self._oldest) if self._newest else ""
-        return labels(covered, self._unit.name)
+        return labels(covered, self._unit.name, self._known())
+
+    def _known(self) -> str:
+        """Name the time since the first known price, if the first ones of the window are lost."""
+        if not self._chunks:
+            return ""
+        first = self._chunks[0]
+        if not self._lacks_trades(self._begin, int(first.arrivals[0])):
+            return ""
+        return period(None, self._newest - int(first.times[0]))
 
     def _volume_text(self) -> str:
-        if not self._has_trades:
+        if not self.trades:
             return DASH
-        lacks_some = any(
-            gap.kind == "gap" and gap.begin < self._end and (gap.end or self._end) > self._begin
+        lacks_some = self._lacks_trades(self._begin, self._end)
+        return f"≥ {compact(self._volume)}" if lacks_some else compact(self._volume)
+
+    def _lacks_trades(self, begin: int, end: int) -> bool:
+        """Whether trades are missing between two arrivals, ns."""
+        return any(
+            gap.kind == "gap" and gap.begin < end and (gap.end or end) > begin
             for gap in self._gaps.look()
         )
-        return f"≥ {compact(self._volume)}" if lacks_some else compact(self._volume)
 
     def _change(self) -> float | None:
         if self.last is None or not self._first:
@@ -247,7 +265,7 @@ def _imbalance(bid: float | None, ask: float | None) -> tuple[str, str]:
 
 
 def _percent(value: float | None) -> str:
-    return DASH if value is None else f"{value:+.2f}%"
+    return DASH if value is None else f"{value:+z.2f}%"
 
 
 def _tone(value: float | None) -> str:

@@ -21,6 +21,7 @@ from kucoin_research.model.source import LiveSource, is_stream
 __all__ = ["Card", "WatchRows"]
 
 _ROLES = (Role("prices", ("trade", "ticker")), Role("quotes", QUOTES.channels))
+_LASTS = ("lasts", "ticker")  # role and channel: prices until a symbol's first trade
 _SPARE = 64
 _LONG_AGO = 5.0  # s without a row of a symbol, from which the card says so
 
@@ -57,6 +58,7 @@ class _Market:
         self.spread: float | None = None
         self.decimals = Decimals()
         self.arrived = 0
+        self.has_trades = False
         self.restart()
 
     def restart(self) -> None:
@@ -102,7 +104,7 @@ class _Market:
         return Card(
             fixed(self.last, self.decimals.count),
             self.direction,
-            "" if change is None else f"{change:+.2f}%",
+            "" if change is None else f"{change:+z.2f}%",
             "" if change is None or abs(change) < 0.005 else "up" if change > 0 else "down",
             "" if self.spread is None else f"{self.spread:.2f} bp",
             duration(age) if age >= _LONG_AGO else "",
@@ -266,6 +268,8 @@ class WatchRows:
         symbols_of: dict[tuple[str, str], list[str]] = {}
         for (role, symbol), channel in self._channels.items():
             symbols_of.setdefault((role, channel), []).append(symbol)
+        if lasts := self._without_trades():
+            symbols_of[_LASTS] = lasts
         self._feeds = {
             key: self._feeds.get(key) or _Feed(self._source, key[1]) for key in symbols_of
         }
@@ -273,18 +277,35 @@ class WatchRows:
             news = feed.rows(symbols_of[role, channel])
             if news is None or not news.places:
                 continue
-            if role == "prices":
-                self._take_prices(news, self._window_ns if channel == "trade" else None)
-            else:
+            if role == "quotes":
                 self._take_quotes(news)
+            else:
+                self._take_prices(news, role, channel)
             for symbol in news.places:
                 market = self._markets[symbol]
                 market.arrived = max(market.arrived, feed.arrived(symbol))
 
-    def _take_prices(self, news: _News, window_ns: int | None) -> None:
+    def _without_trades(self) -> list[str]:
+        """List the symbols that have had no trade yet, perhaps as only others are traded here."""
+        if "ticker" not in self._source.channels:
+            return []
+        return [
+            symbol
+            for symbol, market in self._markets.items()
+            if self._channels.get(("prices", symbol)) == "trade" and not market.has_trades
+        ]
+
+    def _take_prices(self, news: _News, role: str, channel: str) -> None:
+        is_traded = channel == "trade"
         times, prices = events(news.frame), numbers(news.frame, "price")
         for symbol, places in news.places.items():
-            self._markets[symbol].add(times[places], prices[places], window_ns)
+            market = self._markets[symbol]
+            if is_traded and not market.has_trades:
+                market.has_trades = True
+                market.restart()
+            if role != "lasts" or not market.has_trades:
+                window_ns = self._window_ns if is_traded else None
+                market.add(times[places], prices[places], window_ns)
 
     def _take_quotes(self, news: _News) -> None:
         newest = news.frame[[int(places[-1]) for places in news.places.values()]]

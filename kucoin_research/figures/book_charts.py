@@ -34,6 +34,8 @@ __all__ = ["BookChart", "DepthChart", "LadderChart"]
 
 # Asks differ from bids also without colour.
 _HATCHED = {"shape": "/", "fgcolor": "$sell", "bgcolor": "$sell_soft", "size": 7, "solidity": 0.25}
+# Of the prices, in the column of a dashboard: plotly would turn its labels.
+_NARROW = {"tickangle": 0, "nticks": 4}
 
 
 class BookChart(Chart):
@@ -133,8 +135,13 @@ class DepthChart(BookChart):
             "layout": layout(
                 self._title("depth"),
                 height=self.sketch.height,
+<<<<<<< HEAD
                 xaxis=price_axis("price"),
                 yaxis=size_axis(self._sizes.title("cumulative size"), rangemode="tozero"),
+=======
+                xaxis=price_axis("price", **(_NARROW if self.sketch.is_compact else {})),
+                yaxis=size_axis(self._of_unit("cumulative size"), rangemode="tozero"),
+>>>>>>> main
                 hovermode="x",
                 showlegend=not self.sketch.is_compact,
             ),

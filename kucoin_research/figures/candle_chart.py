@@ -123,7 +123,7 @@ class CandleChart(TimeChart):
                 line(
                     "VWAP since the first candle",
                     "$second",
-                    "VWAP %{y:,.15~r}<extra></extra>",
+                    "VWAP %{y:,.9~r}<extra></extra>",
                     width=1.6,
                     xperiodalignment="middle",
                 ),

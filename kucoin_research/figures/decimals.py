@@ -7,9 +7,25 @@ from decimal import Decimal
 
 from kucoin_research.figures.time_axis import Floats
 
-__all__ = ["Decimals"]
+__all__ = ["Decimals", "plain"]
 
 _MOST_DECIMALS = 15
+
+
+def plain(value: float, digits: int = 15, *, sign: bool = False) -> str:
+    """Write a number in plain decimals: ``84,952.3``, ``0.000008405``.
+
+    Parameters
+    ----------
+    value
+        Any finite number.
+    digits
+        Number of significant digits, at most; 15 are those that a float is exact to.
+    sign
+        Whether positive numbers have a sign, too.
+    """
+    rounded = Decimal(f"{value + 0.0:.{digits}g}")  # without zeros at the end, and -0 is 0
+    return f"{rounded:{'+' if sign else ''},f}"
 
 
 class Decimals:

@@ -61,6 +61,14 @@ class KnownGaps:
             self._take(total)
         return self._found
 
+    def before(self, time_ns: int) -> list[GapMark]:
+        """Return the gaps as the rows that arrived before a time, ns UTC, have them."""
+        self.look()
+        if self._rows is None:
+            return []
+        rows = self._rows.filter(pl.col("local_timestamp").cast(pl.Int64) < time_ns)
+        return gaps_of(rows, self._channels, self._symbol or None)
+
     def _take(self, total: int) -> None:
         # Without a row read before, those of before this object was made are wanted too.
         last = None if self._rows is None else total - self._seen + _SPARE

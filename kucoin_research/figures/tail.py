@@ -263,6 +263,11 @@ class Tail:
         self._gaps = gaps
         return gaps, changed
 
+    def gaps_before(self, time_ns: int) -> list[GapMark]:
+        """Return the gaps as they were known when a replay first came to a time, ns UTC."""
+        reached = [each for each in self._breaks.reached if each.begin < time_ns]
+        return [*self._known_gaps.before(time_ns), *reached]
+
 
 class Fixed:
     """The rows of a static figure, all of them there from the beginning.

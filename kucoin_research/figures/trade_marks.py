@@ -12,6 +12,7 @@ import polars as pl
 
 from kucoin_research.figures.chart import Arrays, View
 from kucoin_research.figures.columns import nanoseconds, numbers
+from kucoin_research.figures.decimals import plain
 from kucoin_research.figures.downsample import Bubbles, bucket_width
 from kucoin_research.figures.shown_sizes import NATIVE, ShownSizes
 from kucoin_research.figures.theme import Spec, literal
@@ -222,6 +223,27 @@ def _mark_sizes(sizes: Floats, largest: float) -> Floats:
     return np.asarray(_SMALLEST_MARK + (_LARGEST_MARK - _SMALLEST_MARK) * share, np.float64)
 
 
+<<<<<<< HEAD
+=======
+def _fill_texts(
+    fills: pl.DataFrame, bubbles: Bubbles, words: Callable[[Mapping[str, Any]], str]
+) -> list[str]:
+    """Write the text of each mark: of one fill, or the sum of those that it stands for."""
+    rows: defaultdict[tuple[int, float], list[dict[str, Any]]] = defaultdict(list)
+    times, prices = nanoseconds(fills["timestamp"]).tolist(), numbers(fills, "price").tolist()
+    for time, price, row in zip(times, prices, fills.iter_rows(named=True), strict=True):
+        rows[time, price].append(row)
+    marks = (bubbles.times, bubbles.prices, bubbles.sizes, bubbles.counts)
+    texts = []
+    for time, price, size, many in zip(*(each.tolist() for each in marks), strict=True):
+        if many == 1:
+            texts.append(words(_taken(rows[time, price], size)))
+        else:
+            texts.append(f"{many:,.0f} fills, {plain(size)} in all<br>zoom in to see each")
+    return texts
+
+
+>>>>>>> main
 def _taken(rows: list[dict[str, Any]], size: float) -> dict[str, Any]:
     # Several fills may share a time and a price; sizes of marks are sums, exact but for rounding.
     place = min(range(len(rows)), key=lambda each: abs((rows[each]["shown"] or 0.0) - size))
@@ -229,9 +251,13 @@ def _taken(rows: list[dict[str, Any]], size: float) -> dict[str, Any]:
 
 
 def _fill_text(row: Mapping[str, Any]) -> str:
-    fee = "unknown" if row["fee"] is None else f"{row['fee']:,.15g} {row['fee_currency'] or ''}"
+    fee = "unknown" if row["fee"] is None else f"{plain(row['fee'])} {row['fee_currency'] or ''}"
     lines = [
+<<<<<<< HEAD
         f"{row['side']} {row['amount']} at {row['price']:,.15g}",
+=======
+        f"{row['side']} {plain(row['size'])} at {plain(row['price'])}",
+>>>>>>> main
         f"fee {fee.strip()} ({row['liquidity'] or 'unknown'})",
         f"order {row['order_id']}" + (f", tag {row['tag']}" if row["tag"] else ""),
     ]
@@ -255,7 +281,7 @@ def _note_text(row: Mapping[str, Any]) -> str:
     if len(lines) > _NOTE_LINES or len(text) > _NOTE_CHARACTERS:
         lines = [*lines[:_NOTE_LINES], "…"]
     if row["position"] is not None:
-        lines.append(f"position {row['position']:,.15g}")
+        lines.append(f"position {plain(row['position'])}")
     if row["more"]:
         lines.append(f"and {row['more']:,} further notes: zoom in to see each")
     return "<br>".join(literal(each) for each in lines)

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from kucoin_research.figures.chart import Arrays, TimeChart, View
+from kucoin_research.figures.decimals import plain
 from kucoin_research.figures.downsample import Extremes, broken, bucket_width
 from kucoin_research.figures.line_spec import OVER, line
 from kucoin_research.figures.panes import divided, placed
@@ -268,7 +269,7 @@ def _words(price: float, text: str, more: int) -> str:
     rows = textwrap.wrap(text[: 2 * _WIDTH * _MOST_ROWS], _WIDTH) or ["mark"]
     if len(rows) > _MOST_ROWS:
         rows = [*rows[:_MOST_ROWS], "…"]
-    rows.append(f"at {price:,.15g}")
+    rows.append(f"at {plain(price)}")
     if more:
         rows.append(f"and {more:,} further marks: zoom in to see each")
     return "<br>".join(literal(each) for each in rows)

@@ -306,6 +306,7 @@ function render({model, el}) {
     const height = layout.height;
     delete layout.height;
     plot.style.height = `${height}px`;
+    plot.style.setProperty('--kr-paper', colours.paper);
     if (!store.follow && plot.layout) {
       for (const name of Object.keys(layout).filter((each) => /^[xy]axis/.test(each))) {
         const before = plot.layout[name];
@@ -519,7 +520,8 @@ function render({model, el}) {
     if (el.getAttribute('aria-label') !== name) el.setAttribute('aria-label', name);
   }
 
-  const onTheme = () => { if (Plotly) (isBusy || Promise.resolve()).then(plotAnew); };
+  // JupyterLab hides its page while it takes another theme; plotly would draw a hidden chart in a default size.
+  const onTheme = () => { if (Plotly) requestAnimationFrame(() => (isBusy || Promise.resolve()).then(() => isGone || plotAnew())); };
   const onSpec = () => { store.follow = true; onTheme(); };
   const onSymbol = () => { if (Plotly) follow(); };
   const onLog = (why) => {
@@ -547,6 +549,7 @@ function render({model, el}) {
     if (isGone) return;
     Plotly = loaded;
     await plotAnew();
+    if (isGone) return Plotly.purge(plot);  // closed meanwhile
     if (isTime()) {
       link = linkTo(model, pane);
       plot.on('plotly_relayouting', onRelayouting);

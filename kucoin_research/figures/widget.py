@@ -14,7 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import plotly
 import traitlets
 
@@ -27,6 +26,7 @@ from kucoin_research.figures.key_help import HELP_CSS, HELP_JS
 from kucoin_research.figures.notebook_cells import replace_in_cell
 from kucoin_research.figures.open_figures import open_figures
 from kucoin_research.figures.pace import Pace, pace_of
+from kucoin_research.figures.page_code import CodedWidget
 from kucoin_research.figures.picture import Picture
 from kucoin_research.figures.redraws import redraws_per_second
 from kucoin_research.figures.refresh import Ticket, refresher
@@ -62,7 +62,7 @@ def _plotly_js() -> bytes:
     return gzip.compress(_PLOTLY.read_bytes(), 6)
 
 
-class LiveFigure(anywidget.AnyWidget):
+class LiveFigure(CodedWidget):
     """A live figure of a stream; ``kucoin_research.figures`` makes it.
 
     While visible, it draws each change, up to twenty times a second, slower where the browser or
@@ -112,9 +112,9 @@ class LiveFigure(anywidget.AnyWidget):
     machine or a remote link; it is read when the figure is made.
     """
 
-    _esm = KERNEL_JS + HELP_JS + _texts(*_SCRIPTS)
     _css = HELP_CSS + _texts("axis_tags.css", "axis_titles.css", "widget.css", "crosshair.css")
 
+    code = traitlets.Unicode(KERNEL_JS + HELP_JS + _texts(*_SCRIPTS)).tag(sync=True)
     spec = traitlets.Dict().tag(sync=True)
     palettes = traitlets.Dict(PALETTES).tag(sync=True)
     uid = traitlets.Unicode().tag(sync=True)

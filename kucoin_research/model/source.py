@@ -160,6 +160,13 @@ class ReplaySource(LiveSource, Protocol):
         """The place that has been reached, ns UTC; ``None`` if the session has no rows."""
 
     @property
+    def rewinds(self) -> tuple[int, int]:
+        """How often it went back in time, and the place of the last time, ns UTC.
+
+        Rows that arrived from that place on are given again; those before count as given already.
+        """
+
+    @property
     def speed(self) -> float | None:
         """Seconds of the recording per second; ``None``: as fast as possible."""
 

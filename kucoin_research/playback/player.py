@@ -116,6 +116,8 @@ class Player:
         self.functions = AttachedFunctions(clock)
         self._changed = clock.condition()  # guards what follows
         self._playhead = Playhead(speed, timeline.start_ns, is_paused=is_paused)
+        self._rewinds = (0, 0)
+        self._is_rewinding = False  # until a seek that began anew, or the one in its place, is done
         self._orders = Orders()
         self._recorders: tuple[Recorder, ...] = ()
         self.is_busy = False
@@ -186,6 +188,15 @@ class Player:
     def _times(self) -> tuple[int, int | None]:
         # With _changed held: the replay clock's time, and the arrival of the row waited for.
         return self._replay_clock.now_ns(), None if self.is_done else self._next_ns
+
+    @property
+    def rewinds(self) -> tuple[int, int]:
+        """How often it went back in time, and where to the last time, ns UTC; 0 of none.
+
+        Whoever asks before and behind a reading, and gets the same, has read rows of that pass.
+        """
+        with self._changed:  # rows and number change together
+            return self._rewinds
 
     @property
     def rows_per_second(self) -> float:
@@ -481,10 +492,15 @@ class Player:
             last_ns = self._pass_over(state, cursor, seek.to_ns - 1)
         with self._changed:
             # All at once, so that no reader sees the new rows with the old position.
+            is_rewinding = self._is_rewinding or state is not self._state
+            if is_rewinding:
+                self._rewinds = (self._rewinds[0] + 1, seek.to_ns)
             self._state, self._cursor = state, cursor
             self._last_ns, self._next_ns = last_ns, next_ns
             self._is_torn = False
-            if self._orders.finish(seek):
+            is_there = self._orders.finish(seek)
+            self._is_rewinding = is_rewinding and not is_there
+            if is_there:
                 self._playhead.go_to(self._replay_clock.now_ns(), seek.to_ns)
             elif last_ns is not None:
                 self._playhead.stop_at(last_ns)

@@ -172,6 +172,14 @@ class Replay(TradeBars):
         return _datetime(self.position_ns)
 
     @property
+    def rewinds(self) -> tuple[int, int]:
+        """How often it went back in time, and the place it went to last, ns UTC; 0 if never.
+
+        Rows that arrived from that place on are given again; those before count as given already.
+        """
+        return self._player.rewinds
+
+    @property
     def is_paused(self) -> bool:
         """Whether it waits for ``resume``, ``step`` or ``seek``."""
         return self._player.is_paused

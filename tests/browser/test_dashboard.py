@@ -81,6 +81,12 @@ TIME_LEFT = (
     "() => /^\\d+:\\d\\d$/.test("
     "document.querySelector('.kr-lower .kr-tag[data-kind=last] .kr-tag-left').textContent)"
 )
+# Each chart is as large as its place, also after another theme.
+CHARTS_FIT = """() => {
+  const plots = [...document.querySelectorAll('.kr-dashboard .js-plotly-plot')];
+  return plots.every(({_fullLayout: {width, height}, clientWidth, clientHeight}) =>
+    width === clientWidth && height === clientHeight);
+}"""
 # The tape is full, of trades that pass its filter, and no size is cut off.
 LEAST = 60
 TAPE_IS_FILTERED = f"""() => {{
@@ -339,6 +345,7 @@ def test_start_watch_zoom_switch_record_and_stop(notebook, page, shots):
         page.set_viewport_size({"width": width, "height": 1000})
         set_theme(page, f"JupyterLab {theme}")
         wait_for_frames(page, MAIN, 2)
+        page.wait_for_function(CHARTS_FIT)
         assert_nothing_sticks_out(page)
         page.wait_for_function(TAPE_IS_FILTERED)
         assert page.evaluate(CUT) == []

@@ -19,6 +19,7 @@ from kucoin_research.figures.time_axis import Zone
 from kucoin_research.foundation import clocks
 from kucoin_research.model.channels import Channel
 from tests.conftest import wait_until
+from tests.unit.dashboards.written_market import Market
 
 SAMPLE = Path(__file__).parents[3] / "data" / "sample"
 SECOND = 1_000_000_000
@@ -37,36 +38,6 @@ def trades(*prices, sizes=None, begin=0):
             "side": ["buy"] * len(prices),
         }
     )
-
-
-class Market:
-    """A live source whose rows a test writes."""
-
-    name, state, failures, symbols, status = "market", "live", (), ("XBTUSDTM",), None
-
-    def __init__(self, **frames):
-        self.frames = frames
-
-    @property
-    def channels(self):
-        return tuple(self.frames)
-
-    def frame(self, channel=None, symbol=None, last=None):
-        if channel not in self.frames:
-            raise kr.UnknownChannel(f"no {channel}")
-        found = self.frames[channel]
-        return found if last is None else found[-last:]
-
-    def total(self, channel=None):
-        if channel not in self.frames:
-            raise kr.UnknownChannel(f"no {channel}")
-        return self.frames[channel].height
-
-    def book(self, symbol=None):
-        raise kr.BookNotReady("none")
-
-    def add(self, channel, rows):
-        self.frames[channel] = pl.concat((self.frames[channel], rows))
 
 
 class Quiet:
@@ -152,7 +123,7 @@ def test_an_expression_needs_a_channel_and_words_need_none():
 
 
 def test_it_tells_each_time_the_condition_begins_to_hold(desk):
-    market = Market(trade=trades(10, 20, 10))
+    market = Market("XBTUSDTM", trade=trades(10, 20, 10))
     alerts = desk(market)
     alert = alerts.add("price > 15", "XBTUSDTM", rest_s=0)
     alerts.look()
@@ -173,7 +144,7 @@ def test_it_tells_each_time_the_condition_begins_to_hold(desk):
 
 
 def test_a_crossing_of_one_row_between_two_looks_is_not_missed(desk):
-    market = Market(trade=trades(10))
+    market = Market("XBTUSDTM", trade=trades(10))
     alerts = desk(market)
     over = alerts.add("price > 15", "XBTUSDTM")
     across = alerts.add("price crosses 15", "XBTUSDTM", rest_s=0)
@@ -187,7 +158,7 @@ def test_a_crossing_of_one_row_between_two_looks_is_not_missed(desk):
 
 
 def test_a_condition_that_holds_already_is_told_at_once(desk):
-    alerts = desk(Market(trade=trades(10, 20)))
+    alerts = desk(Market("XBTUSDTM", trade=trades(10, 20)))
     alert = alerts.add("price > 15", "XBTUSDTM")
     alerts.look()
 
@@ -195,7 +166,7 @@ def test_a_condition_that_holds_already_is_told_at_once(desk):
 
 
 def test_within_its_rest_it_is_mute_and_counts(desk):
-    market = Market(trade=trades(10))
+    market = Market("XBTUSDTM", trade=trades(10))
     alerts = desk(market)
     alert = alerts.add("price > 15", "XBTUSDTM", rest_s=5)
     alerts.look()
@@ -206,7 +177,7 @@ def test_within_its_rest_it_is_mute_and_counts(desk):
 
 
 def test_once_is_once(desk):
-    market = Market(trade=trades(10))
+    market = Market("XBTUSDTM", trade=trades(10))
     alerts = desk(market)
     alert = alerts.add("price > 15", "XBTUSDTM", is_once=True, rest_s=0)
     alerts.look()
@@ -219,7 +190,7 @@ def test_once_is_once(desk):
 
 
 def test_a_value_that_is_missing_is_no_end_of_a_condition(desk):
-    market = Market(trade=trades(20))
+    market = Market("XBTUSDTM", trade=trades(20))
     alerts = desk(market)
     alert = alerts.add("price > 15", "XBTUSDTM", rest_s=0)
     alerts.look()
@@ -230,7 +201,7 @@ def test_a_value_that_is_missing_is_no_end_of_a_condition(desk):
 
 
 def test_an_expression_sees_the_rows_before(desk):
-    market = Market(trade=trades(1, 1, 1, 1))
+    market = Market("XBTUSDTM", trade=trades(1, 1, 1, 1))
     alerts = desk(market)
     rising = pl.col("price") > 2 * pl.col("price").rolling_mean(3)
     alert = alerts.add(rising, "XBTUSDTM", channel="trade", rest_s=0)
@@ -254,7 +225,7 @@ def panic():
     "wrong", [pl.col("prize") > 5, pl.col("price"), pl.col("price").max() > 1, panic()]
 )
 def test_an_expression_that_is_no_condition_is_refused(desk, wrong):
-    alerts = desk(Market(trade=trades(10, 20)))
+    alerts = desk(Market("XBTUSDTM", trade=trades(10, 20)))
 
     with pytest.raises(kr.InvalidInput, match=r"cannot be computed|true or false for each row"):
         alerts.add(wrong, "XBTUSDTM", channel="trade")
@@ -262,7 +233,7 @@ def test_an_expression_that_is_no_condition_is_refused(desk, wrong):
 
 
 def test_an_expression_that_fails_later_says_so_and_ends(desk):
-    market = Market()
+    market = Market("XBTUSDTM")
     alerts = desk(market)
     alert = alerts.add(pl.col("prize") > 5, "XBTUSDTM", channel="trade")
     market.frames["trade"] = trades(10)
@@ -274,7 +245,7 @@ def test_an_expression_that_fails_later_says_so_and_ends(desk):
 
 
 def test_what_it_lacks_is_said(desk):
-    market = Market(trade=trades(10))
+    market = Market("XBTUSDTM", trade=trades(10))
     alerts = desk(market)
     mark = alerts.add("mark > 5", "XBTUSDTM")
     other = alerts.add("price > 5", "ETHUSDTM")
@@ -292,13 +263,13 @@ def test_an_alert_waits_for_the_stream_and_stays_with_its_symbol(desk):
     alerts.look()
     assert (alert.state, values(alert)) == ("waiting", [])
 
-    alerts.show(Market(trade=trades(20)))
+    alerts.show(Market("XBTUSDTM", trade=trades(20)))
     alerts.look()
     assert values(alert) == [20]
 
 
 def test_a_replay_that_goes_back_tells_nothing_of_what_it_has_shown(desk):
-    market = Market(trade=trades(10, 11, 12))
+    market = Market("XBTUSDTM", trade=trades(10, 11, 12))
     alerts = desk(market)
     alert = alerts.add("price > 15", "XBTUSDTM", rest_s=0)
     alerts.look()
@@ -324,7 +295,7 @@ def raising(error):
 
 @pytest.mark.parametrize("wrong", [raising(ZeroDivisionError("by zero")), raising(SystemExit(3))])
 def test_an_expression_that_fails_ends_its_alert_alone(desk, wrong):
-    market = Market(trade=trades(10, 11))
+    market = Market("XBTUSDTM", trade=trades(10, 11))
     alerts = desk(market)
     broken = alerts.add(wrong, "XBTUSDTM", channel="trade")
     other = alerts.add("price > 15", "XBTUSDTM")
@@ -336,7 +307,7 @@ def test_an_expression_that_fails_ends_its_alert_alone(desk, wrong):
 
 
 def test_the_last_rows_before_an_end_are_looked_at(desk):
-    market = Market(trade=trades(10))
+    market = Market("XBTUSDTM", trade=trades(10))
     alerts = desk(market)
     alert = alerts.add("price > 15", "XBTUSDTM")
     market.add("trade", trades(16, begin=1))
@@ -348,7 +319,7 @@ def test_the_last_rows_before_an_end_are_looked_at(desk):
 
 
 def test_rows_that_come_before_the_first_look_are_news(desk):
-    market = Market(trade=trades(10))
+    market = Market("XBTUSDTM", trade=trades(10))
     alerts = desk(market)
     alert = alerts.add("price > 15", "XBTUSDTM")
     market.add("trade", trades(16, 10, begin=1))
@@ -360,18 +331,18 @@ def test_rows_that_come_before_the_first_look_are_news(desk):
 def test_a_stream_that_has_just_begun_is_looked_at_from_its_first_row_on(desk):
     alerts = desk(Idle("XBTUSDTM"))
     alert = alerts.add("price > 15", "XBTUSDTM", rest_s=0)
-    alerts.show(Market(trade=trades(16, 10)))
+    alerts.show(Market("XBTUSDTM", trade=trades(16, 10)))
     alerts.look()
 
     assert values(alert) == [16]
 
 
 def test_an_expression_joins_no_rows_of_two_streams(desk):
-    alerts = desk(Market(trade=trades(10)))
+    alerts = desk(Market("XBTUSDTM", trade=trades(10)))
     jump = pl.col("price").diff() > 5
     alert = alerts.add(jump, "XBTUSDTM", channel="trade")
     alerts.look()
-    alerts.show(Market(trade=trades(20, 21, begin=100)))
+    alerts.show(Market("XBTUSDTM", trade=trades(20, 21, begin=100)))
     alerts.look()
 
     assert values(alert) == []
@@ -427,6 +398,23 @@ def test_a_gap_is_told_with_its_cause_and_those_of_before_are_not(desk):
         assert later.count == 0
 
 
+def test_each_outage_is_told(desk):
+    with (
+        kr.simulate(seed=5, speed=60.0) as x,
+        kr.stream("XBTUSDTM", ["trade"], venue=x.venue) as s,
+    ):
+        s.wait("trade", rows=3)
+        alerts = desk(s)
+        alert = alerts.add("gap", "XBTUSDTM", rest_s=0)
+        for number in (1, 2):
+            x.inject("abort")
+            wait_until(lambda number=number: alerts.look() or alert.count == number)
+            s.wait("trade", rows=s.total("trade") + 30)
+            alerts.look()
+
+        assert alert.count == 2
+
+
 def test_silence_is_told(desk):
     with (
         kr.simulate(seed=5, speed=30.0) as x,
@@ -455,11 +443,99 @@ def test_no_moment_of_a_replay_at_full_speed_is_missed(desk):
     assert alert.count == begins > 10
 
 
+@pytest.fixture
+def wound(desk):
+    """A replay that has been played to its end, and an alert on it."""
+    session = kr.load(SAMPLE)
+    with kr.replay(session, channels="trade", speed=None, paused=True) as replay:
+        alerts = desk(replay)
+        alert = alerts.add("size > 50", "XBTUSDTM", rest_s=0)
+        replay.resume()
+        replay.wait_until_done(60)
+        alerts.look()
+        yield replay, alerts, alert
+
+
+def test_a_replay_that_is_wound_back_tells_each_moment_of_the_repeated_part_once(wound):
+    replay, alerts, alert = wound
+    first = [each.time_ns for each in alert.fired]
+    stamps = replay.frame("trade")["timestamp"].cast(pl.Int64)
+    arrivals = replay.frame("trade")["local_timestamp"].cast(pl.Int64)
+    place = arrivals[stamps.search_sorted(first[len(first) // 2])]  # a row that is large
+
+    replay.pause()
+    replay.seek(place)
+    replay.step(seconds=10)  # before it is looked at
+    alerts.look()
+    replay.step(seconds=5)
+    alerts.look()
+    replay.resume()
+    replay.wait_until_done(60)
+    alerts.look()
+
+    assert [each.time_ns for each in alert.fired] == [*first, *first[len(first) // 2 :]]
+
+
+def test_a_replay_that_is_wound_back_and_passes_its_place_between_two_looks_is_noticed(wound):
+    replay, alerts, alert = wound
+    first = [each.time_ns for each in alert.fired]
+    replay.seek(replay.start_ns)
+    replay.wait_until_done(60)
+    alerts.look()
+
+    assert [each.time_ns for each in alert.fired] == first * 2
+
+
+def test_a_window_is_whole_behind_a_rewind_as_well(desk):
+    rising = pl.col("price") > pl.col("price").rolling_mean(200)
+    with kr.replay(kr.load(SAMPLE), speed=None, paused=True) as replay:
+        alerts = desk(replay)
+        alert = alerts.add(rising, "XBTUSDTM", channel="trade", rest_s=0)
+        replay.resume()
+        replay.wait_until_done(60)
+        alerts.look()
+        first = [each.time_ns for each in alert.fired]
+        place = (replay.start_ns + replay.end_ns) // 2
+        again = replay.frame("trade").filter(pl.col("local_timestamp").cast(pl.Int64) >= place)
+        replay.seek(place)
+        replay.wait_until_done(60)
+        alerts.look()
+
+    since = again["timestamp"].cast(pl.Int64)[0]
+    wanted = [each for each in first if each >= since]
+    assert wanted
+    assert [each.time_ns for each in alert.fired] == [*first, *wanted]
+
+
+def test_a_gap_is_told_again_where_a_replay_comes_to_it_again(desk, tmp_path):
+    with (
+        kr.simulate(seed=5, speed=60.0) as x,
+        kr.stream("XBTUSDTM", ["trade"], venue=x.venue) as s,
+        s.record(tmp_path) as recorder,
+    ):
+        s.wait("trade", rows=10)
+        x.inject("abort")
+        s.wait("trade", rows=60)
+    with kr.replay(kr.load(recorder.path), speed=None, paused=True) as replay:
+        alerts = desk(replay)
+        alert = alerts.add("gap", "XBTUSDTM")
+        for number in (1, 2):
+            replay.resume()
+            replay.wait_until_done(60)
+            alerts.look()
+            assert alert.count == number
+            replay.pause()
+            replay.seek(replay.start_ns)
+        alerts.look()
+
+        assert alert.count == 2
+
+
 # -- functions -------------------------------------------------------------------------------------
 
 
 def test_a_function_is_called_on_a_thread_of_its_own(desk):
-    market, seen = Market(trade=trades(10)), []
+    market, seen = Market("XBTUSDTM", trade=trades(10)), []
     alerts = desk(market)
     alerts.add(
         "price > 15", "XBTUSDTM", lambda firing: seen.append((firing, threading.current_thread()))
@@ -475,7 +551,7 @@ def test_a_function_is_called_on_a_thread_of_its_own(desk):
 
 
 def test_a_function_that_raises_is_told_and_called_no_more_and_the_alert_goes_on(desk):
-    market, calls = Market(trade=trades(10)), []
+    market, calls = Market("XBTUSDTM", trade=trades(10)), []
     alerts = desk(market)
 
     def notify(firing):
@@ -496,7 +572,7 @@ def test_a_function_that_raises_is_told_and_called_no_more_and_the_alert_goes_on
 
 
 def test_an_error_that_is_no_exception_ends_the_calls_of_its_alert_alone(desk):
-    market, got = Market(trade=trades(10)), []
+    market, got = Market("XBTUSDTM", trade=trades(10)), []
     alerts = desk(market)
 
     def cancelled(_):
@@ -512,7 +588,7 @@ def test_an_error_that_is_no_exception_ends_the_calls_of_its_alert_alone(desk):
 
 
 def test_a_function_that_hangs_holds_up_no_other(desk):
-    market, got, free = Market(trade=trades(10)), [], clocks.current().event()
+    market, got, free = Market("XBTUSDTM", trade=trades(10)), [], clocks.current().event()
     alerts = desk(market)
     alerts.add("price > 15", "XBTUSDTM", lambda _: free.wait())
     alerts.add("price > 16", "XBTUSDTM", got.append)
@@ -524,14 +600,14 @@ def test_a_function_that_hangs_holds_up_no_other(desk):
 
 def test_what_is_no_function_is_refused(desk):
     with pytest.raises(kr.InvalidInput, match="calls a function with each moment; str is none"):
-        desk(Market()).add("price > 15", "XBTUSDTM", "print")
+        desk(Market("XBTUSDTM")).add("price > 15", "XBTUSDTM", "print")
 
 
 # -- the list --------------------------------------------------------------------------------------
 
 
 def test_a_removed_alert_tells_nothing_more_and_the_looking_ends(desk):
-    market = Market(trade=trades(10))
+    market = Market("XBTUSDTM", trade=trades(10))
     alerts = desk(market)
     alert = alerts.add("price > 15", "XBTUSDTM")
     assert alerts.all == (alert,)
@@ -544,7 +620,7 @@ def test_a_removed_alert_tells_nothing_more_and_the_looking_ends(desk):
 
 
 def test_there_are_fifty_at_most(desk):
-    alerts = desk(Market(trade=trades(10)))
+    alerts = desk(Market("XBTUSDTM", trade=trades(10)))
     for level in range(MOST_ALERTS):
         alerts.add(f"price > {level + 100}", "XBTUSDTM")
 
@@ -553,7 +629,7 @@ def test_there_are_fifty_at_most(desk):
 
 
 def test_a_page_sets_and_removes_alerts_and_the_next_run_of_the_cell_keeps_them(desk):
-    market = Market(trade=trades(20))
+    market = Market("XBTUSDTM", trade=trades(20))
     alerts = desk(market)
     alerts.do("alert", {"text": "price > 15"}, "XBTUSDTM")
     alerts.do("alert", {"text": "price > 16"}, "XBTUSDTM")
@@ -567,7 +643,7 @@ def test_a_page_sets_and_removes_alerts_and_the_next_run_of_the_cell_keeps_them(
 
 
 def test_the_flag_counts_what_nobody_has_seen(desk):
-    alerts = desk(Market(trade=trades(20)))
+    alerts = desk(Market("XBTUSDTM", trade=trades(20)))
     alerts.add("price > 15", "XBTUSDTM")
     alerts.look()
 

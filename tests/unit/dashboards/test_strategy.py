@@ -357,6 +357,37 @@ def test_a_stream_is_shown_even_if_the_strategy_cannot_run_on_it(exchange, board
     assert "none runs here" in board.lower._words.value
 
 
+def test_a_stream_begins_with_its_strategy_even_if_the_watch_list_cannot_be_streamed(
+    exchange, boards
+):
+    board = boards(["XBTUSDTM", "NO-USDT"], venue=exchange.venue)
+    board.paper(Turns())
+    with pytest.raises(kr.UnknownSymbol, match="NO-USDT"):
+        board.start()
+    assert board.run.is_running
+    assert board.symbol == "XBTUSDTM"
+
+
+def test_a_start_names_all_that_has_failed(exchange, boards, tmp_path):
+    board = boards(["XBTUSDTM", "NO-USDT"], venue=exchange.venue, root=tmp_path)
+    board.paper(Turns(), symbols="SOLUSDTM")
+    board.controls.start.click()
+
+    assert "'NO-USDT'" in board.line
+    assert "does not stream 'SOLUSDTM'" in board.line
+    assert board.is_running
+
+    board.record()
+    board.controls.folder.value = str(tmp_path / "file" / "below")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(kr.KucoinResearchError) as raised:
+        board.start()
+
+    for each in ("'NO-USDT'", "does not stream 'SOLUSDTM'", "below"):
+        assert each in str(raised.value)
+    assert not board.controls.record.value
+
+
 def test_a_symbol_that_the_run_does_not_trade_has_no_position(session):
     with kr.replay(session, paused=True) as replay:
         run = kr.paper(Turns(), replay)

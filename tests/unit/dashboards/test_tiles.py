@@ -9,6 +9,7 @@ from kucoin_research.dashboards.tiles import Tiles
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.model.records import Status, Ticker, Trade, schema_of
 from kucoin_research.model.size_unit import SizeUnit, Unit
+from tests.unit.dashboards.written_market import Market
 
 SECOND = 1_000_000_000
 START = 1_767_571_200 * SECOND
@@ -93,6 +94,29 @@ def test_the_change_of_tickers_names_the_time_since_the_first_of_them():
     assert tiles.tiles()["change"][0] == "+1.00%"
 
 
+def test_without_a_trade_of_its_own_a_symbol_shows_the_last_price_of_its_tickers():
+    tickers, trades = Feed("ticker"), Feed()
+    tickers.tick(0, 100.0)
+    tickers.tick(900, 101.0)
+    market = Market(SYMBOL, "ETHUSDTM", ticker=tickers.frame("ticker"), trade=trades.frame("trade"))
+    tiles = tiles_of(market)
+    assert tiles.tiles()["last"] == ("101", "")
+    assert tiles.tiles()["change"][0] == "+1.00%"
+    assert tiles.tiles()["volume"][0] == "–"
+    assert tiles.labels()["change"] == "change 15:00"
+
+    trades.trade(901, 50.0, size=2.0)
+    trades.trade(902, 51.0)
+    market.frames["trade"] = trades.frame("trade")
+    tickers.tick(903, 200.0)
+    market.frames["ticker"] = tickers.frame("ticker")
+    tiles.update()
+    assert tiles.tiles()["last"] == ("51", "")
+    assert tiles.tiles()["change"][0] == "+2.00%"
+    assert tiles.tiles()["volume"][0] == "3"
+    assert tiles.labels()["change"] == "change 0:01"
+
+
 def test_before_there_is_a_row_no_time_is_named():
     assert tiles_of(Feed()).labels() == {"change": "change", "volume": "volume contracts"}
 
@@ -156,6 +180,33 @@ def test_a_gap_that_rest_has_filled_leaves_the_volume_whole():
     feed.report("filled", 0, 20)
 
     assert volume(tiles) == "2"
+
+
+def test_the_change_names_its_own_period_while_the_first_prices_of_the_window_are_missing():
+    feed = Feed()
+    for second in (0, 30, 71, 90):
+        feed.trade(second, 100.0 + second)
+    tiles = tiles_of(feed, MINUTE)
+    assert tiles.labels()["change"] == "change 1 min"  # the window begins in a quiet time
+
+    feed.report("gap", 30, 70)
+    feed.trade(100, 200.0)
+    tiles.update()
+    assert tiles.labels() == {"change": "change 0:29", "volume": "volume 1 min contracts"}
+    assert tiles.tiles()["change"][0] == "+16.96%"  # since the trade at 71 s
+
+    feed.trade(132, 200.0)  # the window begins behind the gap
+    tiles.update()
+    assert tiles.labels()["change"] == "change 1 min"
+
+
+def test_a_gap_between_two_known_prices_leaves_their_change_as_it_is():
+    feed = Feed()
+    for second in (0, 20, 25, 60, 70):
+        feed.trade(second, 100.0)
+    feed.report("gap", 25, 60)
+
+    assert tiles_of(feed, MINUTE).labels()["change"] == "change 1 min"
 
 
 def test_every_tile_is_explained():

@@ -13,6 +13,7 @@ from kucoin_research.dashboards.tiles import Tiles
 from kucoin_research.dashboards.watch_rows import WatchRows
 from kucoin_research.figures.time_axis import Zone
 from tests.conftest import wait_until
+from tests.unit.dashboards.written_market import Market
 
 SECOND = 1_000_000_000
 START = 1_780_000_000 * SECOND
@@ -47,41 +48,11 @@ def tickers(*rows):
     )
 
 
-class Market:
-    """A live source whose rows a test writes."""
-
-    name, state, failures, status = "market", "live", (), None
-    symbols = ("A", "B")
-
-    def __init__(self, **frames):
-        self.frames = frames
-
-    @property
-    def channels(self):
-        return tuple(self.frames)
-
-    def frame(self, channel=None, symbol=None, last=None):
-        if channel not in self.frames:
-            raise kr.UnknownChannel(f"no {channel}")
-        found = self.frames[channel]
-        found = found if symbol is None else found.filter(pl.col("symbol") == symbol)
-        return found if last is None else found[-last:]
-
-    def total(self, channel=None):
-        return self.frame(channel).height
-
-    def book(self, symbol=None):
-        raise kr.BookNotReady("none")
-
-    def add(self, *rows):
-        self.frames["trade"] = pl.concat((self.frames["trade"], trades(*rows)))
-
-
 class Streamed(Market):
     """A market that says which channels of each symbol stream now."""
 
     def __init__(self, *subscriptions, **frames):
-        super().__init__(**frames)
+        super().__init__("A", "B", **frames)
         self.stream(*subscriptions)
 
     def stream(self, *subscriptions):
@@ -102,7 +73,9 @@ def cards(watch, *symbols):
 
 
 def test_each_symbol_has_its_last_price_and_its_change_over_the_window():
-    market = Market(trade=trades((0, "A", 100), (0.5, "B", 7), (1, "A", 110), (2, "B", 7)))
+    market = Market(
+        "A", "B", trade=trades((0, "A", 100), (0.5, "B", 7), (1, "A", 110), (2, "B", 7))
+    )
     watch = WatchRows(market, 60 * SECOND)
 
     found = cards(watch, "A", "B", "C")
@@ -110,30 +83,30 @@ def test_each_symbol_has_its_last_price_and_its_change_over_the_window():
     assert found["B"] == ("7", "", "+0.00%", "", "", "")
     assert found["C"] == ("–", "", "", "", "", "")
 
-    market.add((3, "A", 105.5))
+    market.add("trade", trades((3, "A", 105.5)))
     assert cards(watch, "A")["A"][:4] == ("105.5", "down", "+5.50%", "up")
 
 
 def test_the_window_moves_on():
-    market = Market(trade=trades((0, "A", 100), (10, "A", 200)))
+    market = Market("A", "B", trade=trades((0, "A", 100), (10, "A", 200)))
     watch = WatchRows(market, 5 * SECOND)
     assert cards(watch, "A")["A"].change == "+0.00%"
 
-    market.add((12, "A", 220))
+    market.add("trade", trades((12, "A", 220)))
     assert cards(watch, "A")["A"].change == "+10.00%"
 
 
 def test_without_a_window_the_change_is_since_the_first_row():
-    market = Market(trade=trades((0, "A", 100), (10, "A", 200)))
+    market = Market("A", "B", trade=trades((0, "A", 100), (10, "A", 200)))
     watch = WatchRows(market, None)
     cards(watch, "A")
-    market.add((5_000, "A", 50))
+    market.add("trade", trades((5_000, "A", 50)))
 
     assert cards(watch, "A")["A"].change == "-50.00%"
 
 
 def test_a_source_that_went_back_is_read_again():
-    market = Market(trade=trades((0, "A", 100), (1, "A", 200), (2, "B", 5)))
+    market = Market("A", "B", trade=trades((0, "A", 100), (1, "A", 200), (2, "B", 5)))
     watch = WatchRows(market, None)
     cards(watch, "A")
     market.frames["trade"] = trades((0, "A", 100))
@@ -146,7 +119,7 @@ def test_a_source_that_went_back_is_read_again():
 
 def test_rows_inserted_late_among_those_of_others_are_taken():
     before = [(0, "A", 100), (1, "B", 50), (2, "A", 101)]
-    market = Market(trade=trades(*before, (10, "A", 102)))
+    market = Market("A", "B", trade=trades(*before, (10, "A", 102)))
     watch = WatchRows(market, None)
     cards(watch, "A", "B", "C")
 
@@ -158,14 +131,14 @@ def test_rows_inserted_late_among_those_of_others_are_taken():
     assert found["C"].last == "7"
     assert found["A"][:3] == ("102", "", "+2.00%")
 
-    market.add((11, "A", 103), (12, "B", 40))
+    market.add("trade", trades((11, "A", 103), (12, "B", 40)))
     found = cards(watch, "A", "B", "C")
     assert (found["A"].last, found["B"].last, found["C"].last) == ("103", "40", "7")
 
 
 def test_rows_inserted_far_back_are_found():
     others = [(10 + each, "A", 100) for each in range(1_000)]
-    market = Market(trade=trades((0, "B", 50), *others))
+    market = Market("A", "B", trade=trades((0, "B", 50), *others))
     watch = WatchRows(market, None)
     cards(watch, "A", "B")
     market.frames["trade"] = trades((0, "B", 50), (5, "B", 60), *others)
@@ -180,10 +153,10 @@ def test_each_row_is_taken_once_while_others_come_in_between():
         def frame(self, channel=None, symbol=None, last=None):
             if last != 1:
                 self.second = getattr(self, "second", 10) + 1
-                self.add((self.second, "A", self.second))
+                self.add("trade", trades((self.second, "A", self.second)))
             return super().frame(channel, symbol, last)
 
-    market = Busy(trade=trades((0, "A", 1), (1, "B", 5)))
+    market = Busy("A", "B", trade=trades((0, "A", 1), (1, "B", 5)))
     watch = WatchRows(market, None)
     taken = []
     for _ in range(20):
@@ -196,11 +169,11 @@ def test_each_row_is_taken_once_while_others_come_in_between():
 
 
 def test_a_symbol_that_joins_has_the_rows_of_before():
-    market = Market(trade=trades((0, "A", 100), (1, "B", 50), (2, "A", 110)))
+    market = Market("A", "B", trade=trades((0, "A", 100), (1, "B", 50), (2, "A", 110)))
     watch = WatchRows(market, None)
     assert set(cards(watch, "A")) == {"A"}
 
-    market.add((3, "A", 120), (4, "B", 55))
+    market.add("trade", trades((3, "A", 120), (4, "B", 55)))
     found = cards(watch, "A", "B")
     assert found["A"][:3] == ("120", "up", "+20.00%")
     assert found["B"][:3] == ("55", "", "+10.00%")
@@ -221,7 +194,7 @@ def test_the_prices_of_a_symbol_come_from_a_channel_that_it_streams():
 
     market.stream(("trade", "A"), ("trade", "B"), ("ticker", "B"))
     assert cards(watch, "A", "B")["B"].last == "14"  # no trade came yet
-    market.add((5, "B", 20), (6, "B", 22))
+    market.add("trade", trades((5, "B", 20), (6, "B", 22)))
     found = cards(watch, "A", "B")
     assert found["B"][:3] == ("22", "up", "+10.00%")
     assert found["A"][:3] == ("100", "", "+0.00%")
@@ -233,7 +206,7 @@ def test_a_card_has_the_change_of_the_tile(channel, window_ns):
     names = ["A", "B"]
     rows = [(each * 0.3, names[each % 2], 100 + each * each % 37) for each in range(90)]
     make = trades if channel == "trade" else tickers
-    market = Market(**{channel: make(*rows[:10])})
+    market = Market("A", "B", **{channel: make(*rows[:10])})
     watch = WatchRows(market, window_ns)
     tiles = {each: Tiles(market, each, window_ns, Zone("UTC")) for each in names}
     for end in (10, 11, 25, 26, 60, 90):
@@ -265,9 +238,24 @@ def test_the_cards_of_a_stream_say_spread_and_age():
 
 
 def test_a_channel_without_rows_yet_has_a_card_of_dashes():
-    market = Market(trade=trades((0, "A", 1))[:0])
+    market = Market("A", "B", trade=trades((0, "A", 1))[:0])
     watch = WatchRows(market, None)
     assert cards(watch, "A")["A"].last == "–"
 
-    market.add((1, "A", 5))
+    market.add("trade", trades((1, "A", 5)))
     assert cards(watch, "A")["A"].last == "5"
+
+
+def test_a_symbol_without_trades_beside_others_with_trades_shows_its_last_prices():
+    market = Market("A", "B", trade=trades((0, "B", 50)), ticker=tickers((0, "A", 7), (1, "A", 8)))
+    watch = WatchRows(market, 60 * SECOND)
+    assert cards(watch, "A", "B")["A"][:4] == ("8", "", "+14.29%", "up")
+    market.add("ticker", tickers((2, "A", 6)))
+    assert cards(watch, "A", "B")["A"][:4] == ("6", "down", "-14.29%", "down")
+
+    market.add("trade", trades((3, "A", 5), (4, "A", 10)))  # these are the ones to go by
+    market.add("ticker", tickers((5, "A", 6)))
+    assert cards(watch, "A", "B")["A"][:4] == ("10", "up", "+100.00%", "up")
+    market.add("ticker", tickers((6, "A", 7)))
+    assert cards(watch, "A", "B")["A"].last == "10"
+    assert cards(watch, "A", "B")["B"].last == "50"

@@ -458,7 +458,7 @@ def test_the_state_that_a_notebook_may_save_is_small_and_has_no_data(live, strea
 
     state = figure.get_state()
 
-    scripts = {name: state.pop(name) for name in ("_esm", "_css")}
+    scripts = {name: state.pop(name) for name in ("_esm", "code", "_css")}
     assert len(json.dumps(state, default=str)) < 8_000
     assert sum(len(str(each)) for each in scripts.values()) < 100_000
 

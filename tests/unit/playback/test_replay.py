@@ -583,6 +583,28 @@ def test_a_sought_time_is_as_if_played_to_there(tmp_path, play, speed):
     assert digest(got) == digest(rows)
 
 
+def test_it_says_where_it_has_gone_back_to(tmp_path, play):
+    rows = [ticker(n)._replace(local_timestamp=NOON + n * SECOND) for n in range(10)]
+    replay = play(session_of(tmp_path, rows, channels=["ticker"]), None, paused=True)
+    replay.seek(NOON + 4 * SECOND)
+    replay.step()
+    assert replay.rewinds == (0, 0)  # it went forward alone
+
+    replay.seek(NOON + 3 * SECOND)
+    assert replay.rewinds == (1, NOON + 3 * SECOND)
+    replay.seek(NOON + 9 * SECOND)
+    assert replay.rewinds == (1, NOON + 3 * SECOND)
+
+    def seek_elsewhere(row):
+        if row.local_timestamp == NOON + 2 * SECOND:
+            replay.seek(NOON + 5 * SECOND)
+
+    replay.attach(seek_elsewhere, on_rewind=lambda _: None)
+    replay.seek(NOON + 8 * SECOND)  # on its way back to there it is sent to another place
+    assert replay.position_ns == NOON + 5 * SECOND
+    assert replay.rewinds[1] == NOON + 5 * SECOND
+
+
 def test_times_may_be_written_in_many_ways_but_not_lie_beyond_the_ends(tmp_path, play):
     rows = [ticker(n)._replace(local_timestamp=NOON + n * SECOND) for n in range(10)]
     replay = play(session_of(tmp_path, rows, channels=["ticker"]), paused=True)
