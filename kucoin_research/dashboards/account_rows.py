@@ -68,13 +68,8 @@ class AccountRows:
     def _orders(self) -> Iterator[tuple[str, float, str]]:
         for order in self._book.orders:
             left = order.size if order.left is None else order.left
-<<<<<<< HEAD
             size = "" if left is None else f" {self._sizes.written_at(left, order.price)}"
-            label = f"{_SHAPES[order.side]} {order.side}{size} at {order.price:,.15g}"
-=======
-            size = "" if left is None else f" {plain(left)}"
             label = f"{_SHAPES[order.side]} {order.side}{size} at {plain(order.price)}"
->>>>>>> main
             yield order.side, order.price, label
 
     def _positions(self) -> Iterator[tuple[str, float, str]]:
@@ -92,14 +87,9 @@ def _position_label(position: Position, sizes: ShownSizes) -> str:
     assert size is not None, "a position that is drawn is known"
     assert entry is not None, "its line lies at this price"
     side = "long" if size > 0 else "short"
-<<<<<<< HEAD
-    worth = "" if gain is None else f" · {gain:+,.15g} {position.settle_currency or ''}".rstrip()
-    return f"{side} {sizes.written_at(abs(size), entry)} at {entry:,.15g}{worth}"
-=======
     worth = (
         ""
         if gain is None
         else f" · {plain(gain, sign=True)} {position.settle_currency or ''}".rstrip()
     )
-    return f"{side} {plain(abs(size))} at {plain(entry, _DIGITS)}{worth}"
->>>>>>> main
+    return f"{side} {sizes.written_at(abs(size), entry)} at {plain(entry, _DIGITS)}{worth}"

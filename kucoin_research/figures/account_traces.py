@@ -9,11 +9,8 @@ import numpy as np
 import polars as pl
 
 from kucoin_research.figures.chart import Arrays, TimeChart, View
-<<<<<<< HEAD
-from kucoin_research.figures.shown_sizes import NATIVE, ShownSizes
-=======
 from kucoin_research.figures.decimals import plain
->>>>>>> main
+from kucoin_research.figures.shown_sizes import NATIVE, ShownSizes
 from kucoin_research.figures.theme import Spec, literal
 from kucoin_research.figures.time_axis import Floats
 from kucoin_research.figures.trade_marks import FillMarks, marks
@@ -123,11 +120,7 @@ def _line(kind: str, price: float, label: str) -> Spec:
 
 def _fill_text(row: Mapping[str, Any]) -> str:
     lines = [
-<<<<<<< HEAD
-        f"filled: {row['side']} {row['amount']} at {row['price']:,.15g}",
-=======
-        f"filled: {row['side']} {plain(row['size'])} at {plain(row['price'])}",
->>>>>>> main
+        f"filled: {row['side']} {row['amount']} at {plain(row['price'])}",
         f"as {row['liquidity'] or 'maker or taker, which is unknown'}",
         f"order {row['order_id']}",
     ]

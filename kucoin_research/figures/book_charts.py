@@ -135,13 +135,8 @@ class DepthChart(BookChart):
             "layout": layout(
                 self._title("depth"),
                 height=self.sketch.height,
-<<<<<<< HEAD
-                xaxis=price_axis("price"),
-                yaxis=size_axis(self._sizes.title("cumulative size"), rangemode="tozero"),
-=======
                 xaxis=price_axis("price", **(_NARROW if self.sketch.is_compact else {})),
-                yaxis=size_axis(self._of_unit("cumulative size"), rangemode="tozero"),
->>>>>>> main
+                yaxis=size_axis(self._sizes.title("cumulative size"), rangemode="tozero"),
                 hovermode="x",
                 showlegend=not self.sketch.is_compact,
             ),

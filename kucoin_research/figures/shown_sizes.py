@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 
 from kucoin_research.figures.chart import Sketch
+from kucoin_research.figures.decimals import plain
 from kucoin_research.figures.theme import NUMBER, literal
 from kucoin_research.figures.time_axis import Floats
 from kucoin_research.model.size_unit import SizeUnit
@@ -14,7 +14,8 @@ from kucoin_research.model.size_unit import SizeUnit
 __all__ = ["NATIVE", "ShownSizes", "sizes_of"]
 
 # A sum of many products is no exact decimal number, so that its last digits are rounding.
-_CONVERTED = ",.9~r"
+_DIGITS = 9
+_CONVERTED = f",.{_DIGITS}~r"
 
 
 @dataclass(frozen=True)
@@ -75,8 +76,8 @@ class ShownSizes:
     def written(self, size: float) -> str:
         """Write a converted size; only another unit than the exchange's is named."""
         if self.unit is None or self._is_native:
-            return f"{size:,.15g}"
-        return f"{Decimal(f'{size:.9g}').normalize():,f} {self.unit.name}"
+            return plain(size)
+        return f"{plain(size, _DIGITS)} {self.unit.name}"
 
     def written_at(self, size: float, price: float) -> str:
         """Convert one of the exchange's sizes at its price, and write it."""

@@ -223,27 +223,6 @@ def _mark_sizes(sizes: Floats, largest: float) -> Floats:
     return np.asarray(_SMALLEST_MARK + (_LARGEST_MARK - _SMALLEST_MARK) * share, np.float64)
 
 
-<<<<<<< HEAD
-=======
-def _fill_texts(
-    fills: pl.DataFrame, bubbles: Bubbles, words: Callable[[Mapping[str, Any]], str]
-) -> list[str]:
-    """Write the text of each mark: of one fill, or the sum of those that it stands for."""
-    rows: defaultdict[tuple[int, float], list[dict[str, Any]]] = defaultdict(list)
-    times, prices = nanoseconds(fills["timestamp"]).tolist(), numbers(fills, "price").tolist()
-    for time, price, row in zip(times, prices, fills.iter_rows(named=True), strict=True):
-        rows[time, price].append(row)
-    marks = (bubbles.times, bubbles.prices, bubbles.sizes, bubbles.counts)
-    texts = []
-    for time, price, size, many in zip(*(each.tolist() for each in marks), strict=True):
-        if many == 1:
-            texts.append(words(_taken(rows[time, price], size)))
-        else:
-            texts.append(f"{many:,.0f} fills, {plain(size)} in all<br>zoom in to see each")
-    return texts
-
-
->>>>>>> main
 def _taken(rows: list[dict[str, Any]], size: float) -> dict[str, Any]:
     # Several fills may share a time and a price; sizes of marks are sums, exact but for rounding.
     place = min(range(len(rows)), key=lambda each: abs((rows[each]["shown"] or 0.0) - size))
@@ -253,11 +232,7 @@ def _taken(rows: list[dict[str, Any]], size: float) -> dict[str, Any]:
 def _fill_text(row: Mapping[str, Any]) -> str:
     fee = "unknown" if row["fee"] is None else f"{plain(row['fee'])} {row['fee_currency'] or ''}"
     lines = [
-<<<<<<< HEAD
-        f"{row['side']} {row['amount']} at {row['price']:,.15g}",
-=======
-        f"{row['side']} {plain(row['size'])} at {plain(row['price'])}",
->>>>>>> main
+        f"{row['side']} {row['amount']} at {plain(row['price'])}",
         f"fee {fee.strip()} ({row['liquidity'] or 'unknown'})",
         f"order {row['order_id']}" + (f", tag {row['tag']}" if row["tag"] else ""),
     ]
