@@ -9,6 +9,7 @@ import polars as pl
 from kucoin_research.dashboards.account_book import AccountBook
 from kucoin_research.figures.decimals import plain
 from kucoin_research.figures.gaps import GapMark
+from kucoin_research.figures.shown_sizes import NATIVE, ShownSizes
 from kucoin_research.model.records import Position
 from kucoin_research.model.source import LiveSource
 
@@ -26,13 +27,17 @@ class AccountRows:
     ----------
     source, symbol
         As for ``AccountBook``.
+    sizes
+        The unit that sizes are shown in: those of orders at their own price, a position at its
+        entry price.
 
     Notes
     -----
     For one thread, that of the chart.
     """
 
-    def __init__(self, source: LiveSource, symbol: str) -> None:
+    def __init__(self, source: LiveSource, symbol: str, sizes: ShownSizes = NATIVE) -> None:
+        self._sizes = sizes
         self._book = AccountBook(source, symbol)
         self._lines: list[tuple[str, float, str]] = []
 
@@ -63,21 +68,21 @@ class AccountRows:
     def _orders(self) -> Iterator[tuple[str, float, str]]:
         for order in self._book.orders:
             left = order.size if order.left is None else order.left
-            size = "" if left is None else f" {plain(left)}"
+            size = "" if left is None else f" {self._sizes.written_at(left, order.price)}"
             label = f"{_SHAPES[order.side]} {order.side}{size} at {plain(order.price)}"
             yield order.side, order.price, label
 
     def _positions(self) -> Iterator[tuple[str, float, str]]:
         for position in self._book.known_positions():
             if position.current_qty and position.avg_entry_price is not None:
-                yield "position", position.avg_entry_price, _position_label(position)
+                yield "position", position.avg_entry_price, _position_label(position, self._sizes)
 
     def gaps(self) -> tuple[list[GapMark], bool]:
         """Return no gaps: those of the market are the chart's."""
         return [], False
 
 
-def _position_label(position: Position) -> str:
+def _position_label(position: Position, sizes: ShownSizes) -> str:
     size, entry, gain = position.current_qty, position.avg_entry_price, position.unrealised_pnl
     assert size is not None, "a position that is drawn is known"
     assert entry is not None, "its line lies at this price"
@@ -87,4 +92,4 @@ def _position_label(position: Position) -> str:
         if gain is None
         else f" · {plain(gain, sign=True)} {position.settle_currency or ''}".rstrip()
     )
-    return f"{side} {plain(abs(size))} at {plain(entry, _DIGITS)}{worth}"
+    return f"{side} {sizes.written_at(abs(size), entry)} at {plain(entry, _DIGITS)}{worth}"

@@ -28,6 +28,7 @@ from kucoin_research.figures.indicator import Indicator
 from kucoin_research.figures.lag_chart import LagChart, has_virtual_clock, lag_options
 from kucoin_research.figures.line_charts import FlowChart, MarkChart, PriceChart, SpreadChart
 from kucoin_research.figures.run_chart import RunChart
+from kucoin_research.figures.shown_sizes import ShownSizes
 from kucoin_research.figures.tail import Joined, Rows, Tail
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.figures.trade_marks import MARKED
@@ -121,15 +122,18 @@ class Scene:
             marked = {} if self.run is None else {"is_marked": True}
             own = {"hides_future": is_replay(self.source), "has_account": self.has_account}
             every = {"every": self.every} if is_fixed else {}
-            return {**marked, **own, **every, "indicators": self._lines(kind)}
+            unit = {"unit": self.size_unit}
+            return {**marked, **own, **every, **unit, "indicators": self._lines(kind)}
         if kind is RunChart:
-            return {"currency": "" if self.run is None else self.run.options.currency}
+            # A position has no price of its own to be converted at.
+            currency = "" if self.run is None else self.run.options.currency
+            return {"currency": currency, "unit": native_unit(self.symbol).name}
         if kind is LagChart:
             return lag_options(self.source)
         if issubclass(kind, BookChart):
             sizes = {"unit": self.size_unit, "worth": self.units.get(Unit.QUOTE)}
             return {**sizes, "levels": 16} if kind is LadderChart else sizes
-        return {}
+        return {"unit": self.size_unit} if kind in (FlowChart, HeatChart) else {}
 
     def _lines(self, kind: type[Chart]) -> tuple[Indicator, ...]:
         # Panes are on the candles only.
@@ -169,7 +173,7 @@ def _overlays(scene: Scene) -> Iterator[Rows]:
         yield RunRows(scene.run, scene.symbol, MARKED)
     yield UserRows(scene.plots, scene.symbol)
     if scene.has_account:
-        yield AccountRows(scene.source, scene.symbol)
+        yield AccountRows(scene.source, scene.symbol, ShownSizes(scene.size_unit))
 
 
 def _channels(kind: type[Chart | LadderTable], scene: Scene) -> dict[str, str]:

@@ -10,6 +10,7 @@ import polars as pl
 
 from kucoin_research.figures.chart import Arrays, TimeChart, View
 from kucoin_research.figures.decimals import plain
+from kucoin_research.figures.shown_sizes import NATIVE, ShownSizes
 from kucoin_research.figures.theme import Spec, literal
 from kucoin_research.figures.time_axis import Floats
 from kucoin_research.figures.trade_marks import FillMarks, marks
@@ -38,12 +39,14 @@ class AccountTraces:
         The part of the data to show.
     first
         Number of the first of its traces: bought, sold.
+    sizes
+        The unit that sizes of fills are shown in.
     """
 
     roles = ("account_fills", "account_lines")
 
-    def __init__(self, view: View, first: int) -> None:
-        self._fills = FillMarks(view, first, _fill_text)
+    def __init__(self, view: View, first: int, sizes: ShownSizes = NATIVE) -> None:
+        self._fills = FillMarks(view, first, _fill_text, sizes)
         self._lines: list[Spec] = []
 
     @staticmethod
@@ -117,7 +120,7 @@ def _line(kind: str, price: float, label: str) -> Spec:
 
 def _fill_text(row: Mapping[str, Any]) -> str:
     lines = [
-        f"filled: {row['side']} {plain(row['size'])} at {plain(row['price'])}",
+        f"filled: {row['side']} {row['amount']} at {plain(row['price'])}",
         f"as {row['liquidity'] or 'maker or taker, which is unknown'}",
         f"order {row['order_id']}",
     ]

@@ -15,6 +15,7 @@ from kucoin_research.figures.book_levels import (
 )
 from kucoin_research.figures.chart import Arrays, Chart, Drawing, Role, Sketch, View
 from kucoin_research.figures.line_charts import ASK_DASH, line
+from kucoin_research.figures.shown_sizes import sizes_of
 from kucoin_research.figures.theme import (
     Spec,
     filled,
@@ -54,10 +55,10 @@ class BookChart(Chart):
         super().__init__(view, sketch)
         self._levels = no_levels()
         self._most = int(sketch.options.get("levels") or self._LEVELS)
-        self._unit: SizeUnit | None = sketch.options.get("unit")
+        self._sizes = sizes_of(sketch)
         # The symbol of a pair names its currencies; a contract's worth has to be known.
         worth = sketch.options.get("worth") or units_of(sketch.symbol).get(Unit.QUOTE)
-        self._worth: SizeUnit | None = None if worth == self._unit else worth
+        self._worth: SizeUnit | None = None if worth == self._sizes.unit else worth
 
     @property
     def is_empty(self) -> bool:
@@ -79,13 +80,6 @@ class BookChart(Chart):
         of = f" of {literal(self.sketch.symbol)}" if self.sketch.symbol else ""
         # There may have been one before, so this is not always the first.
         return f"no book{of} to show" if self.sketch.is_complete else f"waiting for a book{of}"
-
-    def _in_unit(self, sizes: Floats, prices: Floats) -> Floats:
-        return sizes if self._unit is None else self._unit.of(sizes, prices)
-
-    def _of_unit(self, what: str) -> str:
-        """Return the title of an axis of sizes, which names their unit."""
-        return what if self._unit is None else f"{what}, {literal(self._unit.name)}"
 
     def _drawn(self, arrays: Arrays, prices: dict[str, Any]) -> Drawing:
         """Put arrays and the range of prices into a drawing."""
@@ -123,7 +117,13 @@ class DepthChart(BookChart):
 
     def spec(self) -> Spec:
         """Describe the traces: bids, asks."""
-        side = {"shape": "hv", "width": 1.6, "fill": "tozeroy", "customdata": []}
+        side = {
+            "shape": "hv",
+            "width": 1.6,
+            "fill": "tozeroy",
+            "customdata": [],
+            "meta": self._sizes.meta,
+        }
         hover = self._hover()
         return {
             "data": [
@@ -136,18 +136,19 @@ class DepthChart(BookChart):
                 self._title("depth"),
                 height=self.sketch.height,
                 xaxis=price_axis("price", **(_NARROW if self.sketch.is_compact else {})),
-                yaxis=size_axis(self._of_unit("cumulative size"), rangemode="tozero"),
+                yaxis=size_axis(self._sizes.title("cumulative size"), rangemode="tozero"),
                 hovermode="x",
                 showlegend=not self.sketch.is_compact,
             ),
         }
 
     def _hover(self) -> str:
-        unit = "" if self._unit is None else f" {literal(self._unit.name)}"
+        unit = self._sizes.unit
+        named = "" if unit is None else f" {literal(unit.name)}"
         parts = [
             "%{x:,.15~r}",
-            f"size %{{customdata[0]:,.15~r}}{unit}",
-            f"cumulated %{{y:,.15~r}}{unit}",
+            f"size %{{customdata[0]:,.15~r}}{named}",
+            f"cumulated %{{y:,.15~r}}{named}",
             f"worth %{{customdata[3]:,.4~f}} {literal(self._worth.name)}" if self._worth else "",
             "from mid %{customdata[1]:+.4~f} % · %{customdata[2]:+.2f} bp",
         ]
@@ -164,7 +165,7 @@ class DepthChart(BookChart):
 
     def _add_side(self, arrays: Arrays, trace: int, prices: Floats, sizes: Floats) -> None:
         mid = self._levels.mid
-        shown = self._in_unit(sizes, prices)
+        shown = self._sizes.of(sizes, prices)
         away = np.full(prices.size, np.nan) if mid is None else prices / mid - 1
         facts = [shown, away * 1e2, away * 1e4]
         if self._worth is not None:
@@ -186,7 +187,8 @@ class LadderChart(BookChart):
             "x": [],
             "y": [],
             "width": [],
-            "hovertemplate": "%{x:,.15~r} at %{y:,.15~r}<extra></extra>",
+            "meta": self._sizes.meta,
+            "hovertemplate": f"{self._sizes.value('x')} at %{{y:,.15~r}}<extra></extra>",
         }
         return {
             "data": [
@@ -196,7 +198,7 @@ class LadderChart(BookChart):
             "layout": layout(
                 self._title("price ladder"),
                 height=self.sketch.height,
-                xaxis=size_axis(self._of_unit("size per step"), rangemode="tozero"),
+                xaxis=size_axis(self._sizes.title("size per step"), rangemode="tozero"),
                 yaxis=price_axis("price", side="right"),
                 barmode="overlay",
                 hovermode="closest",
@@ -213,7 +215,7 @@ class LadderChart(BookChart):
             (1, self._levels.bids, self._levels.bid_sizes, np.floor),
         )
         for trace, prices, counted, towards in sides:
-            sizes = self._in_unit(counted, prices)
+            sizes = self._sizes.of(counted, prices)
             # Rounded away from the mid. The slack keeps a price that is a whole number of steps,
             # but for the error of binary fractions, on its own step.
             slack = -1e-6 if trace == 0 else 1e-6

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from kucoin_research.errors import InvalidInput
 from kucoin_research.figures.columns import nanoseconds, numbers
+from kucoin_research.figures.shown_sizes import NATIVE, ShownSizes
 from kucoin_research.figures.time_axis import Floats, Times
 from kucoin_research.model.intervals import parse_interval
 
@@ -33,7 +35,10 @@ _AMOUNTS = {
 }
 
 COLUMNS = ("open", "high", "low", "close", "volume", "notional")
+# The volume in a unit that depends on the price, and the part of it that is an estimate.
+_CONVERTED = ("converted", "estimated")
 Columns = dict[str, Floats]
+Booleans = npt.NDArray[np.bool_]
 
 
 class Candles(NamedTuple):
@@ -44,7 +49,7 @@ class Candles(NamedTuple):
     opens, ends, width
         Open times in order, the ends, and the interval, ns. Bars of unequal length have the least.
     columns
-        Those of ``COLUMNS``.
+        Those of ``COLUMNS``, as the exchange counts sizes, and more.
     vwap
         At the end of each.
     """
@@ -94,20 +99,24 @@ class CandleBars:
     is_free
         Whether this interval may grow, so that all trades have room. Otherwise the oldest candles
         are forgotten.
+    sizes
+        The unit that volumes are shown in; left out: the exchange's.
 
     Attributes
     ----------
     opens, columns
-        Open times, ns, and the columns of ``COLUMNS``.
+        Open times, ns, and the columns of ``COLUMNS``, and more.
     is_of_trades, is_of_mids
         Whether they are made of trades; whether they are bars of the mid, which have no volume.
     stated
         The interval as the rows state it, such as ``1min`` or ``volume:50``.
     """
 
-    def __init__(self, width: int, *, is_free: bool) -> None:
+    def __init__(self, width: int, *, is_free: bool, sizes: ShownSizes = NATIVE) -> None:
+        self._sizes = sizes
+        names = (*COLUMNS, *_CONVERTED) if self._sizes.depends_on_price else COLUMNS
         self.opens: Times = np.empty(0, np.int64)
-        self.columns: Columns = {name: np.empty(0) for name in COLUMNS}
+        self.columns: Columns = {name: np.empty(0) for name in names}
         self.is_of_trades = False
         self.is_of_mids = False
         self._width = width
@@ -176,10 +185,10 @@ class CandleBars:
         self.is_of_trades = "open" not in rows.columns
         self.is_of_mids = not self.is_of_trades and "volume" not in rows.columns
         if self.is_of_trades:
-            self._add(*_of_trades(rows, times, self._width))
+            self._add(*_of_trades(rows, times, self._width, self._sizes))
         else:
             self._state(rows)
-            self._replace(*_of_candles(rows, times))
+            self._replace(*_of_candles(rows, times, self._sizes))
         self._bound()
 
     def precede(self, rows: pl.DataFrame, times: Times) -> None:
@@ -192,7 +201,7 @@ class CandleBars:
         stated = rows["interval"].unique().drop_nulls()
         longest = max(parse_interval(str(each)).ns or 0 for each in stated)
         self._width = max(self._width, longest)
-        opens, columns = _of_candles(rows, times)
+        opens, columns = _of_candles(rows, times, self._sizes)
         self._add(opens // self._width * self._width, columns)
         self._bound()
 
@@ -213,7 +222,7 @@ class CandleBars:
     def _add(self, opens: Times, columns: Columns) -> None:
         self.opens, self.columns = _joined(
             np.concatenate((self.opens, opens)),
-            {name: np.concatenate((self.columns[name], columns[name])) for name in COLUMNS},
+            {name: np.concatenate((held, columns[name])) for name, held in self.columns.items()},
         )
 
     def _replace(self, opens: Times, columns: Columns) -> None:
@@ -259,6 +268,17 @@ class CandleBars:
         opens, columns = _joined(opens, columns)
         return Candles(opens, opens + width, width, columns, vwap[last])
 
+    def volumes(self, candles: Candles) -> tuple[Floats, Booleans]:
+        """Return volumes in the unit that is shown, and which of them are estimates.
+
+        A volume is one where its trades' own prices are not known.
+        """
+        columns = candles.columns
+        if self._sizes.depends_on_price:
+            return columns["converted"], columns["estimated"] > 0
+        volume = columns["volume"]
+        return self._sizes.of(volume, columns["close"]), np.zeros(volume.size, bool)
+
     def count(self, span: tuple[int, int], width: int) -> int:
         """Count the candles of an interval that have a part in a span of time, ns."""
         low = np.searchsorted(self.ends, span[0], "right")
@@ -267,15 +287,20 @@ class CandleBars:
         return int((opens[1:] != opens[:-1]).sum()) + min(opens.size, 1)
 
 
-def _of_trades(rows: pl.DataFrame, times: Times, width: int) -> tuple[Times, Columns]:
+def _of_trades(
+    rows: pl.DataFrame, times: Times, width: int, sizes: ShownSizes
+) -> tuple[Times, Columns]:
     price, size = numbers(rows, "price"), numbers(rows, "size")
     present = np.isfinite(price) & np.isfinite(size)
     price, size, opens = price[present], size[present], times[present] // width * width
     prices = dict.fromkeys(("open", "high", "low", "close"), price)
-    return _joined(opens, {**prices, "volume": size, "notional": price * size})
+    columns = {**prices, "volume": size, "notional": price * size}
+    if sizes.depends_on_price:
+        columns |= {"converted": sizes.of(size, price), "estimated": np.zeros(size.size)}
+    return _joined(opens, columns)
 
 
-def _of_candles(rows: pl.DataFrame, times: Times) -> tuple[Times, Columns]:
+def _of_candles(rows: pl.DataFrame, times: Times, sizes: ShownSizes) -> tuple[Times, Columns]:
     prices = [numbers(rows, name) for name in COLUMNS[:4]]
     known = np.flatnonzero(np.isfinite(prices).all(axis=0))  # the others are no candles
     order = known[np.argsort(times[known], kind="stable")]
@@ -287,6 +312,8 @@ def _of_candles(rows: pl.DataFrame, times: Times) -> tuple[Times, Columns]:
     volume = numbers(rows, "volume")[last] if "volume" in rows.columns else np.zeros(last.size)
     columns["volume"] = np.where(np.isfinite(volume), volume, np.nan)
     columns["notional"] = _notional(rows, last, columns)
+    if sizes.depends_on_price:
+        columns |= _converted(rows, last, columns, sizes)
     return times[last], columns
 
 
@@ -298,8 +325,33 @@ def _notional(rows: pl.DataFrame, chosen: Sequence[int] | Times, columns: Column
     if "turnover" not in rows.columns:
         return np.nan_to_num(typical)
     turnover = numbers(rows, "turnover")[chosen]
-    is_of_size = (turnover >= low * volume * _LESS) & (turnover * _LESS <= high * volume)
+    is_of_size = _is_between(turnover, low * volume, high * volume)
     return np.nan_to_num(np.where(is_of_size, turnover, typical))
+
+
+def _converted(rows: pl.DataFrame, chosen: Times, columns: Columns, sizes: ShownSizes) -> Columns:
+    """Convert the volumes of candles, whose trades had any prices from the low to the high.
+
+    The exchange's turnover is exact where it is in the unit. Where it is in another one, or absent,
+    the volume at the candle's typical price stands in: an estimate.
+    """
+    low, high, volume = columns["low"], columns["high"], columns["volume"]
+    typical = (high + low + columns["close"]) / 3
+    estimate = sizes.of(volume, typical)
+    if "turnover" not in rows.columns:
+        return {"converted": estimate, "estimated": np.nan_to_num(estimate)}
+    turnover = numbers(rows, "turnover")[chosen]
+    least, most = np.sort((sizes.of(volume, low), sizes.of(volume, high)), axis=0)
+    is_of_unit = _is_between(turnover, least, most)
+    converted = np.where(is_of_unit, turnover, estimate)
+    return {
+        "converted": converted,
+        "estimated": np.where(is_of_unit, 0.0, np.nan_to_num(estimate)),
+    }
+
+
+def _is_between(values: Floats, least: Floats, most: Floats) -> Booleans:
+    return (values >= least * _LESS) & (values * _LESS <= most)
 
 
 def _joined(opens: Times, columns: Columns) -> tuple[Times, Columns]:
@@ -311,11 +363,15 @@ def _joined(opens: Times, columns: Columns) -> tuple[Times, Columns]:
         opens, columns = opens[order], {name: values[order] for name, values in columns.items()}
     starts = np.flatnonzero(np.append(True, opens[1:] != opens[:-1]))
     ends = np.append(starts[1:], opens.size) - 1
+    sums = {
+        name: np.add.reduceat(values, starts)
+        for name, values in columns.items()
+        if name not in COLUMNS[:4]
+    }
     return opens[starts], {
         "open": columns["open"][starts],
         "high": np.maximum.reduceat(columns["high"], starts),
         "low": np.minimum.reduceat(columns["low"], starts),
         "close": columns["close"][ends],
-        "volume": np.add.reduceat(columns["volume"], starts),
-        "notional": np.add.reduceat(columns["notional"], starts),
+        **sums,
     }

@@ -26,6 +26,7 @@ from kucoin_research.figures.indicator_traces import History, IndicatorTraces
 from kucoin_research.figures.line_spec import line
 from kucoin_research.figures.overlays import Overlays
 from kucoin_research.figures.partial_candles import cuts_of, running_of
+from kucoin_research.figures.shown_sizes import sizes_of
 from kucoin_research.figures.theme import (
     CLEAR,
     Spec,
@@ -55,6 +56,7 @@ _ALIKE = 1.5  # times the shortest: candles of one width will do, as for months
 _THIN = 5_000  # part of the range that is the width of a candle as thin as a line
 _LATEST = 2  # candles' lengths after the newest one's open at which its last row may come
 _FIRST_NS = -(1 << 63)
+_ESTIMATE = ",<br>an estimate at the candle's typical price"
 _BODY = 0.7  # share of a bar's time that its body fills, as those of candles do
 
 Booleans = npt.NDArray[np.bool_]
@@ -81,7 +83,8 @@ class CandleChart(TimeChart):
     and its hover text says which part.
 
     Options: ``every``, the interval where candles are made of trades; left out, it suits the time
-    that is shown; ``indicators``; and those of ``Overlays``, which lie over the prices.
+    that is shown; ``unit`` of the volume, left out: the exchange's; ``indicators``; and those of
+    ``Overlays``, which lie over the prices.
     """
 
     roles = (Role("candles", ("candle", "trade")),)
@@ -95,7 +98,8 @@ class CandleChart(TimeChart):
         every = sketch.options.get("every")
         self._asked = 0 if every is None else interval_ns(every)
         least = self._asked or fitting(view.shortest_ns, self._most)
-        self._bars = CandleBars(least, is_free=not self._asked)
+        self._sizes = sizes_of(sketch)
+        self._bars = CandleBars(least, is_free=not self._asked, sizes=self._sizes)
         self._width = least  # as shown, which may be longer
         self._overlays = Overlays(view, sketch, _MARKS)
         self._bodies = _MARKS + len(self._overlays.spec())  # number of the first such trace
@@ -123,8 +127,8 @@ class CandleChart(TimeChart):
                     width=1.6,
                     xperiodalignment="middle",
                 ),
-                _volumes("volume, rising", hollow("$buy")),
-                _volumes("volume, falling", filled("$sell")),
+                self._volume_bars("volume, rising", hollow("$buy")),
+                self._volume_bars("volume, falling", filled("$sell")),
                 _candles("partial candles", "$buy_soft", "$sell_soft"),
                 {**_candles("slot", CLEAR, CLEAR), **no_hover},
                 *self._overlays.spec(),
@@ -136,8 +140,13 @@ class CandleChart(TimeChart):
                 **self._time_layout(
                     "candles",
                     yaxis=price_axis("price", domain=list(_UPPER), side="right"),
-                    yaxis2=size_axis(
-                        "volume", domain=list(_LOWER), side="right", rangemode="tozero"
+                    yaxis2=self._panel(
+                        size_axis(
+                            self._sizes.title("volume"),
+                            domain=list(_LOWER),
+                            side="right",
+                            rangemode="tozero",
+                        )
                     ),
                     barmode="overlay",
                     boxmode="overlay",
@@ -245,7 +254,7 @@ class CandleChart(TimeChart):
         is_partial = np.zeros(candles.opens.size, bool)
         is_partial[list(cuts)] = True
         self._draw_candles(arrays, candles, is_partial)
-        self._draw_volumes(arrays, candles, is_partial)
+        estimates = self._draw_volumes(arrays, candles, is_partial)
         self._draw_bodies(arrays, candles, is_partial)
         times, values = broken(self._middles(candles), candles.vwap, self.gap_breaks)
         arrays[_VWAP, "x"], arrays[_VWAP, "y"] = self._on_slots(times), values
@@ -264,7 +273,13 @@ class CandleChart(TimeChart):
             **over.layout,
             **self._tags.parts(is_out=self.is_out, candle=self._running()),
         }
-        texts = {**over.traces, **named, **self._periods(candles), **self._hover(candles, cuts)}
+        texts = {
+            **over.traces,
+            **named,
+            **estimates,
+            **self._periods(candles),
+            **self._hover(candles, cuts),
+        }
         return self._drawing(arrays, texts, over.shapes, **parts)
 
     def _running(self) -> RunningCandle | None:
@@ -304,16 +319,47 @@ class CandleChart(TimeChart):
         for name in _PRICES:
             arrays[_SLOT, name] = np.repeat(candles.columns["close"][-1:], 2)
 
-    def _draw_volumes(self, arrays: Arrays, candles: Candles, is_partial: Booleans) -> None:
-        columns = candles.columns
+    def _draw_volumes(
+        self, arrays: Arrays, candles: Candles, is_partial: Booleans
+    ) -> dict[str, Any]:
+        """Draw the volumes; returns attributes of their traces, which name the estimates."""
+        columns, (volumes, is_estimate) = candles.columns, self._bars.volumes(candles)
         x, opacity = self._on_slots(self._middles(candles)), np.where(is_partial, _PALE, 1.0)
         rises = columns["close"] >= columns["open"]
         there = np.full(rises.size, not self._bars.is_of_mids)
+        words = np.where(is_estimate, _ESTIMATE, "")
+        has_estimates = bool(is_estimate.any())
+        texts: dict[str, Any] = {}
         for trace, chosen in ((_RISING, rises & there), (_FALLING, ~rises & there)):
-            arrays[trace, "x"], arrays[trace, "y"] = x[chosen], columns["volume"][chosen]
+            arrays[trace, "x"], arrays[trace, "y"] = x[chosen], volumes[chosen]
             arrays[trace, "marker.opacity"] = opacity[chosen]
             # Plotly would derive it from the distances within each trace alone.
             arrays[trace, "width"] = _BODY * (candles.ends - candles.opens)[chosen] / 1e6
+            texts[f"{trace}.text"] = words[chosen].tolist() if has_estimates else []
+            # Plotly would write the name of a text that a bar does not have.
+            texts[f"{trace}.hovertemplate"] = self._volume_hover(has_text=has_estimates)
+        return texts
+
+    def _volume_bars(self, name: str, marker: Spec) -> Spec:
+        return {
+            "type": "bar",
+            "name": name,
+            "x": [],
+            "y": [],
+            "width": [],
+            "text": [],
+            "textposition": "none",  # for the hover only
+            "yaxis": "y2",
+            "xperiodalignment": "middle",
+            "meta": {"share": _BODY, **self._sizes.meta},  # of its span; the page reads it
+            "marker": marker,
+            "hovertemplate": self._volume_hover(has_text=False),
+            "showlegend": False,
+        }
+
+    def _volume_hover(self, *, has_text: bool) -> str:
+        text = "%{text}" if has_text else ""
+        return f"volume {self._sizes.value('y')}{text}<extra></extra>"
 
     def _apart(self, candles: Candles) -> int:
         """Return the distance, ns, of the pair that sets the width of all candles."""
@@ -441,22 +487,6 @@ def _candles(name: str, rising: str, falling: str) -> Spec:
         "xperiodalignment": "middle",
         "increasing": {"line": {"color": rising, "width": 1.2}, "fillcolor": CLEAR},
         "decreasing": {"line": {"color": falling, "width": 1.2}, "fillcolor": falling},
-        "showlegend": False,
-    }
-
-
-def _volumes(name: str, marker: Spec) -> Spec:
-    return {
-        "type": "bar",
-        "name": name,
-        "x": [],
-        "y": [],
-        "width": [],
-        "yaxis": "y2",
-        "xperiodalignment": "middle",
-        "meta": {"share": _BODY},  # of its span; the page reads it
-        "marker": marker,
-        "hovertemplate": "volume %{y:,.15~r}<extra></extra>",
         "showlegend": False,
     }
 

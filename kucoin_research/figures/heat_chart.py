@@ -20,6 +20,7 @@ from kucoin_research.figures.chart import Arrays, Drawing, Role, Sketch, TimeCha
 from kucoin_research.figures.columns import best_quotes, events
 from kucoin_research.figures.downsample import Extremes, broken, bucket_width
 from kucoin_research.figures.line_charts import ASK_DASH, line
+from kucoin_research.figures.shown_sizes import ShownSizes, sizes_of
 from kucoin_research.figures.theme import Spec, price_axis
 from kucoin_research.figures.time_axis import Floats, Times
 from kucoin_research.figures.time_range import Slots
@@ -33,7 +34,8 @@ Floats32 = npt.NDArray[np.float32]
 class HeatChart(TimeChart):
     """Shows the book over time: the colour is the size that rested at each price.
 
-    Option: ``bins``, the number of price steps on the height.
+    Options: ``bins``, the number of price steps on the height; ``unit`` of the sizes, left out: the
+    exchange's.
     """
 
     roles = (Role("book", ("depth50", "depth5", "level2")),)
@@ -47,6 +49,7 @@ class HeatChart(TimeChart):
         self._width = bucket_width(view.shortest_ns, self._most)
         self._bins = int(sketch.options.get("bins") or 80)
         self._step = 0.0
+        self._sizes = sizes_of(sketch)
         self._columns: dict[int, Levels] = {}  # by bucket of time
         self._touch = [Extremes(view.points) for _ in range(2)]
         self._walk: BookWalk | None = None
@@ -56,6 +59,7 @@ class HeatChart(TimeChart):
     def spec(self) -> Spec:
         """Describe the traces: heat map, best bid, best ask."""
         quote = {"shape": "hv", "width": 1.2, "hoverinfo": "skip"}
+        size = f"10<sup>%{{z:.1f}}</sup>{self._sizes.unit_word}"
         return {
             "data": [
                 {
@@ -71,14 +75,14 @@ class HeatChart(TimeChart):
                     "connectgaps": False,
                     "hoverongaps": False,
                     "colorbar": {
-                        "title": {"text": "size", "font": {"size": 11}},
+                        "title": {"text": self._sizes.title("size"), "font": {"size": 11}},
                         "tickvals": list(_DECADES),
                         "ticktext": [_power_of_ten(each) for each in _DECADES],
                         "thickness": 10,
                         "outlinewidth": 0,
                         "len": 0.9,
                     },
-                    "hovertemplate": "10<sup>%{z:.1f}</sup> at %{y:,.15~r}<extra></extra>",
+                    "hovertemplate": f"{size} at %{{y:,.15~r}}<extra></extra>",
                 },
                 # Their labels put them into the line of values above the chart.
                 line("best bid", "$buy", "", meta={"label": "bid"}, **quote),
@@ -193,7 +197,7 @@ class HeatChart(TimeChart):
         sizes = np.full((keys.size, count), np.nan, np.float64)
         for place, book in enumerate(books):
             if book is not None:
-                sizes[place] = _binned(book, step, first, count)
+                sizes[place] = _binned(book, self._sizes, step, first, count)
         z = np.where(np.isfinite(sizes), np.log10(np.maximum(sizes, 1e-9)), np.nan)
         z[sizes == 0] = np.nan
         prices = (first + np.arange(count) + 0.5) * step
@@ -271,9 +275,10 @@ def _colour_range(z: Floats32) -> tuple[float, float]:
     return bottom, max(top, bottom + 0.5)  # equal sizes need a range, too
 
 
-def _binned(levels: Levels, step: float, first: int, count: int) -> Floats:
+def _binned(levels: Levels, shown: ShownSizes, step: float, first: int, count: int) -> Floats:
     prices = np.concatenate((levels.bids[:200], levels.asks[:200]))
     sizes = np.concatenate((levels.bid_sizes[:200], levels.ask_sizes[:200]))
+    sizes = shown.of(sizes, prices)
     places = np.floor(prices / step + 1e-9).astype(np.int64) - first
     inside = (places >= 0) & (places < count)
     return np.bincount(places[inside], sizes[inside], count).astype(np.float64)

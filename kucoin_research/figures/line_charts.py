@@ -12,6 +12,7 @@ from kucoin_research.figures.downsample import Bubbles, Extremes, Sums, broken
 from kucoin_research.figures.line_spec import line
 from kucoin_research.figures.overlays import Overlays
 from kucoin_research.figures.price_indicators import PriceIndicators
+from kucoin_research.figures.shown_sizes import sizes_of
 from kucoin_research.figures.theme import Spec, axis, filled, hollow, price_axis, size_axis
 from kucoin_research.figures.time_axis import Floats
 from kucoin_research.figures.time_range import Slots
@@ -46,7 +47,8 @@ _SUM_ROUNDING = 1e-10  # of the largest bar; a sum of many sizes is exact to 12 
 class PriceChart(TimeChart):
     """Shows best bid and ask, their middle, and trades as bubbles by size and taker's side.
 
-    Options: those of ``Overlays``, which lie over the prices, and of ``PriceIndicators``.
+    Options: ``unit`` of the sizes, left out: the exchange's; those of ``Overlays``, which lie over
+    the prices, and of ``PriceIndicators``.
     """
 
     roles = (QUOTES, TRADES)
@@ -58,6 +60,7 @@ class PriceChart(TimeChart):
         self._quotes = [Extremes(view.points) for _ in range(3)]
         few = max(3 * view.px // 16, 100)
         self._trades = {side: Bubbles(few) for side in (1, -1)}
+        self._sizes = sizes_of(sketch)
         self._overlays = Overlays(view, sketch, 6)
         self._tags = PriceTags()
         self._indicators = PriceIndicators(view, sketch, 6 + len(self._overlays.spec()))
@@ -106,8 +109,7 @@ class PriceChart(TimeChart):
             "bands": [{"trace": 0, "low": 1, "high": 2}],
         }
 
-    @staticmethod
-    def _bubbles(side: str, colour: str, *, symbol: str, opacity: float, rim: str) -> Spec:
+    def _bubbles(self, side: str, colour: str, *, symbol: str, opacity: float, rim: str) -> Spec:
         return {
             "type": "scatter",
             "mode": "markers",
@@ -122,7 +124,7 @@ class PriceChart(TimeChart):
                 "opacity": opacity,
                 "line": {"width": 1.5 if symbol.endswith("open") else 0.8, "color": rim},
             },
-            "hovertemplate": f"{side} %{{customdata[0]:,.15~r}} at {_PRICE}"
+            "hovertemplate": f"{side} {self._sizes.value('customdata[0]')} at {_PRICE}"
             "<br>trades: %{customdata[1]}<extra></extra>",
         }
 
@@ -138,7 +140,8 @@ class PriceChart(TimeChart):
             for series, values in zip(self._quotes, (bid, ask, (bid + ask) / 2), strict=True):
                 series.add(times, values, self.horizon)
             return
-        price, size, side = numbers(rows, "price"), numbers(rows, "size"), sides(rows)
+        price, side = numbers(rows, "price"), sides(rows)
+        size = self._sizes.of(numbers(rows, "size"), price)
         is_inside = self._inside(times)
         for wanted, trades in self._trades.items():
             chosen = (side == wanted) & is_inside
@@ -307,7 +310,10 @@ class MarkChart(TimeChart):
 
 
 class FlowChart(TimeChart):
-    """Shows the cumulative volume delta: size bought by takers less size sold by them."""
+    """Shows the cumulative volume delta: size bought by takers less size sold by them.
+
+    Option: ``unit`` of the sizes, each converted at its trade's price; left out: the exchange's.
+    """
 
     roles = (Role("trades", ("trade",)),)  # no tickers, which skip trades
     shown_thing = ("trade", "trades")
@@ -319,37 +325,41 @@ class FlowChart(TimeChart):
         self._delta = [Extremes(view.points)]
         self._bars = Sums(2, max(view.px // 12, 20), view.shortest_ns, view.length_ns)
         self._total = 0.0
+        self._sizes = sizes_of(sketch)
 
     def spec(self) -> Spec:
         """Describe the traces: cumulative delta, bought and sold per bar."""
-        share = {"share": _SHARE}
-        bars = {"type": "bar", "x": [], "y": [], "width": [], "yaxis": "y2", "meta": share}
+        sizes, meta = self._sizes, {"share": _SHARE, **self._sizes.meta}
+        bars = {"type": "bar", "x": [], "y": [], "width": [], "yaxis": "y2", "meta": meta}
+        delta = "cumulative delta"
+        delta = f"{delta} (size)" if sizes.unit is None else sizes.title(delta)
         return {
             "data": [
                 line(
                     "cumulative volume delta",
                     "$main",
-                    "delta %{y:+,.15~r}<extra></extra>",
+                    f"delta {sizes.value('y', '+')}<extra></extra>",
                     shape="hv",
                     width=1.8,
+                    meta=sizes.meta,
                 ),
                 {
                     **bars,
                     "name": "bought by takers",
                     "marker": hollow("$buy"),
-                    "hovertemplate": "bought %{y:,.15~r}<extra></extra>",
+                    "hovertemplate": f"bought {sizes.value('y')}<extra></extra>",
                 },
                 {
                     **bars,
                     "name": "sold by takers",
                     "marker": filled("$sell"),
-                    "hovertemplate": "sold %{y:,.15~r}<extra></extra>",
+                    "hovertemplate": f"sold {sizes.value('y')}<extra></extra>",
                 },
             ],
             "layout": self._time_layout(
                 "order flow",
-                yaxis=self._panel(size_axis("cumulative delta (size)", domain=[0.42, 1])),
-                yaxis2=self._panel(size_axis("size per bar", domain=[0, 0.36])),
+                yaxis=self._panel(size_axis(delta, domain=[0.42, 1])),
+                yaxis2=self._panel(size_axis(sizes.title("size per bar"), domain=[0, 0.36])),
                 barmode="relative",
             ),
         }
@@ -358,7 +368,7 @@ class FlowChart(TimeChart):
         """Add trades; those without a side count as 0, those without a size are left out."""
         if not rows.height:
             return
-        size = numbers(rows, "size")
+        size = self._sizes.of(numbers(rows, "size"), numbers(rows, "price"))
         is_known = np.isfinite(size)
         signed = np.where(is_known, sides(rows) * np.where(is_known, size, 0.0), 0.0)
         running = np.where(is_known, self._total + np.cumsum(signed), np.nan)

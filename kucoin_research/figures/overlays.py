@@ -9,6 +9,7 @@ import polars as pl
 
 from kucoin_research.figures.account_traces import AccountTraces, fenced
 from kucoin_research.figures.chart import Arrays, Sketch, TimeChart, View
+from kucoin_research.figures.shown_sizes import sizes_of
 from kucoin_research.figures.theme import Spec
 from kucoin_research.figures.time_axis import Floats
 from kucoin_research.figures.trade_marks import MARKED, TradeMarks
@@ -48,7 +49,7 @@ class Overlays:
     Options: ``is_marked``, whether the rows also contain a strategy's fills and notes;
     ``has_account``, whether they contain the account's orders, positions and fills;
     ``hides_future``, whether they contain lines and marks of the user, and whether these are shown
-    only up to the newest row of the market.
+    only up to the newest row of the market; ``unit`` of the sizes, left out: the exchange's.
 
     Parameters
     ----------
@@ -59,15 +60,16 @@ class Overlays:
     """
 
     def __init__(self, view: View, sketch: Sketch, first: int) -> None:
-        options = sketch.options
-        self._marks = TradeMarks(view, first) if options.get("is_marked") else None
+        options, sizes = sketch.options, sizes_of(sketch)
+        self._marks = TradeMarks(view, first, sizes) if options.get("is_marked") else None
         first += len(self._marks_spec())
         hides_future = options.get("hides_future")
         self._user = (
             None if hides_future is None else UserTraces(view, first, hides_future=hides_future)
         )
         first += 0 if self._user is None else len(self._user.spec())
-        self._account = AccountTraces(view, first) if options.get("has_account") else None
+        has_account = options.get("has_account")
+        self._account = AccountTraces(view, first, sizes) if has_account else None
 
     def _marks_spec(self) -> list[Spec]:
         return [] if self._marks is None else self._marks.spec(is_among_trades=True)

@@ -1,9 +1,9 @@
 // The values of a chart at a time, written as its hover texts write them. Nothing here knows the page.
-const NONE = '–';
+const NONE = '–', ABOUT = '≈ ';
 const FORMAT = /^(\+?)(,?)(?:\.(\d+))?(~?)([rf])$/, IN_FULL = ',.15~r';
 // Words, value and unit of a hover text such as `spread %{y:.3f} bps<extra></extra>`; and those of a trade.
 const VALUE = /^([^%<]*)%\{y(?::([^}]*))?\}([^%<]*)/;
-const TRADE = /^([^%<]*)%\{customdata\[0\]:([^}]*)\} at %\{y:([^}]*)\}/;
+const TRADE = /^([^%<]*)%\{customdata\[0\]:([^}]*)\}([^%<]*) at %\{y:([^}]*)\}/;
 const ROUNDING = 5e-4;  // ms; a time of today has a resolution of 0.0002 ms here
 
 // As much of d3's formats as our hover texts use.
@@ -58,7 +58,7 @@ function planOf(data) {
     if (!isOnTime(trace) || isSkipped(trace)) return;
     if (trace.type === 'candlestick') plan.push({place, kind: 'candle'});
     const value = VALUE.exec(trace.hovertemplate || ''), trade = TRADE.exec(trace.hovertemplate || '');
-    if (trade) plan.push({place, kind: 'trade', size: trade[2], price: trade[3]});
+    if (trade) plan.push({place, kind: 'trade', size: trade[2], unit: trade[3].trim(), price: trade[4]});
     else if (value || trace.meta?.label) {
       plan.push({place, kind: trace.type === 'bar' ? 'bar' : 'line', format: value?.[2], unit: value?.[3].trim() || ''});
     }
@@ -103,9 +103,10 @@ function textsOf(trace, at, {kind, format, unit, size, price}) {
   }
   const label = labelIn(trace);
   if (at < 0) return [[label, NONE]];
-  if (kind === 'trade') return [[label, `${written(trace.customdata[at][0], size)} at ${written(trace.y[at], price)}`]];
-  const value = written(trace.y[at], format);
-  return [[label, value === NONE || !unit ? value : `${value} ${unit}`]];
+  const named = (value) => (value === NONE || !unit ? value : `${value} ${unit}`);
+  if (kind === 'trade') return [[label, `${named(written(trace.customdata[at][0], size))} at ${written(trace.y[at], price)}`]];
+  const about = kind === 'bar' && trace.text?.[at] ? ABOUT : '';  // the text of a bar says that it is an estimate
+  return [[label, about + named(written(trace.y[at], format))]];
 }
 
 // Label and text of each value: of the last row at or before a time, never of one between two rows;

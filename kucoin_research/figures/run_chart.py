@@ -38,6 +38,7 @@ class RunChart(TimeChart):
         """Describe the traces: equity, position."""
         options = self.sketch.options
         currency, unit = (literal(options.get(name, "")) for name in ("currency", "unit"))
+        position = f"position, {unit}" if unit else "position"
         stepped = {"shape": "hv", "width": 1.6}
         return {
             "data": [
@@ -50,7 +51,7 @@ class RunChart(TimeChart):
             "layout": self._time_layout(
                 "equity and position",
                 yaxis=price_axis(f"equity ({currency})", domain=[0.5, 1], side="right"),
-                yaxis2=size_axis("position", domain=[0, 0.42], side="right", zeroline=True),
+                yaxis2=size_axis(position, domain=[0, 0.42], side="right", zeroline=True),
             ),
         }  # fmt: skip
 

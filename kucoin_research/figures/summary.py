@@ -89,7 +89,9 @@ def _traces(chart: Chart, spec: Spec, drawing: Drawing) -> Iterator[str]:
         elif chart.time_axis is None:
             yield _levels(trace, x, y)
         elif trace["type"] == "bar":
-            yield f"{trace['name']} {_number(float(np.nansum(y)))}"
+            texts = drawing.traces.get(f"{number}.text") or ()
+            about = "about " if any(texts) else ""
+            yield f"{trace['name']} {about}{_number(float(np.nansum(y)))}{_unit(spec, trace)}"
         elif trace["mode"] == "markers":
             counts = arrays.get((number, "customdata"))
             count = x.size if counts is None else int(counts[:, 1].sum())
@@ -104,9 +106,8 @@ def _line(spec: Spec, number: int, x: Floats, y: Floats) -> Iterator[str]:
         return
     x, y, trace = x[there], y[there], spec["data"][number]
     is_price = _is_price(spec, trace)
-    unit = " bps" if "bps" in _axis(spec, trace)["title"]["text"] else ""
     last = _number(float(y[-1]), _DIGITS if is_price else _FEW_DIGITS)
-    yield f"{trace['name']} {last}{unit}"
+    yield f"{trace['name']} {last}{_unit(spec, trace)}"
     if is_price and _is_main(spec, number):
         yield from _change(float(y[0]), float(y[-1]), float(x[-1] - x[0]))
 
@@ -157,7 +158,18 @@ def _levels(trace: Spec, x: Floats, y: Floats) -> str:
     name = str(trace["name"]).partition(",")[0]
     best, worst = _number(float(prices[0])), _number(float(prices[-1]))
     span = f"at {best}" if best == worst else f"from {best} to {worst}"
-    return f"{name} {span}, size {_number(total)} in all"
+    return f"{name} {span}, size {_number(total)}{_named_unit(trace)} in all"
+
+
+def _unit(spec: Spec, trace: Spec) -> str:
+    """Return the unit of a trace's values with a space before it; empty where none is named."""
+    is_bps = "bps" in _axis(spec, trace)["title"]["text"]
+    return _named_unit(trace) or (" bps" if is_bps else "")
+
+
+def _named_unit(trace: Spec) -> str:
+    meta = trace.get("meta")
+    return f" {meta['unit']}" if isinstance(meta, dict) and "unit" in meta else ""
 
 
 def _is_price(spec: Spec, trace: Spec) -> bool:

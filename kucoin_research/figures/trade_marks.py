@@ -14,6 +14,7 @@ from kucoin_research.figures.chart import Arrays, View
 from kucoin_research.figures.columns import nanoseconds, numbers
 from kucoin_research.figures.decimals import plain
 from kucoin_research.figures.downsample import Bubbles, bucket_width
+from kucoin_research.figures.shown_sizes import NATIVE, ShownSizes
 from kucoin_research.figures.theme import Spec, literal
 from kucoin_research.figures.time_axis import Floats, Times
 
@@ -40,31 +41,61 @@ class FillMarks:
     first
         Number of the first of its two traces: buys, sells.
     words
-        Describes a fill, of which its row is given.
+        Describes a fill, of which its row is given, with its size as a text, ``amount``.
+    sizes
+        The unit that sizes are shown in.
     """
 
-    def __init__(self, view: View, first: int, words: Callable[[Mapping[str, Any]], str]) -> None:
+    def __init__(
+        self,
+        view: View,
+        first: int,
+        words: Callable[[Mapping[str, Any]], str],
+        sizes: ShownSizes,
+    ) -> None:
         self._view = view
         self._sides = {"buy": first, "sell": first + 1}
-        self._words = words
+        self._words, self._sizes = words, sizes
         self.rows = KeptRows(view)
 
     def draw(
         self, arrays: Arrays, texts: dict[str, Any], on_axis: Callable[[Times], Floats]
     ) -> None:
         """Put places, sizes and texts of the marks into a drawing."""
-        fills = self.rows.joined()
-        largest = 0.0 if fills is None else float(numbers(fills, "size").max(initial=0.0))
+        fills = self._converted(self.rows.joined())
+        largest = 0.0 if fills is None else float(numbers(fills, "shown").max(initial=0.0))
         for side, trace in self._sides.items():
             own = None if fills is None else fills.filter(pl.col("side").cast(pl.String) == side)
             bubbles = Bubbles(max(3 * self._view.px // 8, 100))
             if own is not None:
                 bubbles.add(
-                    nanoseconds(own["timestamp"]), numbers(own, "price"), numbers(own, "size")
+                    nanoseconds(own["timestamp"]), numbers(own, "price"), numbers(own, "shown")
                 )
             arrays[trace, "x"], arrays[trace, "y"] = on_axis(bubbles.times), bubbles.prices
             arrays[trace, "marker.size"] = _mark_sizes(bubbles.sizes, largest)
-            texts[f"{trace}.text"] = [] if own is None else _fill_texts(own, bubbles, self._words)
+            texts[f"{trace}.text"] = [] if own is None else self._texts(own, bubbles)
+
+    def _converted(self, fills: pl.DataFrame | None) -> pl.DataFrame | None:
+        if fills is None:
+            return None
+        shown = self._sizes.of(numbers(fills, "size"), numbers(fills, "price"))
+        return fills.with_columns(pl.Series("shown", shown, nan_to_null=True))
+
+    def _texts(self, fills: pl.DataFrame, bubbles: Bubbles) -> list[str]:
+        """Write the text of each mark: of one fill, or the sum of those that it stands for."""
+        rows: defaultdict[tuple[int, float], list[dict[str, Any]]] = defaultdict(list)
+        times, prices = nanoseconds(fills["timestamp"]).tolist(), numbers(fills, "price").tolist()
+        for time, price, row in zip(times, prices, fills.iter_rows(named=True), strict=True):
+            rows[time, price].append(row)
+        marks = (bubbles.times, bubbles.prices, bubbles.sizes, bubbles.counts)
+        texts = []
+        for time, price, size, many in zip(*(each.tolist() for each in marks), strict=True):
+            amount = self._sizes.written(size)
+            if many == 1:
+                texts.append(self._words({**_taken(rows[time, price], size), "amount": amount}))
+            else:
+                texts.append(f"{many:,.0f} fills, {literal(amount)} in all<br>zoom in to see each")
+        return texts
 
 
 class KeptRows:
@@ -107,10 +138,12 @@ class TradeMarks:
         The part of the data to show.
     first
         Number of the first of its three traces: buys, sells, notes.
+    sizes
+        The unit that sizes of fills are shown in.
     """
 
-    def __init__(self, view: View, first: int) -> None:
-        self._fills = FillMarks(view, first, _fill_text)
+    def __init__(self, view: View, first: int, sizes: ShownSizes = NATIVE) -> None:
+        self._fills = FillMarks(view, first, _fill_text, sizes)
         self._notes = KeptRows(view)
         self._notes_trace = first + 2
         self._rows = {"fills": self._fills.rows, "notes": self._notes}
@@ -190,34 +223,16 @@ def _mark_sizes(sizes: Floats, largest: float) -> Floats:
     return np.asarray(_SMALLEST_MARK + (_LARGEST_MARK - _SMALLEST_MARK) * share, np.float64)
 
 
-def _fill_texts(
-    fills: pl.DataFrame, bubbles: Bubbles, words: Callable[[Mapping[str, Any]], str]
-) -> list[str]:
-    """Write the text of each mark: of one fill, or the sum of those that it stands for."""
-    rows: defaultdict[tuple[int, float], list[dict[str, Any]]] = defaultdict(list)
-    times, prices = nanoseconds(fills["timestamp"]).tolist(), numbers(fills, "price").tolist()
-    for time, price, row in zip(times, prices, fills.iter_rows(named=True), strict=True):
-        rows[time, price].append(row)
-    marks = (bubbles.times, bubbles.prices, bubbles.sizes, bubbles.counts)
-    texts = []
-    for time, price, size, many in zip(*(each.tolist() for each in marks), strict=True):
-        if many == 1:
-            texts.append(words(_taken(rows[time, price], size)))
-        else:
-            texts.append(f"{many:,.0f} fills, {plain(size)} in all<br>zoom in to see each")
-    return texts
-
-
 def _taken(rows: list[dict[str, Any]], size: float) -> dict[str, Any]:
     # Several fills may share a time and a price; sizes of marks are sums, exact but for rounding.
-    place = min(range(len(rows)), key=lambda each: abs((rows[each]["size"] or 0.0) - size))
+    place = min(range(len(rows)), key=lambda each: abs((rows[each]["shown"] or 0.0) - size))
     return rows.pop(place)
 
 
 def _fill_text(row: Mapping[str, Any]) -> str:
     fee = "unknown" if row["fee"] is None else f"{plain(row['fee'])} {row['fee_currency'] or ''}"
     lines = [
-        f"{row['side']} {plain(row['size'])} at {plain(row['price'])}",
+        f"{row['side']} {row['amount']} at {plain(row['price'])}",
         f"fee {fee.strip()} ({row['liquidity'] or 'unknown'})",
         f"order {row['order_id']}" + (f", tag {row['tag']}" if row["tag"] else ""),
     ]

@@ -131,7 +131,19 @@ def test_nothing_is_known_within_a_gap_until_a_row_comes(ask):
 
 
 def test_a_trade_has_its_size_and_price(ask):
+    hover = "buy %{customdata[0]:,.9~r} USDT at %{y:,.15~r}<br>trades: %{customdata[1]}"
+
     assert read(ask, [TRADES], 13) == {"buy": "1,500 at 1,234.5"}
+    assert read(ask, [{**TRADES, "hovertemplate": hover}], 13) == {"buy": "1,500 USDT at 1,234.5"}
+
+
+def test_a_volume_has_its_unit_and_says_whether_it_is_an_estimate(ask):
+    hover = "volume %{y:,.9~r} USDT%{text}<extra></extra>"
+    bars = {**FALLING, "hovertemplate": hover, "text": ["", ", an estimate"]}
+
+    assert read(ask, [bars], 15) == {"volume": "8 USDT"}
+    assert read(ask, [bars], 35) == {"volume": "≈ 9 USDT"}
+    assert read(ask, [bars], 25) == {"volume": "–"}
 
 
 def test_a_candle_is_the_one_that_spans_the_time(ask):

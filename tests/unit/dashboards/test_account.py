@@ -9,9 +9,11 @@ from kucoin_research.dashboards.account_rows import AccountRows
 from kucoin_research.dashboards.account_texts import AccountTexts
 from kucoin_research.figures.chart import Sketch, View
 from kucoin_research.figures.line_charts import PriceChart
+from kucoin_research.figures.shown_sizes import ShownSizes
 from kucoin_research.figures.static import still
 from kucoin_research.figures.tail import Joined, Tail
 from kucoin_research.figures.time_axis import Zone
+from kucoin_research.model.size_unit import SizeUnit, Unit
 from tests.conftest import wait_until
 
 CHANNELS = ["ticker", "order", "fill", "position"]
@@ -103,6 +105,9 @@ def test_a_fill_at_the_market_is_a_position_and_no_order(stream, account):
     assert (kind, price) == ("position", entry)
     assert label.startswith(f"short 5 at {entry:,.15g} · ")
     assert label.endswith(" USDT")
+    quote = ShownSizes(SizeUnit(Unit.QUOTE, "USDT", 0.001, power=1))
+    ((_, _, label),) = dict(AccountRows(stream, "XBTUSDTM", quote).rows())["account_lines"].rows()
+    assert label.startswith(f"short {quote.written_at(5.0, entry)} at {entry:,.15g} · ")
     facts = {label: value for label, value, _ in texts(stream)["own:facts"]}
     assert facts["position"] == "short 5"
     assert list(facts) == ["position", "entry", "mark", "unrealised", "realised", "liquidation"]

@@ -574,6 +574,32 @@ def test_sizes_are_shown_in_the_unit_that_is_chosen_and_each_label_names_it(make
     assert "worth %{customdata[3]:,.4~f} USDT" in hover
 
 
+def test_all_charts_with_sizes_follow_the_switch_in_their_place(make):
+    board = make(start=True)
+    price, lower = board.price.figure, board.lower.figure
+
+    def hover(figure, trace):
+        return figure.spec["data"][trace]["hovertemplate"]
+
+    # The exchange's own unit is named by the axis only.
+    for wanted, name, word in (
+        ("quote", "USDT", " USDT"), ("coins", "XBT", " XBT"), ("contracts", "contracts", ""),
+    ):  # fmt: skip
+        board.controls.unit.value = wanted
+        assert f"r}}{word} at %{{y:" in hover(price, 4)
+        assert hover(lower, 2).endswith(f"r}}{word}<extra></extra>")
+        assert lower.spec["layout"]["yaxis2"]["title"]["text"] == f"volume,<br>{name}"
+    assert (board.price.figure, board.lower.figure) == (price, lower)
+
+    board.controls.unit.value = "quote"
+    board.lower.switch.value = "Flow"
+    assert hover(board.lower.figure, 0) == "delta %{y:+,.9~r} USDT<extra></extra>"
+    board.lower.switch.value = "Heat map"
+    assert " USDT at " in hover(board.lower.figure, 0)
+    board.book.switch.value = "Levels"
+    assert " USDT at " in hover(board.book.figure, 0)
+
+
 def test_the_unit_that_was_chosen_stays_chosen_where_a_symbol_lacks_it_for_a_while(make):
     board = make(start=True)
     board.controls.unit.value = "contracts"
