@@ -65,10 +65,13 @@ function axisTitles(plot, isCompact, coloursNow) {
     });
   }
 
-  const noteOf = ({domain}, {text, font}) => ({
-    text: text.replaceAll('<br>', ' '), font, showarrow: false, xref: 'paper', x: 0, xanchor: 'left', xshift: 2,
-    yref: 'paper', y: domain[1], yanchor: 'top', bgcolor: coloursNow().paper, opacity: 0.85, borderpad: 0,
-  });
+  // A title in the corner of its pane, as plotly writes it.
+  function noteOf({domain}, {text, font}) {
+    return {
+      text: text.replaceAll('<br>', ' '), font, showarrow: false, xref: 'paper', x: 0, xanchor: 'left', xshift: 2,
+      yref: 'paper', y: domain[1], yanchor: 'top', bgcolor: coloursNow().paper, opacity: 0.85, borderpad: 0,
+    };
+  }
 
   function place() {
     const full = plot._fullLayout, isWithin = areWithin(), {muted, paper} = coloursNow();

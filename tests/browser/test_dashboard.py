@@ -285,7 +285,7 @@ def assert_indicators_are_typed(page):
     page.wait_for_selector(".kr-indicators input[aria-invalid=true]")
     box.fill("sma 2, RSI 3")
     box.press("Enter")
-    wait_for_text(page, f"{LOWER} .g-y10title", "RSI 3")
+    wait_for_text(page, f"{LOWER} .kr-axis-titles", "RSI 3")
     wait_for_text(page, f"{LOWER} .legend", "SMA 2")
     page.wait_for_selector(".kr-indicators input[aria-invalid=false]")
 
