@@ -56,7 +56,7 @@ def lean(record, broker):
 kr.dashboard(Path("sample"), strategy=lean, window="1 min")"""
 WIDTHS = {1100: 1120, 1700: 1080}  # with the heights that show the whole dashboard
 THEMES = ("Light", "Dark")
-LARGEST = 300_000
+LARGEST = 400_000
 RUN = """async (place) => {
   const app = window.jupyterapp;
   app.shell.currentWidget.content.activeCellIndex = place;
