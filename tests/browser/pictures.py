@@ -1,4 +1,4 @@
-"""What is kept of a browser test that failed: screenshots of its pages, and their consoles."""
+"""What is kept of a browser test that failed: pictures of its pages, their consoles and outputs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 
 FAILURES = Path(__file__).parents[2] / "build" / "test-failures"
 _TIMEOUT_MS = 10_000
+_OUTPUTS = """() => [...document.querySelectorAll(".jp-Cell-outputArea, .output")]
+  .map((each) => each.innerText.trim().slice(0, 1_000)).filter(Boolean)"""
 
 
 def keep_pages(page, test: str) -> list[str]:
@@ -29,6 +31,16 @@ def keep_pages(page, test: str) -> list[str]:
     return kept
 
 
+def outputs_of(page) -> list[str]:
+    """Read the outputs of a notebook's cells, or why they cannot be read."""
+    from playwright.sync_api import Error
+
+    try:
+        return page.evaluate(_OUTPUTS)
+    except Error as error:
+        return [f"not read: {error}"]
+
+
 def _open_pages(page):
     return [each for context in page.context.browser.contexts for each in context.pages]
 
@@ -38,4 +50,5 @@ def sections_of(page, test: str) -> list[tuple[str, str]]:
     return [
         ("browser: screenshots", "\n".join(keep_pages(page, test))),
         ("browser: errors of the console", "\n".join(page.errors) or "none"),
+        ("browser: outputs of the cells", "\n---\n".join(outputs_of(page)) or "none"),
     ]

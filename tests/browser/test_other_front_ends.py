@@ -44,29 +44,38 @@ def run_all(page, run):
         page.wait_for_function(run)
 
 
+@pytest.fixture
+def page(chromium):
+    """Give a page of its own: the other tests' page has JupyterLab."""
+    with chromium.new_context(viewport={"width": 1400, "height": 1000}) as context:
+        context.set_default_timeout(PATIENCE * MILLISECONDS)
+        page = context.new_page()
+        page.errors = []  # for the report of a failure
+        page.on("console", lambda each: page.errors.append(f"{each.type}: {each.text}"))
+        page.on("pageerror", lambda error: page.errors.append(str(error)))
+        yield page
+
+
 @pytest.mark.parametrize(
     ("path", "run"),
     [("notebooks", SEVEN), ("nbclassic/notebooks", CLASSIC)],
     ids=["notebook 7", "classic"],
 )
-def test_a_dashboard_lives_runs_again_and_stops_in_other_notebooks(chromium, lab, path, run):
+def test_a_dashboard_lives_runs_again_and_stops_in_other_notebooks(page, lab, path, run):
     name = f"elsewhere-{path[:4]}.ipynb"
     write_notebook(lab.folder / name, MAKE, COUNT)
-    with chromium.new_context(viewport={"width": 1400, "height": 1000}) as context:
-        context.set_default_timeout(PATIENCE * MILLISECONDS)
-        page = context.new_page()
-        page.goto(f"{lab.url}/{path}/{name}?token={TOKEN}")
-        run_all(page, run)
+    page.goto(f"{lab.url}/{path}/{name}?token={TOKEN}")
+    run_all(page, run)
 
-        wait_for_text(page, ".kr-word", "live")
-        for figure in (".kr-main .kr-figure", ".kr-lower .kr-figure", ".kr-ladder"):
-            wait_for_frames(page, figure, 3)
-        page.wait_for_selector(".kr-prints .kr-print >> nth=5")
+    wait_for_text(page, ".kr-word", "live")
+    for figure in (".kr-main .kr-figure", ".kr-lower .kr-figure", ".kr-ladder"):
+        wait_for_frames(page, figure, 3)
+    page.wait_for_selector(".kr-prints .kr-print >> nth=5")
 
-        wait_until(lambda: page.evaluate(run), PATIENCE)  # the dashboard of before ends
-        page.wait_for_selector("pre:has-text('RUN 2 LEFT 1 4')")
-        wait_for_text(page, ".kr-word", "live")
-        wait_for_frames(page, ".kr-main .kr-figure", 3)
-        page.locator(".kr-stop").click()
-        wait_for_text(page, ".kr-word", "stopped")
+    wait_until(lambda: page.evaluate(run), PATIENCE)  # the dashboard of before ends
+    page.wait_for_selector("pre:has-text('RUN 2 LEFT 1 4')")
+    wait_for_text(page, ".kr-word", "live")
+    wait_for_frames(page, ".kr-main .kr-figure", 3)
+    page.locator(".kr-stop").click()
+    wait_for_text(page, ".kr-word", "stopped")
     lab.end_kernels()
