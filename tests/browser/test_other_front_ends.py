@@ -3,7 +3,7 @@
 import pytest
 
 from tests.browser.lab import TOKEN, write_notebook
-from tests.browser.waits import MILLISECONDS, wait_for_frames, wait_for_text
+from tests.browser.waits import FRAME, MILLISECONDS, look_until, wait_for_text
 from tests.conftest import wait_until
 from tests.processes import PATIENCE
 
@@ -44,6 +44,12 @@ def run_all(page, run):
         page.wait_for_function(run)
 
 
+def look_at_frames(page, figure, count):
+    """Wait until a figure has drawn further frames; these notebooks scroll after cells have run."""
+    wanted = page.evaluate(FRAME, figure) + count
+    look_until(page, figure, f"+(node.dataset.frame || 0) >= {wanted}")
+
+
 @pytest.fixture
 def page(chromium):
     """Give a page of its own: the other tests' page has JupyterLab."""
@@ -64,18 +70,19 @@ def page(chromium):
 def test_a_dashboard_lives_runs_again_and_stops_in_other_notebooks(page, lab, path, run):
     name = f"elsewhere-{path[:4]}.ipynb"
     write_notebook(lab.folder / name, MAKE, COUNT)
+    page.bring_to_front()  # one behind another is not drawn
     page.goto(f"{lab.url}/{path}/{name}?token={TOKEN}")
     run_all(page, run)
 
-    wait_for_text(page, ".kr-word", "live")
+    look_until(page, ".kr-word", "node.textContent === 'live'")
     for figure in (".kr-main .kr-figure", ".kr-lower .kr-figure", ".kr-ladder"):
-        wait_for_frames(page, figure, 3)
+        look_at_frames(page, figure, 3)
     page.wait_for_selector(".kr-prints .kr-print >> nth=5")
 
     wait_until(lambda: page.evaluate(run), PATIENCE)  # the dashboard of before ends
     page.wait_for_selector("pre:has-text('RUN 2 LEFT 1 4')")
-    wait_for_text(page, ".kr-word", "live")
-    wait_for_frames(page, ".kr-main .kr-figure", 3)
+    look_until(page, ".kr-word", "node.textContent === 'live'")
+    look_at_frames(page, ".kr-main .kr-figure", 3)
     page.locator(".kr-stop").click()
     wait_for_text(page, ".kr-word", "stopped")
     lab.end_kernels()
