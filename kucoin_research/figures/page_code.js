@@ -6,7 +6,10 @@ function codeOf(model) {
   const code = model.get('code');
   if (!loaded.has(code)) {
     const url = URL.createObjectURL(new Blob([code], {type: 'text/javascript'}));
-    loaded.set(code, import(url).finally(() => URL.revokeObjectURL(url)));
+    loaded.set(code, import(url).finally(() => URL.revokeObjectURL(url)).catch((error) => {
+      loaded.delete(code);  // the next widget tries it again
+      throw error;
+    }));
   }
   return loaded.get(code);
 }
