@@ -176,11 +176,10 @@ class AlertWatch:
         self._gaps = _with_ends(self._gaps, gaps)
         for gap in gaps:
             # An outage becomes gaps of channels once it is over: it is told as it begins.
-            is_known = any(_is_within(gap, each) for each in self._gaps)
+            is_known = any(_is_lost(each) and _is_within(gap, each) for each in self._gaps)
             if gap not in self._gaps:
                 self._gaps.append(gap)
-            is_lost = gap.kind not in (UNWANTED, "filled") and UNWANTED not in gap.what
-            if is_news and is_lost and not is_known:
+            if is_news and _is_lost(gap) and not is_known:
                 detail = gap.what if gap.kind == "gap" else f"{gap.kind}: {gap.what}"
                 yield self._firing(gap.begin, math.nan, detail)
 
@@ -226,6 +225,11 @@ def _with_ends(seen: list[GapMark], gaps: list[GapMark]) -> list[GapMark]:
     """
     now = {(each.begin, each.what): each for each in gaps}
     return [now.get((each.begin, each.what), each) if each.end is None else each for each in seen]
+
+
+def _is_lost(gap: GapMark) -> bool:
+    """Whether rows that were wanted are missing; what nobody asked for hides no outage."""
+    return gap.kind not in (UNWANTED, "filled") and UNWANTED not in gap.what
 
 
 def _is_within(gap: GapMark, other: GapMark) -> bool:

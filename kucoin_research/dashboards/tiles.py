@@ -15,8 +15,10 @@ from kucoin_research.figures.book_levels import SIDE_BY_SIDE
 from kucoin_research.figures.chart import Role
 from kucoin_research.figures.columns import arrivals, best_quotes, events, numbers
 from kucoin_research.figures.decimals import Decimals
+from kucoin_research.figures.gaps import BETWEEN
 from kucoin_research.figures.known_gaps import KnownGaps
 from kucoin_research.figures.line_charts import QUOTES
+from kucoin_research.figures.session_breaks import SessionBreaks
 from kucoin_research.figures.tail import Rewound, Tail, pick_channel
 from kucoin_research.figures.time_axis import Floats, Times, Zone
 from kucoin_research.model.size_unit import SizeUnit, native_unit
@@ -82,6 +84,7 @@ class Tiles:
                 "book", None
             )  # it is needed only where no quotes have the best bid and ask
         self._gaps = KnownGaps(source, ("trade",), symbol)
+        self._breaks = SessionBreaks(source)
         self._window_ns = window_ns
         self._zone = zone
         self._unit = native_unit(symbol) if unit is None else unit
@@ -241,8 +244,8 @@ class Tiles:
     def _lacks_trades(self, begin: int, end: int) -> bool:
         """Whether trades are missing between two arrivals, ns."""
         return any(
-            gap.kind == "gap" and gap.begin < end and (gap.end or end) > begin
-            for gap in self._gaps.look()
+            gap.kind in ("gap", BETWEEN) and gap.begin < end and (gap.end or end) > begin
+            for gap in (*self._gaps.look(), *self._breaks.reached)
         )
 
     def _change(self) -> float | None:

@@ -252,9 +252,9 @@ class Pages(Generic[P]):
         now
             Monotonic time.
         """
-        own = (self, message["seq"], message["ms"])
-        others = [(_by_uid.get(uid), *rest) for uid, *rest in message.get("others", ())]
-        for pages, number, ms in (own, *others):
+        self.heard(page, now).link.on_drawn(int(message["seq"]), float(message["ms"]), now)
+        for uid, number, ms in message.get("others", ()):
+            pages = _by_uid.get(uid)
             if pages is not None:  # one that was closed meanwhile waits for nothing
                 pages.heard(page, now).link.on_drawn(int(number), float(ms), now)
 

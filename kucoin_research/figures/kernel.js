@@ -8,15 +8,19 @@ const isForUs = (message) => message.to === undefined || message.to === PAGE;
 
 // Sends messages until the kernel has ended; after that, sending would raise.
 function lineTo(model, onEnd) {
-  const line = {isEnded: false, isClosed: false};
+  const line = {isEnded: false, isClosed: false, carried: []};
   line.end = () => { line.isEnded = true; onEnd(); };
   line.send = (message, buffers) => {  // whether it was sent
     if (line.isEnded || line.isClosed) return false;
     try { model.send({...message, page: PAGE}, undefined, buffers); } catch { line.end(); }  // the kernel was shut down
     return !line.isEnded;
   };
-  line.drawn = (seq, ms) => answerSoon(model, {line, seq, ms});
-  model.on('destroy', () => { line.isClosed = true; });  // the widget was closed: nobody would hear
+  line.drawn = (seq, ms) => answerSoon(model, {model, line, seq, ms});
+  // The widget was closed: nobody hears it any more, perhaps not even what it was given to carry last.
+  model.on('destroy', () => {
+    line.isClosed = true;
+    for (const [other, answer] of line.carried.splice(0)) answerSoon(other, answer);
+  });
   model.on('comm_live_update', line.end);  // comes once, when the kernel is restarted or has died
   return line;
 }
@@ -26,12 +30,13 @@ function lineTo(model, onEnd) {
 const answers = (globalThis.__kucoinAnswers ??= new WeakMap());  // per kernel: by the manager of its widgets
 
 function answerSoon(model, answer) {
-  const manager = model.widget_manager;
+  const manager = model.widget_manager ?? model;
   if (!answers.has(manager)) {
     answers.set(manager, new Map());
     setTimeout(() => answerAll(manager), ANSWER_WITHIN);
   }
-  answers.get(manager).set(model.get('uid'), answer);
+  const waiting = answers.get(manager), uid = model.get('uid'), before = waiting.get(uid);
+  if (!before || before.seq < answer.seq) waiting.set(uid, answer);
 }
 
 // It goes over the first line that is open; a widget that was closed meanwhile has none.
@@ -41,7 +46,9 @@ function answerAll(manager) {
   for (const [id, {line, seq, ms}] of waiting) {
     waiting.delete(id);
     const others = [...waiting].map(([other, {seq, ms}]) => [other, seq, ms]);
-    if (line.send({kind: 'drawn', seq, ms, others})) return;
+    if (!line.send({kind: 'drawn', seq, ms, others})) continue;
+    line.carried = [...waiting.values()].map((answer) => [answer.model, answer]);
+    return;
   }
 }
 

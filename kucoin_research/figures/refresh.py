@@ -15,13 +15,13 @@ from collections.abc import Callable
 
 from kucoin_research.foundation.forking import in_child
 
-__all__ = ["Refresher", "Ticket", "refresher"]
+__all__ = ["TOGETHER", "Refresher", "Ticket", "refresher"]
 
 log = logging.getLogger(__name__)
 
 _FASTEST = 0.05
-# s; functions that are due within it are called together, so that a page draws all at once.
-_TOGETHER = 0.03
+#: s; functions that are due within it are called together, so that a page draws all at once.
+TOGETHER = 0.03
 _IDLE_SHARE = 0.5  # of the time that the thread leaves to others, at least
 
 #: Called with the monotonic time; may return the seconds until its next call.
@@ -81,7 +81,7 @@ class Ticket:
             self.errors += 1
         rest = max(wanted if wanted is not None else self.every, _FASTEST)
         # Called early, for the sake of others, or a little late, it keeps its rate.
-        was_in_time = abs(now - self._due) < rest / 2
+        was_in_time = now - self._due < rest / 2
         self._due = (self._due if was_in_time else now) + rest
 
 
@@ -181,7 +181,7 @@ class Refresher:
         for ticket in tickets:
             with self._running:
                 is_wanted = ticket in self._tickets and not ticket.is_abandoned
-                if is_wanted and ticket.wait(now) <= _TOGETHER:
+                if is_wanted and ticket.wait(now) <= TOGETHER:
                     ticket.run(now)
 
 

@@ -331,6 +331,7 @@ function render({model, el}) {
       modeBarButtons: [[camera, 'zoom2d', 'pan2d', 'zoomIn2d', 'zoomOut2d']], showTips: false,
     });
     for (const drawn of plot.querySelectorAll('.main-svg')) drawn.setAttribute('aria-hidden', 'true');
+    showPlaces();  // in the colours of a new theme
   }
 
   const bounds = () => plot._fullLayout[axis].range.map((each) => plot._fullLayout[axis].r2l(each));

@@ -29,7 +29,7 @@ from kucoin_research.figures.pace import Pace, pace_of
 from kucoin_research.figures.page_code import CodedWidget
 from kucoin_research.figures.picture import Picture
 from kucoin_research.figures.redraws import redraws_per_second
-from kucoin_research.figures.refresh import Ticket, refresher
+from kucoin_research.figures.refresh import TOGETHER, Ticket, refresher
 from kucoin_research.figures.saved_picture import SavedPicture, leave, show_widget
 from kucoin_research.figures.static import Figure, still
 from kucoin_research.figures.tail import Rows, Tail
@@ -323,7 +323,7 @@ class LiveFigure(CodedWidget):
         failed: Exception | None = None
         for name, picture in looking:
             # A single page sets the pace of the calls themselves.
-            if len(looking) > 1 and now < picture.due:
+            if len(looking) > 1 and now + TOGETHER < picture.due:
                 continue
             try:
                 picture.due = now + self._refresh(name, picture, now, len(looking))

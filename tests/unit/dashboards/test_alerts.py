@@ -398,14 +398,18 @@ def test_a_gap_is_told_with_its_cause_and_those_of_before_are_not(desk):
         assert later.count == 0
 
 
-def test_each_outage_is_told(desk):
+@pytest.mark.parametrize("others", [[], ["depth5"]], ids=["one channel", "another switched off"])
+def test_each_outage_is_told(desk, others):
     with (
         kr.simulate(seed=5, speed=60.0) as x,
-        kr.stream("XBTUSDTM", ["trade"], venue=x.venue) as s,
+        kr.stream("XBTUSDTM", ["trade", *others], venue=x.venue) as s,
     ):
         s.wait("trade", rows=3)
         alerts = desk(s)
         alert = alerts.add("gap", "XBTUSDTM", rest_s=0)
+        if others:
+            s.unsubscribe("XBTUSDTM", others)
+            alerts.look()
         for number in (1, 2):
             x.inject("abort")
             wait_until(lambda number=number: alerts.look() or alert.count == number)

@@ -3,6 +3,7 @@
 import polars as pl
 import pytest
 
+import kucoin_research as kr
 from kucoin_research.dashboards.formatting import compact
 from kucoin_research.dashboards.tile_words import labels, period, tips
 from kucoin_research.dashboards.tiles import Tiles
@@ -10,6 +11,8 @@ from kucoin_research.figures.time_axis import Zone
 from kucoin_research.model.records import Status, Ticker, Trade, schema_of
 from kucoin_research.model.size_unit import SizeUnit, Unit
 from tests.unit.dashboards.written_market import Market
+from tests.unit.figures.test_session_breaks import recording
+from tests.unit.rows import NOON
 
 SECOND = 1_000_000_000
 START = 1_767_571_200 * SECOND
@@ -207,6 +210,22 @@ def test_a_gap_between_two_known_prices_leaves_their_change_as_it_is():
     feed.report("gap", 25, 60)
 
     assert tiles_of(feed, MINUTE).labels()["change"] == "change 1 min"
+
+
+def test_the_change_names_its_own_period_behind_a_time_that_no_session_recorded(tmp_path):
+    def trade(second):
+        at = NOON + second * SECOND
+        return Trade(at, at, "XBTUSDTM", second + 1, f"t{second}", "buy", 100.0, 2.0)
+
+    spans = [(0, 10), (60, 70)]
+    both = kr.load([recording(tmp_path, *each, channel="trade", row=trade) for each in spans])
+    with kr.replay(both, speed=None) as replay:
+        replay.wait_until_done(60)
+        for window, label in ((40, "change 0:10"), (5, "change 5 s")):
+            tiles = Tiles(replay, "XBTUSDTM", window * SECOND, Zone())
+            tiles.update()
+            assert tiles.labels()["change"] == label
+            assert tiles.tiles()["volume"][0].startswith("≥") == (window == 40)
 
 
 def test_every_tile_is_explained():

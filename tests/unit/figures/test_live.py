@@ -344,6 +344,21 @@ def test_a_zoom_into_the_past_costs_nothing_while_the_stream_goes_on(live, strea
     assert len(frames(figure)) == 2
 
 
+def test_two_pages_are_drawn_although_the_figure_is_called_a_little_early(live, stream):
+    figure = live()
+    for page in ("a", "b"):
+        tell(figure, kind="view", page=page, visible=True, px=1_000, range=None)
+    stream.put(10)
+    wait = figure.refresh(1.0)
+    assert [each["to"] for each in frames(figure)] == ["a", "b"]
+
+    stream.put(10)
+    figure.refresh(1.0 + wait - 0.04)
+    assert len(frames(figure)) == 2
+    figure.refresh(1.0 + wait - 0.02)
+    assert [each["to"] for each in frames(figure)[2:]] == ["a", "b"]
+
+
 def test_points_are_bounded_however_many_rows_there_are(live, stream):
     figure = live(window="all")
     show(figure)

@@ -20,13 +20,15 @@ from tests.unit.sessions.test_session import recorded
 SECOND = 10**9
 
 
-def recording(root, begin, end, *, is_closed=True):
-    """Record a ticker each second from one second to another, both included."""
-    rows = [
-        ticker(n, timestamp=NOON + n * SECOND, local_timestamp=NOON + n * SECOND)
-        for n in range(begin, end + 1)
-    ]
-    path = recorded(root / str(begin), rows, start_ns=NOON + begin * SECOND)
+def a_ticker(second):
+    at = NOON + second * SECOND
+    return ticker(second, timestamp=at, local_timestamp=at)
+
+
+def recording(root, begin, end, *, is_closed=True, channel="ticker", row=a_ticker):
+    """Record a row each second from one second to another, both included."""
+    rows = [row(n) for n in range(begin, end + 1)]
+    path = recorded(root / str(begin), rows, channels=(channel,), start_ns=NOON + begin * SECOND)
     manifest = path / "session.json"
     closed = {"end": iso(NOON + end * SECOND)}
     broken = {"state": "recording", "end": None, "files": {}}
