@@ -1,7 +1,7 @@
 // The browser's side of the conversation with the kernel; it goes before each widget's own code.
 const SILENT_AFTER = 10000;  // ms; the kernel sends a visible widget a sign of life every two seconds
 const TELL_EVERY = 5000;  // ms between this page's own signs of life; the kernel waits 30 s for one
-const ANSWER_WITHIN = 40;  // ms; frames drawn in this time are acknowledged together
+const ANSWER_WITHIN = 25;  // ms; frames drawn in this time are acknowledged together
 // Several pages may show the same widgets. The kernel addresses each of them by this name.
 const PAGE = (globalThis.__kucoinPage ??= `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`);
 const isForUs = (message) => message.to === undefined || message.to === PAGE;

@@ -6,7 +6,7 @@ const NEARLY = 0.2;  // ms; plotly writes the ends of a range with a tenth
 const DRAG_REST = 150;  // ms without a move after which a dragged range may be drawn, if it was let go
 const NOT_LOG = 'no logarithmic scale: there are values of 0 or below';
 const PANS = {ArrowLeft: -0.1, ArrowRight: 0.1}, ZOOMS = {'+': 0.5, '=': 0.5, '-': 2};  // shares of the time shown
-const page = (globalThis.__kucoinResearch ??= {stores: new Map(), plotly: null, isThere: false, asked: 0, asker: null});
+const page = (globalThis.__kucoinResearch ??= {stores: new Map(), plotly: null, isThere: false, asked: 0, asker: null, turn: Promise.resolve()});
 
 function values(buffer, type) {
   const Kind = TYPES[type];
@@ -278,8 +278,7 @@ function render({model, el}) {
     // A drawing would take a range that is being dragged from under the hand.
     if (!Plotly || !isVisible() || rest) { isDirty = true; return Promise.resolve(0); }
     if (isBusy) return isBusy.then(draw);
-    // All that is to be drawn waits for the same frame of the screen, which is then laid out and painted once.
-    isBusy = Promise.resolve().then(async () => {
+    isBusy = page.turn.then(async () => {
       if (isGone) return 0;
       isDirty = false;
       const began = performance.now();
@@ -296,6 +295,8 @@ function render({model, el}) {
       send({kind: 'error', text: String(error)});
       return FAILED;
     }).finally(() => { isBusy = null; });
+    // The next figure is drawn once this one is on the screen: else the first would wait for the last.
+    page.turn = isBusy;
     return isBusy;
   }
 
