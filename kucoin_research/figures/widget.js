@@ -6,7 +6,9 @@ const NEARLY = 0.2;  // ms; plotly writes the ends of a range with a tenth
 const DRAG_REST = 150;  // ms without a move after which a dragged range may be drawn, if it was let go
 const NOT_LOG = 'no logarithmic scale: there are values of 0 or below';
 const PANS = {ArrowLeft: -0.1, ArrowRight: 0.1}, ZOOMS = {'+': 0.5, '=': 0.5, '-': 2};  // shares of the time shown
-const page = (globalThis.__kucoinResearch ??= {stores: new Map(), plotly: null, isThere: false, asked: 0, asker: null, turn: Promise.resolve()});
+const page = (globalThis.__kucoinResearch ??= {stores: new Map(), plotly: null, isThere: false, asked: 0, asker: null});
+page.turn ??= Promise.resolve();  // of the figures that are to be drawn; an older version on this page has none
+
 
 function values(buffer, type) {
   const Kind = TYPES[type];
