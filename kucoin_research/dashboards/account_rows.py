@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from kucoin_research.dashboards.account_book import AccountBook
-from kucoin_research.figures.decimals import plain
+from kucoin_research.figures.decimals import COMPUTED, plain
 from kucoin_research.figures.gaps import GapMark
 from kucoin_research.figures.shown_sizes import NATIVE, ShownSizes
 from kucoin_research.model.records import Position
@@ -17,7 +17,6 @@ __all__ = ["AccountRows"]
 
 _LINES = pl.Schema({"kind": pl.String(), "price": pl.Float64(), "label": pl.String()})
 _SHAPES = {"buy": "▲", "sell": "▼"}
-_DIGITS = 9  # of an average price: a price has up to 8
 
 
 class AccountRows:
@@ -92,4 +91,4 @@ def _position_label(position: Position, sizes: ShownSizes) -> str:
         if gain is None
         else f" · {plain(gain, sign=True)} {position.settle_currency or ''}".rstrip()
     )
-    return f"{side} {sizes.written_at(abs(size), entry)} at {plain(entry, _DIGITS)}{worth}"
+    return f"{side} {sizes.written_at(abs(size), entry)} at {plain(entry, COMPUTED)}{worth}"

@@ -8,7 +8,7 @@ from typing import Any
 from kucoin_research.dashboards import formatting
 from kucoin_research.dashboards.account_book import AccountBook, OpenOrder
 from kucoin_research.dashboards.formatting import DASH
-from kucoin_research.figures.decimals import plain
+from kucoin_research.figures.decimals import COMPUTED, plain
 from kucoin_research.figures.tail import Rewound
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.model.records import Position
@@ -17,7 +17,6 @@ from kucoin_research.model.source import LiveSource, is_replay, is_stream
 __all__ = ["AccountTexts"]
 
 _MOST_ROWS = 100
-_DIGITS = 9  # of prices that are computed: a price has up to 8
 _UNKNOWN = "not known"
 
 
@@ -116,11 +115,11 @@ def _facts_of(position: Position) -> Iterator[list[str]]:
         return
     way = "long" if size > 0 else "short"
     yield [f"position{which}", f"{way} {plain(abs(size))}", "up" if size > 0 else "down"]
-    yield ["entry", _number(position.avg_entry_price, _DIGITS), ""]
-    yield ["mark", _number(position.mark_price, _DIGITS), ""]
+    yield ["entry", _number(position.avg_entry_price, COMPUTED), ""]
+    yield ["mark", _number(position.mark_price, COMPUTED), ""]
     yield ["unrealised", *_money(position.unrealised_pnl, position)]
     yield ["realised", *_money(position.realised_pnl, position)]
-    yield ["liquidation", _number(position.liquidation_price, _DIGITS), ""]
+    yield ["liquidation", _number(position.liquidation_price, COMPUTED), ""]
 
 
 def _number(value: float | None, digits: int = 15) -> str:

@@ -74,9 +74,8 @@ function axisTitles(plot, isCompact, coloursNow) {
   }
 
   function place() {
-    const full = plot._fullLayout, isWithin = areWithin(), {muted, paper} = coloursNow();
+    const full = plot._fullLayout, isWithin = areWithin(), {muted} = coloursNow();
     node.style.color = muted;
-    node.style.setProperty('--kr-title-ground', paper);
     for (const [name, title] of shown) {
       const axis = full?.[name];
       title.hidden = !isTitled(name, axis);

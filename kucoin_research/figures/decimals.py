@@ -7,8 +7,10 @@ from decimal import Decimal
 
 from kucoin_research.figures.time_axis import Floats
 
-__all__ = ["Decimals", "plain"]
+__all__ = ["COMPUTED", "Decimals", "plain"]
 
+#: Significant digits of a computed value: a price has up to 8, and a float ends in rounding.
+COMPUTED = 9
 _MOST_DECIMALS = 15
 
 

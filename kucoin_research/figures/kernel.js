@@ -15,11 +15,11 @@ function lineTo(model, onEnd) {
     try { model.send({...message, page: PAGE}, undefined, buffers); } catch { line.end(); }  // the kernel was shut down
     return !line.isEnded;
   };
-  line.drawn = (seq, ms) => answerSoon(model, {model, line, seq, ms});
+  line.drawn = (seq, ms) => answerSoon({model, line, seq, ms});
   // The widget was closed: nobody hears it any more, perhaps not even what it was given to carry last.
   model.on('destroy', () => {
     line.isClosed = true;
-    for (const [other, answer] of line.carried.splice(0)) answerSoon(other, answer);
+    for (const answer of line.carried.splice(0)) answerSoon(answer);
   });
   model.on('comm_live_update', line.end);  // comes once, when the kernel is restarted or has died
   return line;
@@ -29,8 +29,8 @@ function lineTo(model, onEnd) {
 // costs the page up to a tenth of its time. So one message acknowledges the frames of all widgets.
 const answers = (globalThis.__kucoinAnswers ??= new WeakMap());  // per kernel: by the manager of its widgets
 
-function answerSoon(model, answer) {
-  const manager = model.widget_manager ?? model;
+function answerSoon(answer) {
+  const {model} = answer, manager = model.widget_manager ?? model;
   if (!answers.has(manager)) {
     answers.set(manager, new Map());
     setTimeout(() => answerAll(manager), ANSWER_WITHIN);
@@ -47,7 +47,7 @@ function answerAll(manager) {
     waiting.delete(id);
     const others = [...waiting].map(([other, {seq, ms}]) => [other, seq, ms]);
     if (!line.send({kind: 'drawn', seq, ms, others})) continue;
-    line.carried = [...waiting.values()].map((answer) => [answer.model, answer]);
+    line.carried = [...waiting.values()];
     return;
   }
 }

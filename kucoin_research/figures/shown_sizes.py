@@ -6,16 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from kucoin_research.figures.chart import Sketch
-from kucoin_research.figures.decimals import plain
+from kucoin_research.figures.decimals import COMPUTED, plain
 from kucoin_research.figures.theme import NUMBER, literal
 from kucoin_research.figures.time_axis import Floats
 from kucoin_research.model.size_unit import SizeUnit
 
 __all__ = ["NATIVE", "ShownSizes", "sizes_of"]
 
-# A sum of many products is no exact decimal number, so that its last digits are rounding.
-_DIGITS = 9
-_CONVERTED = f",.{_DIGITS}~r"
+_CONVERTED = f",.{COMPUTED}~r"
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ class ShownSizes:
         """Write a converted size; only another unit than the exchange's is named."""
         if self.unit is None or self._is_native:
             return plain(size)
-        return f"{plain(size, _DIGITS)} {self.unit.name}"
+        return f"{plain(size, COMPUTED)} {self.unit.name}"
 
     def written_at(self, size: float, price: float) -> str:
         """Convert one of the exchange's sizes at its price, and write it."""

@@ -9,7 +9,6 @@ const PANS = {ArrowLeft: -0.1, ArrowRight: 0.1}, ZOOMS = {'+': 0.5, '=': 0.5, '-
 const page = (globalThis.__kucoinResearch ??= {stores: new Map(), plotly: null, isThere: false, asked: 0, asker: null});
 page.turn ??= Promise.resolve();  // of the figures that are to be drawn; an older version on this page has none
 
-
 function values(buffer, type) {
   const Kind = TYPES[type];
   const bytes = buffer.buffer.slice(buffer.byteOffset, buffer.byteOffset + buffer.byteLength);
@@ -309,7 +308,7 @@ function render({model, el}) {
     const height = layout.height;
     delete layout.height;
     plot.style.height = `${height}px`;
-    plot.style.setProperty('--kr-paper', colours.paper);
+    el.style.setProperty('--kr-paper', colours.paper);
     if (!store.follow && plot.layout) {
       for (const name of Object.keys(layout).filter((each) => /^[xy]axis/.test(each))) {
         const before = plot.layout[name];
