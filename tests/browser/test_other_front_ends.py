@@ -29,6 +29,13 @@ CLASSIC = """() => {
   if (!window.requirejs || !names.every((name) => window.requirejs.defined(name))) return false;
   const kernel = window.Jupyter?.notebook?.kernel;
   if (!kernel?.widget_manager || kernel.info_reply?.status !== 'ok') return false;
+  // It looks for widgets of before when it is opened, and then draws all outputs anew: a view that is
+  // being made meanwhile is lost. The same question once more is answered after that.
+  if (window.isRestored === undefined) {
+    window.isRestored = false;
+    kernel.widget_manager._loadFromKernel().then(() => { window.isRestored = true; });
+  }
+  if (!window.isRestored) return false;
   window.Jupyter.notebook.execute_all_cells();
   return true;
 }"""
