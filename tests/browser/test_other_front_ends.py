@@ -29,7 +29,7 @@ CLASSIC = """() => {
   if (!window.requirejs || !names.every((name) => window.requirejs.defined(name))) return false;
   const kernel = window.Jupyter?.notebook?.kernel;
   if (!kernel?.widget_manager || kernel.info_reply?.status !== 'ok') return false;
-  // It looks for widgets of before when it is opened, and then draws all outputs anew: a view that is
+  // It looks for widgets of before when it opens, then draws all outputs anew: a view that is
   // being made meanwhile is lost. The same question once more is answered after that.
   if (window.isRestored === undefined) {
     window.isRestored = false;
