@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
-from kucoin_research.sim.accounts.members import Member, StopOrder
+from kucoin_research.sim.accounts.members import AccountOrder, Member, StopOrder
 from kucoin_research.sim.accounts.order_checks import check_order
 from kucoin_research.sim.accounts.orders import OrderRefused, OrderRequest
 from kucoin_research.sim.accounts.private_reports import PrivateReports
@@ -66,6 +67,7 @@ class StopOrders:
             time_ns=engine.now_ns // _MS * _MS,
         )
         member.stops[order_id] = stop
+        member.archive.add(stop)
         self._stops.setdefault(request.symbol, {})[order_id] = stop
         self._reports.report_stop(stop, "open", stop.time_ns)
         self._venue.watch()
@@ -75,7 +77,10 @@ class StopOrders:
         """Remove a stop order; ``event`` is ``"cancel"`` or ``"triggered"``, perhaps with error."""
         del stop.member.stops[stop.order_id]
         del self._stops[stop.request.symbol][stop.order_id]
-        self._reports.report_stop(stop, event, stop.engine.now_ns // _MS * _MS, error)
+        stop.ended_ns = stop.engine.now_ns // _MS * _MS
+        stop.is_triggered, stop.error = event == "triggered", error
+        stop.member.archive.end(stop)
+        self._reports.report_stop(stop, event, stop.ended_ns, error)
         self._venue.watch()
 
     def _trigger_if_reached(self, stop: StopOrder, now_ns: int) -> None:
@@ -100,19 +105,14 @@ class StopOrders:
             error = str(refused)
         self.drop(stop, "triggered", error)
         if not error:
-            self._place(stop.member, request)
+            order_id = self._place(stop.member, request)
+            order = stop.member.archive.find(stop.market, order_id)
+            assert isinstance(order, AccountOrder), "a request without a stop becomes an order"
+            stop.order, order.stop = order, stop
 
 
 def _without_stop(request: OrderRequest) -> OrderRequest:
-    return OrderRequest(
-        symbol=request.symbol,
-        side=request.side,
-        size=request.size,
-        price=request.price,
-        time_in_force=request.time_in_force,
-        reduce_only=request.reduce_only,
-        client_oid=request.client_oid,
-    )
+    return replace(request, stop="", stop_price=None)
 
 
 def _base36(value: int) -> str:
