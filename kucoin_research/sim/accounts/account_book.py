@@ -1,4 +1,4 @@
-"""What has happened to an account: its ledger, transfers, fills, fundings and closed positions.
+"""The history of an account: its ledger, transfers, fills, fundings and closed positions.
 
 All rows of one exchange are numbered in one sequence, so that a later row has a greater number.
 """
@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeAlias, TypeVar
+from typing import Generic, Literal, NamedTuple, TypeAlias, TypeVar
 
-from kucoin_research.sim.accounts.orders import Fill
-
-if TYPE_CHECKING:
-    from kucoin_research.sim.accounts.members import AccountOrder
+from kucoin_research.sim.accounts.orders import Fill, OrderRequest
 
 __all__ = [
     "AccountBook",
@@ -87,8 +84,12 @@ class FillRow(NamedTuple):
 
     Attributes
     ----------
-    row_id, fill, order
-        Its number, the fill, and the order that it filled.
+    row_id, fill
+        Its number, and the fill.
+    request, stop
+        What the filled order asked for, and the ``stop`` of the stop order that it was, if any.
+    margin_mode
+        ``"ISOLATED"``, ``"CROSS"``, or empty on spot.
     value
         Worth in the quote or settlement currency, positive.
     fee_rate
@@ -99,7 +100,9 @@ class FillRow(NamedTuple):
 
     row_id: int
     fill: Fill
-    order: AccountOrder
+    request: OrderRequest
+    stop: str
+    margin_mode: str
     value: Decimal
     fee_rate: Decimal
     closing_fee: Decimal

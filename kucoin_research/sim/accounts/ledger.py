@@ -198,8 +198,8 @@ class Position:
 
     ``cost`` is the signed value of the open lots at their average entry; ``gross_pnl``, ``fees``
     and ``funding`` are sums since the position was last opened, ``funding`` as received. The part
-    of it that belongs to the isolated margin of the open lots is ``margin_funding``, and what was
-    added to that margin by hand is ``added_margin``. ``closed_lots`` and ``closed_value`` are sums
+    of it that belongs to the isolated margin of the open lots is ``margin_funding``;
+    ``added_margin`` was added to that margin by hand. ``closed_lots`` and ``closed_value`` are sums
     of the closed ones, the latter with the sign that the lots had.
 
     Isolated margin follows ``margin_rules``. Since 2025-05-22 a position must keep its value at the

@@ -246,7 +246,7 @@ class Member:
         self.orders: dict[str, AccountOrder] = {}
         self.stops: dict[str, StopOrder] = {}
         self.positions: dict[str, Position] = {}
-        self.archive = OrderArchive()
+        self.archive: OrderArchive[AccountOrder | StopOrder] = OrderArchive()
         self.book = AccountBook()
         self._cross: set[str] = set()
         self._leverages: dict[str, Decimal] = {}

@@ -15,7 +15,7 @@ from kucoin_research.sim.accounts.futures_wallets import cross_risk_rate, wallet
 from kucoin_research.sim.accounts.keys import Account
 from kucoin_research.sim.accounts.ledger import ZERO, MarginRules, decimal_text
 from kucoin_research.sim.accounts.margin import MarginLender
-from kucoin_research.sim.accounts.members import AccountOrder, FuturesWallet, Member
+from kucoin_research.sim.accounts.members import AccountOrder, FuturesWallet, Member, StopOrder
 from kucoin_research.sim.accounts.order_bounds import check_limits, check_worth
 from kucoin_research.sim.accounts.order_checks import CheckedOrder, check_order, check_request
 from kucoin_research.sim.accounts.order_units import size_of, units_of
@@ -25,6 +25,7 @@ from kucoin_research.sim.accounts.private_reports import PrivateReports
 from kucoin_research.sim.accounts.settlement import Settlement
 from kucoin_research.sim.accounts.stop_orders import StopOrders
 from kucoin_research.sim.accounts.trader import RandomTrader
+from kucoin_research.sim.accounts.transfers import Transfers
 from kucoin_research.sim.accounts.venue import Venue
 from kucoin_research.sim.engine.account_orders import Submission
 from kucoin_research.sim.engine.market import Event, Market, Trade
@@ -60,6 +61,7 @@ class OrderEntry:
         self._stops = StopOrders(venue, self._reports, self._place)
         self._positions = PositionMarks(venue, self._reports, self)
         self._traders: dict[str, list[RandomTrader]] = {}
+        self.transfers = Transfers(venue, self._reports)
 
     def interests(self) -> set[str]:
         """Return the symbols whose engines must run even without listeners."""
@@ -112,6 +114,15 @@ class OrderEntry:
             self._check_settlement(self._engine(request.symbol))
         return self._place(member, request)
 
+    def test(self, member: Member, request: OrderRequest) -> None:
+        """Check an order as `place` does, without entering it."""
+        engine = self._engine(request.symbol)
+        self._check_settlement(engine)
+        if request.stop:
+            check_request(member, request, engine.listing)
+        else:
+            check_order(self.venue, member, request, engine)
+
     def _check_settlement(self, engine: Market) -> None:
         # A settlement at the first instant is over: the clock may stand still there for long.
         settling_ns = engine.settling_ns
@@ -121,13 +132,13 @@ class OrderEntry:
                 "300015", f"the funding of {symbol} is being settled: place the order after its end"
             )
 
-    def _place(self, member: Member, request: OrderRequest) -> str:
+    def _place(self, member: Member, request: OrderRequest, stop: StopOrder | None = None) -> str:
         # Not only what arrives: a stop order was accepted before a settlement in which it triggers.
         engine = self._engine(request.symbol)
         if request.stop:
             size, _ = check_request(member, request, engine.listing)
             return self._stops.place(member, request, engine, size)
-        return self._submit(check_order(self.venue, member, request, engine))
+        return self._submit(check_order(self.venue, member, request, engine), stop)
 
     def cancel(self, member: Member, order_id: str) -> None:
         """Cancel an order or a stop order.
@@ -275,7 +286,7 @@ class OrderEntry:
             raise OrderRefused("200003", f"{symbol} is a spot market: it has no margin settings")
         return engine
 
-    def _submit(self, checked: CheckedOrder) -> str:
+    def _submit(self, checked: CheckedOrder, stop: StopOrder | None) -> str:
         member, request, engine = checked.member, checked.request, checked.engine
         done = self.venue.order(
             request.symbol,
@@ -291,6 +302,8 @@ class OrderEntry:
         now_ns = engine.now_ns // _MS * _MS
         order = _account_order(checked, done.order_id, now_ns)
         member.archive.add(order)
+        if stop is not None:
+            stop.order, order.stop = order, stop
         if engine.listing.market == "spot":
             self._settlement.hold(order, now_ns)
             self._reports.report_order(order, "received", now_ns)

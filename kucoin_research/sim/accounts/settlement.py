@@ -88,8 +88,18 @@ class Settlement:
             self._settle_coins(order, trade, value, size, fee)
         else:
             closing_fee = self._settle_contracts(order, trade, price, fee)
-        number = self._reports.next_event_id()
-        order.member.book.fills.add(FillRow(number, fill, order, value, rate, closing_fee))
+        order.member.book.fills.add(
+            FillRow(
+                row_id=self._reports.next_event_id(),
+                fill=fill,
+                request=order.request,
+                stop=order.stop.request.stop if order.stop is not None else "",
+                margin_mode="" if is_spot else "CROSS" if order.is_cross else "ISOLATED",
+                value=value,
+                fee_rate=rate,
+                closing_fee=closing_fee,
+            )
+        )
 
     def _settle_coins(
         self, order: AccountOrder, trade: Trade, value: Decimal, size: Decimal, fee: Decimal

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
-from kucoin_research.sim.accounts.members import AccountOrder, Member, StopOrder
+from kucoin_research.sim.accounts.members import Member, StopOrder
 from kucoin_research.sim.accounts.order_checks import check_order
 from kucoin_research.sim.accounts.orders import OrderRefused, OrderRequest
 from kucoin_research.sim.accounts.private_reports import PrivateReports
@@ -28,14 +28,14 @@ class StopOrders:
     reports
         Sends each event to the account's listeners.
     place
-        Places the order that a stop order becomes.
+        Places the order that a stop order becomes, and links the two.
     """
 
     def __init__(
         self,
         venue: Venue,
         reports: PrivateReports,
-        place: Callable[[Member, OrderRequest], str],
+        place: Callable[[Member, OrderRequest, StopOrder], str],
     ) -> None:
         self._venue = venue
         self._reports = reports
@@ -105,10 +105,7 @@ class StopOrders:
             error = str(refused)
         self.drop(stop, "triggered", error)
         if not error:
-            order_id = self._place(stop.member, request)
-            order = stop.member.archive.find(stop.market, order_id)
-            assert isinstance(order, AccountOrder), "a request without a stop becomes an order"
-            stop.order, order.stop = order, stop
+            self._place(stop.member, request, stop)
 
 
 def _without_stop(request: OrderRequest) -> OrderRequest:

@@ -88,12 +88,12 @@ class Transfers:
         remark: str,
         now_ns: int,
     ) -> None:
-        context = {"remark": remark}
         if wallet == "futures":
             coin = _TO_FUTURES.get(currency, currency)
             event = "TransferIn" if amount > 0 else "TransferOut"
+            context = {"remark": remark}
             self._reports.book_contracts(member, coin, amount, event, context, now_ns)
             self._reports.report_wallet(member, coin, now_ns)
             return
         change = member.coins(wallet).change(_FROM_FUTURES.get(currency, currency), amount)
-        self._reports.report_balance(member, change, f"{wallet}.transfer", context, now_ns)
+        self._reports.report_balance(member, change, f"{wallet}.transfer", {}, now_ns)
