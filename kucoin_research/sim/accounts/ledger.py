@@ -9,7 +9,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Literal, NamedTuple, TypeAlias
 
 from kucoin_research.sim.engine.catalog import Listing
@@ -32,6 +32,7 @@ __all__ = [
     "decimal_text",
     "fraction",
     "margin_use",
+    "read_amount",
 ]
 
 #: KuCoin's rules of isolated margin since 2025-05-22, and those before.
@@ -39,12 +40,29 @@ MarginRules: TypeAlias = Literal["2025-05", "legacy"]
 MARGIN_RULES: tuple[MarginRules, ...] = ("2025-05", "legacy")
 ZERO = Decimal(0)
 _FINENESS = Decimal("1e-12")
+_DIGITS = 40
 
 
 def decimal_text(amount: Decimal) -> str:
     """Spell an amount without exponent and trailing zeros."""
     text = f"{amount:f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
+
+
+def read_amount(text: str) -> Decimal | None:
+    """Read a decimal number; None if it is none, is not finite, or has over 40 digits on a side.
+
+    A larger exponent would be a number, but one whose digits fill the memory.
+    """
+    try:
+        found = Decimal(text)
+    except InvalidOperation:
+        return None
+    if not found.is_finite():
+        return None
+    exponent = found.as_tuple().exponent
+    assert isinstance(exponent, int), "a finite number has one"
+    return found if exponent >= -_DIGITS and found.adjusted() < _DIGITS else None
 
 
 def fraction(value: float) -> Decimal:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.sim.accounts.account_book import WALLETS, WalletName
-from kucoin_research.sim.accounts.ledger import CoinWallet
+from kucoin_research.sim.accounts.ledger import CoinWallet, read_amount
 from kucoin_research.sim.accounts.members import FuturesWallet, Member
 from kucoin_research.sim.accounts.order_entry import OrderEntry
 from kucoin_research.sim.accounts.orders import Fill, OrderRequest
@@ -266,12 +266,9 @@ def _balances(coins: CoinWallet) -> dict[str, Balance]:
 
 
 def _decimal(amount: Amount) -> Decimal:
-    try:
-        value = Decimal(str(amount))
-    except InvalidOperation as error:
-        raise InvalidInput(f"{shown(amount)} is no number") from error
-    if not value.is_finite():
-        raise InvalidInput(f"{shown(amount)} is no finite number")
+    value = read_amount(str(amount))
+    if value is None:
+        raise InvalidInput(f"{shown(amount)} is no number, or one of over 40 digits")
     return value
 
 
