@@ -27,6 +27,7 @@ __all__ = [
     "MarginUse",
     "Position",
     "account_number",
+    "base_coins",
     "contract_value",
     "cross_maintenance",
     "decimal_text",
@@ -145,9 +146,14 @@ def cross_maintenance(listing: Listing, quantity: int, price: Decimal) -> Decima
 
     It grows with the size in base coins (trading reference, section 4.3).
     """
+    return listing.cross_maintenance(base_coins(listing, quantity, price))
+
+
+def base_coins(listing: Listing, quantity: int, price: Decimal) -> Decimal:
+    """Return the size of lots in base coins, which on inverse contracts depends on the price."""
     if listing.is_inverse:
-        return listing.cross_maintenance(abs(contract_value(listing, price, quantity)))
-    return listing.cross_maintenance(abs(quantity) * fraction(listing.multiplier))
+        return abs(contract_value(listing, price, quantity))
+    return abs(quantity) * fraction(listing.multiplier)
 
 
 class MarginUse(NamedTuple):

@@ -187,3 +187,17 @@ def test_testing_an_order_changes_nothing():
         )
     )
     assert code == "300003"
+
+
+def test_a_large_cross_position_needs_more_than_its_leverage_says():
+    floor = MarketFloor(CONTRACT)
+    me = floor.account()
+    me.set_margin_mode(CONTRACT, "CROSS")
+    me.set_leverage(CONTRACT, 125)
+    me.deposit("futures", "USDT", 78_000)
+    # 88,000 USDT would do for 200 BTC at 125, with the fee. But 1.3 times the maintenance margin of
+    # so many is 0.867 % of their value, not 0.8 %; of 150 BTC it is 0.78 %.
+    me.place(CONTRACT, "buy", 70_000, price=50_000)
+    code, _ = refusal(lambda: me.place(CONTRACT, "buy", 130_000, price=50_000))
+    assert code == "330008"
+    me.place(CONTRACT, "buy", 80_000, price=50_000)
