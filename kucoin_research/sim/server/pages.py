@@ -17,6 +17,9 @@ __all__ = ["amount", "between", "last_rows", "numbered_page", "optional_amount"]
 
 _T = TypeVar("_T")
 
+# No amount needs more: the arithmetic is exact within these, and far larger numbers take for ever.
+_MOST_BEFORE_POINT, _MOST_DIGITS = 13, 28
+
 
 def between(values: Values, rows: Iterable[_T], time_ns: Callable[[_T], int]) -> list[_T]:
     """Choose rows by ``startAt`` and ``endAt``, in ms UTC and inclusive; without them, all."""
@@ -99,4 +102,6 @@ def optional_amount(values: Values, name: str, invalid: str) -> Decimal | None:
         raise OrderRefused(invalid, f"{name} {text[:40]!r} is no number") from None
     if not found.is_finite():
         raise OrderRefused(invalid, f"{name} {text[:40]!r} is no finite number")
+    if found.adjusted() >= _MOST_BEFORE_POINT or len(found.as_tuple().digits) > _MOST_DIGITS:
+        raise OrderRefused(invalid, f"{name} {text[:40]!r} has too many digits")
     return found

@@ -18,6 +18,8 @@ from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.messages.feed import last_price_and_size, plain
 from kucoin_research.sim.messages.instrument_rows import symbol_row
 from kucoin_research.sim.server.candle_pages import candle_page
+from kucoin_research.sim.server.classic_orders_rest import CLASSIC_ORDER_ROUTES
+from kucoin_research.sim.server.oco_rest import OCO_ROUTES
 from kucoin_research.sim.server.routes import (
     BULLETS,
     TRADES_PER_REPLY,
@@ -36,6 +38,10 @@ from kucoin_research.sim.server.routes import (
     touches_all,
     touches_none,
 )
+from kucoin_research.sim.server.spot_alter_rest import SPOT_ALTER_ROUTES
+from kucoin_research.sim.server.spot_order_lists_rest import SPOT_ORDER_LIST_ROUTES
+from kucoin_research.sim.server.spot_orders_rest import SPOT_ORDER_ROUTES
+from kucoin_research.sim.server.spot_stops_rest import SPOT_STOP_ROUTES
 
 if TYPE_CHECKING:
     from kucoin_research.sim.accounts.members import Member
@@ -289,4 +295,10 @@ SPOT_ROUTES: tuple[Route, ...] = (
     ),
     Route("/api/v1/market/histories", 3, for_symbol(_histories, _NO_DATA)),
     Route("/api/v1/market/candles", 3, _spot_candles),
+    *SPOT_ALTER_ROUTES,
+    *SPOT_ORDER_ROUTES,
+    *SPOT_ORDER_LIST_ROUTES,
+    *CLASSIC_ORDER_ROUTES,
+    *SPOT_STOP_ROUTES,
+    *OCO_ROUTES,
 )
