@@ -6,9 +6,10 @@ Shapes from the protocol reference, section 2, and from KuCoin's own documents o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, TypeVar
 
+from kucoin_research.sim.accounts.ledger import read_amount
 from kucoin_research.sim.accounts.orders import OrderRefused
 from kucoin_research.sim.server.call_values import Values
 from kucoin_research.sim.server.routes import MS, integer
@@ -17,7 +18,7 @@ __all__ = ["amount", "between", "last_rows", "numbered_page", "optional_amount"]
 
 _T = TypeVar("_T")
 
-# No amount needs more: the arithmetic is exact within these, and far larger numbers take for ever.
+# No amount needs more, and arithmetic would round far longer ones.
 _MOST_BEFORE_POINT, _MOST_DIGITS = 13, 28
 
 
@@ -96,12 +97,9 @@ def optional_amount(values: Values, name: str, invalid: str) -> Decimal | None:
     text = values.get(name, "").strip()
     if not text:
         return None
-    try:
-        found = Decimal(text)
-    except InvalidOperation:
-        raise OrderRefused(invalid, f"{name} {text[:40]!r} is no number") from None
-    if not found.is_finite():
-        raise OrderRefused(invalid, f"{name} {text[:40]!r} is no finite number")
+    found = read_amount(text)
+    if found is None:
+        raise OrderRefused(invalid, f"{name} {text[:40]!r} is no number, or one of over 40 digits")
     if found.adjusted() >= _MOST_BEFORE_POINT or len(found.as_tuple().digits) > _MOST_DIGITS:
         raise OrderRefused(invalid, f"{name} {text[:40]!r} has too many digits")
     return found

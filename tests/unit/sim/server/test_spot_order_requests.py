@@ -30,9 +30,9 @@ def without(order, name):
         (without(LIMIT, "size"), "400100", "an order needs a size"),
         (LIMIT | {"type": "stop"}, "400100", "no type 'stop' here; known: limit, market"),
         (LIMIT | {"price": "much"}, "400100", "price 'much' is no number"),
-        (LIMIT | {"price": "NaN"}, "400100", "price 'NaN' is no finite number"),
-        (LIMIT | {"size": "1e999999"}, "400100", "size '1e999999' has too many digits"),
-        (LIMIT | {"size": "-1e-999999"}, "400100", "Order size increment invalid."),
+        (LIMIT | {"price": "NaN"}, "400100", "price 'NaN' is no number"),
+        (LIMIT | {"size": "1e999999"}, "400100", "size '1e999999' is no number, or one of over 40"),
+        (LIMIT | {"size": "1e30"}, "400100", "size '1e30' has too many digits"),
         (
             LIMIT | {"price": "1" * 29},
             "400100",
