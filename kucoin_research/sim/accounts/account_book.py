@@ -82,7 +82,7 @@ class Transfer(NamedTuple):
 
 
 class FillRow(NamedTuple):
-    """One fill with what it was charged.
+    """One fill and its charge.
 
     Attributes
     ----------
