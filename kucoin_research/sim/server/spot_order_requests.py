@@ -18,7 +18,7 @@ from kucoin_research.sim.engine.account_orders import SelfTrade, TimeInForce
 from kucoin_research.sim.engine.market import Side
 from kucoin_research.sim.server.call_values import Values, flag, rows
 from kucoin_research.sim.server.pages import amount, between, optional_amount
-from kucoin_research.sim.server.routes import Site
+from kucoin_research.sim.server.routes import MS, Site
 
 __all__ = [
     "INVALID",
@@ -98,6 +98,7 @@ def order_request(
         400100 if a value is missing, wrong, or contradicts another; 400413 for hidden orders.
     """
     _check_not_hidden(values)
+    _check_not_late(site, values)
     if not trades_spot(values):
         raise OrderRefused(INVALID, "margin accounts do not trade here: tradeType must be TRADE")
     kind = word(values, "type", ("limit", "market"), "limit")
@@ -128,6 +129,20 @@ def _check_not_hidden(values: Values) -> None:
     for name in ("hidden", "iceberg"):
         if flag(values, name):
             raise OrderRefused(_HIDDEN, f"{name} orders are no longer supported: leave {name} out")
+
+
+def _check_not_late(site: Site, values: Values) -> None:
+    window = optional_amount(values, "allowMaxTimeWindow", INVALID)
+    if window is None:
+        return
+    sent_ms = amount(values, "clientTimestamp", INVALID)
+    # The client's clock is the exchange's or the machine's, as in its signature.
+    clocks = site.now_ms, site.core.clock.machine.wall_ns() // MS
+    now_ms = min(clocks, key=lambda clock_ms: abs(clock_ms - sent_ms))
+    if sent_ms + window < now_ms:
+        raise OrderRefused(
+            INVALID, f"the order came {now_ms - sent_ms} ms after clientTimestamp: {window} allowed"
+        )
 
 
 def _price(values: Values, kind: str) -> Decimal | None:

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from kucoin_research.foundation import clocks
 from tests.unit.sim.calls import let_pass, still_exchange
 from tests.unit.sim.client import drain
 from tests.unit.sim.signed import private_client, subscribe_private
@@ -160,6 +161,23 @@ def test_an_order_with_a_time_limit_ends_by_itself(desk, post_only):
     let_pass(exchange, 3)
 
     assert (len(before), active(caller)) == (1, [])
+
+
+@pytest.mark.parametrize("clock", ["exchange", "machine"])
+def test_an_order_that_comes_too_late_is_refused(desk, clock):
+    exchange, caller = desk
+    now_ns = exchange.now_ns if clock == "exchange" else clocks.current().wall_ns()
+    window = LIMIT | {"allowMaxTimeWindow": 2_000}
+
+    placed = caller.post(ORDERS, **window, clientTimestamp=now_ns // 1_000_000 - 1_000)
+    code, why = caller.refusal(
+        "POST", ORDERS, **window, clientTimestamp=now_ns // 1_000_000 - 9_000
+    )
+
+    assert active(caller) == [placed["orderId"]]
+    assert code == "400100"
+    assert why.endswith("ms after clientTimestamp: 2000 allowed")
+    assert caller.refusal("POST", ORDERS, **window)[1].startswith("clientTimestamp is missing")
 
 
 def test_futures_orders_are_not_seen_and_not_canceled_here(desk):
