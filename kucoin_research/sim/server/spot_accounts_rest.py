@@ -46,14 +46,14 @@ def _accounts(member: Member) -> Iterator[dict[str, Any]]:
 
 
 def _list(_site: Site, values: Values, member: Member) -> Reply:
-    # The trade account is that of the high-frequency calls too.
-    kind = values.get("type", "").removesuffix("_hf")
-    coin = values.get("currency", "")
+    kind, coin = values.get("type", ""), values.get("currency", "")
+    # The trade account is that of the high-frequency calls too, and has the name that is asked for.
+    wallet = "trade" if kind == "trade_hf" else kind
     return ok(
         [
-            row
+            row | {"type": kind or row["type"]}
             for row in _accounts(member)
-            if kind in ("", row["type"]) and coin in ("", row["currency"])
+            if wallet in ("", row["type"]) and coin in ("", row["currency"])
         ]
     )
 

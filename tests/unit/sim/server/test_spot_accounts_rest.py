@@ -33,7 +33,7 @@ def test_accounts_are_listed_by_wallet_and_coin(caller):
     assert kinds(caller.get("/api/v1/accounts", type="margin")) == [("margin", "USDT")]
     for kind in ("trade", "trade_hf"):
         found = caller.get("/api/v1/accounts", type=kind, currency="BTC")
-        assert kinds(found) == [("trade", "BTC")]
+        assert kinds(found) == [(kind, "BTC")]
 
 
 def test_the_main_account_is_listed_once_it_has_coins(caller):
