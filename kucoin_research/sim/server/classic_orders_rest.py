@@ -35,10 +35,10 @@ from kucoin_research.sim.server.spot_order_requests import (
     batch,
     batch_symbols,
     fills_of,
-    is_wanted,
     order_request,
     spot_symbol,
     trades_spot,
+    wanted,
     word,
 )
 from kucoin_research.sim.server.spot_order_rows import (
@@ -129,9 +129,13 @@ def _cancel_everything(site: Site, values: Values, member: Member) -> Reply:
 
 def _orders(site: Site, values: Values, member: Member) -> list[AccountOrder]:
     spot_symbol(site, values, is_needed=False)
-    found = (one for one in member.archive.newest_first("spot") if isinstance(one, AccountOrder))
-    wanted = [order for order in found if is_wanted(values, order)]
-    return between(values, wanted, lambda order: order.time_ns)
+    is_wanted = wanted(values)
+    found = [
+        order
+        for order in member.archive.newest_first("spot")
+        if isinstance(order, AccountOrder) and is_wanted(order.request)
+    ]
+    return between(values, found, lambda order: order.time_ns)
 
 
 def _list(site: Site, values: Values, member: Member) -> Reply:

@@ -13,8 +13,8 @@ from kucoin_research.sim.server.routes import Reply, Route, Site, for_account, o
 from kucoin_research.sim.server.spot_order_actions import known_order
 from kucoin_research.sim.server.spot_order_requests import (
     fills_of,
-    is_wanted,
     spot_symbol,
+    wanted,
 )
 from kucoin_research.sim.server.spot_order_rows import fill_row, order_row
 
@@ -31,8 +31,8 @@ def _open_symbols(_site: Site, _values: Values, member: Member) -> Reply:
 
 
 def _open_orders(site: Site, values: Values, member: Member) -> list[AccountOrder]:
-    found = member.orders_of(spot_symbol(site, values))
-    return [order for order in reversed(found) if is_wanted(values, order)]
+    found, is_wanted = member.orders_of(spot_symbol(site, values)), wanted(values)
+    return [order for order in reversed(found) if is_wanted(order.request)]
 
 
 def _active(site: Site, values: Values, member: Member) -> Reply:
@@ -47,10 +47,11 @@ def _active_page(site: Site, values: Values, member: Member) -> Reply:
 
 def _done(site: Site, values: Values, member: Member) -> Reply:
     spot_symbol(site, values)
+    is_wanted = wanted(values)
     found = [
         (number, order)
         for number, order in member.archive.done("spot")
-        if isinstance(order, AccountOrder) and is_wanted(values, order)
+        if isinstance(order, AccountOrder) and is_wanted(order.request)
     ]
     found = between(values, found, lambda row: row[1].time_ns)
     page = last_rows(values, found, lambda row: row[0])

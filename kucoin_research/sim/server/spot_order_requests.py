@@ -6,7 +6,7 @@ from the trading reference, section 5.2.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import cast
 
@@ -26,13 +26,13 @@ __all__ = [
     "batch",
     "batch_symbols",
     "fills_of",
-    "is_wanted",
     "named_order",
     "named_stop",
     "order_request",
     "spot_symbol",
     "text_value",
     "trades_spot",
+    "wanted",
     "word",
 ]
 
@@ -243,19 +243,16 @@ def _found(member: Member, values: Values) -> AccountOrder | StopOrder | None:
     return found
 
 
-def is_wanted(values: Values, order: AccountOrder | StopOrder) -> bool:
-    """Return whether an order has the symbol, side, type and trade type that a call names."""
-    return _is_of(values, order.request)
-
-
-def _is_of(values: Values, request: OrderRequest) -> bool:
-    is_of = {
-        "symbol": request.symbol,
-        "side": request.side,
-        "type": request.order_type,
-        "tradeType": _TRADE,
-    }
-    return all(values.get(name, "") in ("", value) for name, value in is_of.items())
+def wanted(values: Values) -> Callable[[OrderRequest], bool]:
+    """Make the test whether an order has the symbol, side and types that a call names."""
+    if not trades_spot(values):
+        return lambda _request: False
+    symbol, side, kind = (values.get(name, "") for name in ("symbol", "side", "type"))
+    return lambda request: (
+        symbol in ("", request.symbol)
+        and side in ("", request.side)
+        and kind in ("", request.order_type)
+    )
 
 
 def asked_ids(values: Values) -> set[str]:
@@ -266,14 +263,14 @@ def asked_ids(values: Values) -> set[str]:
 def fills_of(site: Site, values: Values, member: Member) -> list[FillRow]:
     """Return the spot fills that a call asks for, newest first.
 
-    They are those of an ``orderId``, or of a time, and of the names that `is_wanted` reads.
+    They are those of an ``orderId``, or of a time, and of the names that `wanted` reads.
     """
-    order_id = values.get("orderId", "")
+    order_id, is_wanted = values.get("orderId", ""), wanted(values)
     found = [
         row
         for row in member.book.fills.newest_first()
         if row.fill.symbol in site.listings
         and order_id in ("", row.fill.order_id)
-        and _is_of(values, row.request)
+        and is_wanted(row.request)
     ]
     return between(values, found, lambda row: row.fill.time_ns)

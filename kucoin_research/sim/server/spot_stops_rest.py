@@ -16,11 +16,11 @@ from kucoin_research.sim.server.routes import Reply, Route, Site, for_account, o
 from kucoin_research.sim.server.spot_order_requests import (
     INVALID,
     asked_ids,
-    is_wanted,
     named_stop,
     order_request,
     spot_symbol,
     text_value,
+    wanted,
     word,
 )
 from kucoin_research.sim.server.spot_order_rows import client_oid_of, stop_row
@@ -70,11 +70,11 @@ def _cancel_several(site: Site, values: Values, member: Member) -> Reply:
 
 def _waiting_ones(site: Site, values: Values, member: Member) -> list[StopOrder]:
     spot_symbol(site, values, is_needed=False)
-    ids = asked_ids(values)
+    ids, is_wanted = asked_ids(values), wanted(values)
     return [
         stop
         for stop in reversed(member.stops.values())
-        if stop.market == "spot" and is_wanted(values, stop) and (not ids or stop.order_id in ids)
+        if stop.market == "spot" and is_wanted(stop.request) and (not ids or stop.order_id in ids)
     ]
 
 
