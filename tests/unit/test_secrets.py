@@ -165,7 +165,7 @@ def test_no_secret_is_in_any_refusal(emitted, mine, held_time):
             )  # fmt: skip
         credentials = kr.Credentials(*MARKERS)
         clock = SkewedTime(held_time, 3_600 * 10**9)
-        x.inject("html_error", path="/api/v1/timestamp")  # so that it cannot be measured
+        x.inject("html_error", path="/api/v1/timestamp", count=None)  # cannot be measured
         with Rest(x.venue, credentials=credentials, clock=clock) as rest:
             emitted.fail("a wrong clock", rest.token, "futures", private=True)
         gone = x.venue
