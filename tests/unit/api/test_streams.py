@@ -5,7 +5,7 @@ import re
 import signal
 import sys
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -267,6 +267,20 @@ def test_the_demo_venue_starts_by_itself_once():
 
     assert first.height == 20
     assert threading.active_count() == threads
+
+
+def test_rows_of_a_simulated_exchange_are_of_this_moment(held_time):
+    with kr.simulate() as x:
+        held_time.pass_by(3.3)
+        trades = quick("XBTUSDTM", "trade", rows=50, venue=x.venue)
+        candles = kr.candles("XBTUSDTM", venue=x.venue, progress=False)
+        now_ns = held_time.wall_ns()
+
+    late = trades["local_timestamp"] - trades["timestamp"]
+    assert timedelta(0) <= late.min() <= late.max() < timedelta(milliseconds=100)
+    opened = candles["timestamp"].to_physical()
+    assert opened.diff().drop_nulls().unique().to_list() == [60 * 10**9]
+    assert 0 < now_ns - opened[-1] < 60 * 10**9
 
 
 def test_the_environment_names_the_venue(exchange, monkeypatch):
