@@ -155,7 +155,7 @@ def clock_from(start: Start, speed: float, machine: Machine | None = None) -> Vi
         start_ns // SLICE_NS * SLICE_NS,
         speed,
         machine=machine,
-        keeps_up=is_present and speed == 1,
+        keeps_up=is_present,
     )
     if is_present:
         clock.start()
@@ -179,7 +179,8 @@ class VirtualClock:
     machine
         Where wall time comes from; the real one when left out.
     keeps_up
-        Whether virtual time stays the machine's present, so that nothing is written off.
+        Whether virtual time began at the machine's present. At speed 1 it stays so, and nothing is
+        written off.
 
     Attributes
     ----------
@@ -211,7 +212,7 @@ class VirtualClock:
         self.slipped_ns = 0
         self.slips = 0
         self.machine = Machine() if machine is None else machine
-        self.keeps_up = keeps_up
+        self.keeps_up = keeps_up and self.speed == 1
         self._anchor_ns: int | None = None  # wall time at which virtual time was `_origin_ns`
         self._origin_ns = start_ns
 
