@@ -16,6 +16,7 @@ SCRIPTS = (
     "memory_of_files",
     "live_figure",
     "screener",
+    "realism",
 )
 
 for script in SCRIPTS:
