@@ -104,6 +104,8 @@ class AccountOrders:
             return Submission(order_id, "rejected", 0, 0, [])
         dropped, prevented = self._take(order, other, stp)
         filled = size - order.remaining - dropped
+        if filled:
+            self._flow.on_taken(now_ms, filled, is_buy=side == "buy")
         resting = 0
         status: Literal["open", "filled", "canceled"] = "canceled" if dropped else "filled"
         if order.remaining:

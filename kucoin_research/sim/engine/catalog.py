@@ -38,6 +38,17 @@ class Flow:
         Medians of the heavy-tailed sizes of resting and of taking orders.
     round_ticks
         People prefer prices that are multiples of this; large orders stand there.
+    parent_tail
+        Exponent of the tail of the number of orders into which a large one is split.
+    impact
+        Factor Y of the square-root law: an order moves the fair price at first by Y times the
+        volatility of a minute times the root of its share of a minute's volume.
+    thinning
+        How much less market makers offer in volatile times: the power of the activity.
+    reaction_ms
+        Time in which the fastest traders react to a trade, in ms.
+    race
+        Probability that a trade is followed by such a reaction.
     """
 
     actions_per_second: float
@@ -49,6 +60,11 @@ class Flow:
     order_size: int
     trade_size: int
     round_ticks: int
+    parent_tail: float = 1.4
+    impact: float = 0.25
+    thinning: float = 0.7
+    reaction_ms: float = 3.0
+    race: float = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +199,7 @@ _XBTUSDTM = _perpetual(
     start_price=86_200.0,
     index_symbol=".KXBTUSDT",
     flow=Flow(62.0, 0.05, 1_000, 3.0, 1, 16.0, 240, 9, 100),
-    volume_per_minute=10_000,
+    volume_per_minute=11_700,
     open_interest=6_748_176,
     max_leverage=125,
 )
@@ -198,7 +214,7 @@ LISTINGS: dict[str, Listing] = _by_symbol(
         start_price=2_750.0,
         index_symbol=".KETHUSDT",
         flow=Flow(36.0, 0.05, 600, 3.0, 1, 12.0, 200, 12, 100),
-        volume_per_minute=6_100,
+        volume_per_minute=7_600,
         open_interest=5_210_400,
         mmr_size=4_110.0,
     ),
@@ -225,7 +241,7 @@ LISTINGS: dict[str, Listing] = _by_symbol(
         index_symbol=".KDOGEUSDT",
         index_decimals=6,
         flow=Flow(10.0, 0.05, 300, 1.5, 1, 2.0, 90, 8, 100),
-        volume_per_minute=1_400,
+        volume_per_minute=1_000,
         open_interest=1_460_000,
         max_leverage=75,
         mmr_size=20_000_000.0,
@@ -253,7 +269,7 @@ LISTINGS: dict[str, Listing] = _by_symbol(
         index_symbol=".KKCSUSDT",
         index_decimals=4,
         flow=Flow(1.6, 0.05, 90, 2.5, 6, 3.0, 120, 20, 100),
-        volume_per_minute=650,
+        volume_per_minute=290,
         funding_interval_ms=4 * HOUR_MS,
         open_interest=184_000,
         max_leverage=20,
@@ -266,7 +282,7 @@ LISTINGS: dict[str, Listing] = _by_symbol(
         settle="USDC",
         index_symbol=".KXBTUSDC",
         flow=Flow(8.0, 0.04, 200, 6.0, 6, 30.0, 60, 5, 100),
-        volume_per_minute=1_100,
+        volume_per_minute=550,
         open_interest=96_300,
     ),
     _perpetual(
@@ -280,7 +296,7 @@ LISTINGS: dict[str, Listing] = _by_symbol(
         is_inverse=True,
         index_symbol=".BXBT",
         flow=Flow(8.0, 0.04, 250, 6.0, 4, 30.0, 3_000, 400, 100),
-        volume_per_minute=91_000,
+        volume_per_minute=42_000,
         open_interest=31_200_000,
         max_leverage=125,
         risk_limit=1,
@@ -292,7 +308,7 @@ LISTINGS: dict[str, Listing] = _by_symbol(
         "0.00000001",
         start_price=86_200.0,
         flow=Flow(50.0, 0.05, 700, 3.0, 1, 16.0, 12_000_000, 400_000, 100),
-        volume_per_minute=410_000_000,
+        volume_per_minute=470_000_000,
     ),
     _spot(
         "ETH",
@@ -301,7 +317,7 @@ LISTINGS: dict[str, Listing] = _by_symbol(
         "0.0000001",
         start_price=2_750.0,
         flow=Flow(30.0, 0.05, 500, 3.0, 1, 12.0, 25_000_000, 900_000, 100),
-        volume_per_minute=430_000_000,
+        volume_per_minute=530_000_000,
     ),
     _spot(
         "KCS",
@@ -310,7 +326,7 @@ LISTINGS: dict[str, Listing] = _by_symbol(
         "0.0001",
         start_price=11.6,
         flow=Flow(2.0, 0.05, 120, 2.5, 5, 3.0, 900_000, 120_000, 100),
-        volume_per_minute=4_900_000,
+        volume_per_minute=2_400_000,
     ),
     _spot(
         "SHIB",

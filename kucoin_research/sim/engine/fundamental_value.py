@@ -32,7 +32,16 @@ ANCHOR_DAY = 20_454  # 2026-01-01, in days since 1970: the day that opens at the
 # of the start price in every year that the virtual clock may show.
 _DAILY_MEMORY = 0.996
 
-_VOLATILITY_SCALES = ((1_440, 0.30), (240, 0.35), (30, 0.35), (5, 0.35))
+_VOLATILITY_SCALES = ((1_440, 0.30), (240, 0.35), (30, 0.4), (5, 0.45))
+# Minutes have fat tails: a normal draw z becomes z * exp(h * z**2 / 2), whose tail has the exponent
+# 1 / h (Tukey's h law). The factor keeps the variance at 1.
+_TAIL = 0.2
+_TAIL_SCALE = (1.0 - 2.0 * _TAIL) ** 0.75
+
+# Size of the walk of seconds in a minute. It gives the seconds the variance of the minutes: with
+# more of it, returns of seconds would be taken back within the minute.
+_SECONDS_SHARE = 0.46
+
 _VOLATILITY_VARIANCE = fsum(weight * weight for _, weight in _VOLATILITY_SCALES) * 2 / 3
 
 _K = TypeVar("_K")
@@ -172,14 +181,18 @@ class _Path:
         draws = _normal_draws(f"{self._name}:minutes:{day}", MINUTES_PER_DAY)
         level = self._minute_volatility * exp(-_VOLATILITY_VARIANCE)
         scales = [level * exp(noise) for noise in self._noise.day(day)[:-1]]
-        steps = [draw * scale for draw, scale in zip(draws, scales, strict=True)]
+        half, factor = _TAIL / 2, _TAIL_SCALE
+        steps = [
+            draw * exp(half * draw * draw) * factor * scale
+            for draw, scale in zip(draws, scales, strict=True)
+        ]
         return _bridge(start, end, steps, scales)
 
     def _build_seconds(self, minute: int) -> list[float]:
         day, offset = divmod(minute, MINUTES_PER_DAY)
         values = self.minutes(day)
         draws = _normal_draws(f"{self._name}:seconds:{minute}", 120)
-        level = self._minute_volatility * self.volatility(minute) / sqrt(60) * 0.6
+        level = self._minute_volatility * self.volatility(minute) / sqrt(60) * _SECONDS_SHARE
         scales = [level * exp(draw * 0.7) for draw in draws[:60]]
         steps = [draw * scale for draw, scale in zip(draws[60:], scales, strict=True)]
         return _bridge(values[offset], values[offset + 1], steps, scales)

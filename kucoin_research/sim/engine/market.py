@@ -132,7 +132,9 @@ class Market:
         self._book = _make_book(listing, name, rng, self._on_trade)
         self._phantom = PhantomBid(self._book)
         tables = shared_tables(listing.flow) if listing.is_quiet else None
-        self._flow = OrderFlow(self._book, listing.flow, rng, fair.ticks, tables)
+        self._flow = OrderFlow(
+            self._book, listing.flow, rng, fair.ticks, tables, volatility=fair.minute_volatility
+        )
         self._orders = AccountOrders(self._book, self._flow, fair)
         if listing.is_quiet:
             self._recall_last_trade(start_ms)

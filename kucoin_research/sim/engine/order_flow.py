@@ -2,26 +2,35 @@
 
 One seeded generator and the state of the book decide every action, so the flow depends on virtual
 time only. Market makers follow the fair price in small jumps; in between, people add, cancel,
-replace and take. Each taking order raises the rate of the next ones (a self-exciting rate), and the
-rate follows volatility, so quiet and hectic minutes alternate.
+replace and take. Taking orders are the children of parent orders, and move the fair price.
+
+Each taking order raises the rate of the next ones (a self-exciting rate), and the fastest traders
+react to it within their round trip (arXiv 2603.24137). The rate follows volatility, so quiet and
+hectic minutes alternate. In hectic ones market makers offer less, and accept a wider spread (Wyart
+et al. 2008, physics/0603084). Distances from the best price follow a power law; little stands next
+to it (Bouchaud, Mezard and Potters 2002, cond-mat/0203511).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, lru_cache
-from math import exp, floor, log
+from math import exp, floor, log, sqrt
 from random import Random
 from statistics import NormalDist
 from typing import Any, NamedTuple
 
 from kucoin_research.sim.engine.catalog import Flow
 from kucoin_research.sim.engine.matching import BookSide, MatchingBook
+from kucoin_research.sim.engine.parent_orders import ParentOrders
+from kucoin_research.sim.engine.price_impact import PriceImpact
 
 __all__ = ["OrderFlow", "Tables", "shared_tables"]
 
 _TABLE = 4_096  # power of two: picks from a table of quantiles are cheaper than draws
-_SIZE_SPREAD = 1.5  # standard deviation of the logarithm of sizes
+# Standard deviations of the logarithms of sizes.
+_ORDER_SPREAD = 1.2
+_TRADE_SPREAD = 1.6
 _DIGITS = (1, 1, 2, 2, 3, 12)  # significant digits of sizes, by frequency
 _DIGITS_FORMAT = {digits: f"{{:.{digits - 1}e}}".format for digits in set(_DIGITS)}
 _REACH = 0.9  # tail exponent of the distances of orders from the best price
@@ -29,9 +38,10 @@ _REACH = 0.9  # tail exponent of the distances of orders from the best price
 _HEAT_DECAY_MS = 1_500.0
 _HEAT_BRANCHING = 0.5
 _HEAT_LIMIT = 8.0
-_SAME_SIDE = 0.65  # chance that the next taker is on the side of the one before
-_INFORMED = 0.35  # chance that a stale quote is traded against rather than withdrawn
+_INFORMED = 0.2  # chance that a stale quote is traded against rather than withdrawn
+_CALM = 0.7  # activity above which market makers offer less
 _WALL = 0.02
+_ROUNDNESS = (1, 1, 5, 10)  # multiples of the round price, by frequency
 _FEWEST_LEVELS = 12
 
 
@@ -58,12 +68,14 @@ class OrderFlow:
         Fair price in ticks at a time in ms.
     tables
         Tables of sizes and distances; None to draw its own.
+    volatility
+        Standard deviation of the logarithm of the fair price over one minute, in the long run.
     """
 
     # Slots keep attributes fast after pickling (see `WarmMarkets`).
     __slots__ = (
+        "_agitation",
         "_book",
-        "_buying",
         "_distances",
         "_fair",
         "_fair_ticks",
@@ -71,11 +83,18 @@ class OrderFlow:
         "_flow",
         "_heat",
         "_heat_time",
+        "_impact",
+        "_is_race",
         "_orders",
+        "_parents",
         "_random",
         "_reach",
+        "_round_steps",
+        "_size_range",
         "_sizes",
+        "_slack",
         "_trade_sizes",
+        "_volatility",
     )
 
     def __init__(
@@ -85,6 +104,8 @@ class OrderFlow:
         rng: Random,
         fair_ticks: Callable[[int], float],
         tables: Tables | None = None,
+        *,
+        volatility: float,
     ) -> None:
         self._book = book
         self._flow = flow
@@ -97,28 +118,45 @@ class OrderFlow:
         self._fewest_levels = min(_FEWEST_LEVELS, flow.levels // 2)
         self._orders = int(flow.levels * 1.6)
         self._reach = _reach(flow)
+        self._round_steps = _round_steps(flow.round_ticks, self._reach)
         self._heat = 0.0
         self._heat_time = 0
-        self._buying = True
+        self._parents = ParentOrders(rng.random, flow.parent_tail)
+        self._impact = PriceImpact(0.0, flow.trade_size)
+        self._volatility = volatility
+        self._slack = 1.0
+        self._is_race = False
+        self._agitation = 1.0
+        self._size_range = float(_TABLE)
 
     def open(self, now_ms: int) -> None:
         """Fill an empty book around the fair price."""
         self._fair = fair = self._fair_ticks(now_ms)
         self._heat_time = now_ms
+        self._impact = PriceImpact(self._first_impact(fair), self._flow.trade_size)
         bid = max(1, floor(fair))
         self._fill(self._book.bids, bid)
         self._fill(self._book.asks, -(bid + self._flow.spread_ticks))
 
     def delay_ms(self, now_ms: int, activity: float) -> float:
         """Draw the time to the next action; ``activity`` is relative volatility."""
+        if activity != self._agitation:
+            self._agitation = activity
+            self._slack = max(1.0, self._flow.spread_ticks * activity)
+            self._size_range = _TABLE * min(1.0, (_CALM / activity) ** self._flow.thinning)
+        if self._is_race:
+            self._is_race = False
+            return self._flow.reaction_ms * (0.8 + 0.4 * self._random())
         heat = self._cooled(now_ms)
         rate = self._flow.actions_per_second * activity * (1.0 + heat) / (1.0 + _HEAT_BRANCHING)
         return -log(1.0 - self._random()) * 1_000.0 / rate
 
     def act(self, now_ms: int) -> None:
         """Take one action: follow the fair price, trade, or add or cancel orders."""
-        flow, book = self._flow, self._book
-        fair = self._fair_ticks(now_ms)
+        flow, book, impact = self._flow, self._book, self._impact
+        if now_ms >= impact.refresh_ms:
+            impact.refresh(now_ms)
+        fair = self._fair_ticks(now_ms) + impact.ticks
         if abs(fair - self._fair) > flow.band_ticks:
             self._fair = fair
         self.keep_alive()
@@ -132,8 +170,14 @@ class OrderFlow:
         else:
             self._provide()
         self.keep_alive()
-        if -book.asks.keys[-1] - book.bids.keys[-1] > slack and self._random() < 0.8:
+        spread = -book.asks.keys[-1] - book.bids.keys[-1]
+        if spread > self._slack and self._random() * self._agitation < 0.8:
             self._tighten()
+
+    def on_taken(self, now_ms: int, size: int, *, is_buy: bool) -> None:
+        """Move the price by a taking order; ``size`` is the part that was filled, in units."""
+        # In the square-root law both volatility and volume grow with the activity.
+        self._impact.add(now_ms, size * self._agitation, is_buy=is_buy)
 
     def keep_alive(self) -> None:
         """Add levels to a side that is about to run out of them."""
@@ -141,18 +185,21 @@ class OrderFlow:
             while len(side.keys) < self._fewest_levels:
                 self._extend(side)
 
+    def _first_impact(self, fair: float) -> float:
+        # The square-root law: Y times volatility times the root of size over volume, in ticks.
+        per_minute = 60.0 * self._flow.actions_per_second * self._flow.trade_share
+        return self._flow.impact * self._volatility * fair / sqrt(per_minute)
+
     def _trade(self, now_ms: int) -> None:
         random = self._random
-        bids, asks = self._book.bids, self._book.asks
-        pull = (self._fair - (bids.keys[-1] - asks.keys[-1]) / 2) / self._flow.band_ticks
-        if random() > _SAME_SIDE:
-            self._buying = random() < 0.5 + max(-0.4, min(0.4, pull * 0.4))
-        side = asks if self._buying else bids
+        is_buy = self._parents.next_is_buy()
+        side = self._book.asks if is_buy else self._book.bids
         size = self._trade_sizes[int(random() * _TABLE)]
         if random() < 0.04:
             size *= 12
         patience = int(self._flow.gap_ticks * 4) + 1
-        self._hit(side, side.keys[-1] - patience, size, now_ms)
+        taken = self._hit(side, side.keys[-1] - patience, size, now_ms)
+        self.on_taken(now_ms, taken, is_buy=is_buy)
 
     def _follow(self, stale: BookSide, other: BookSide, now_ms: int) -> None:
         # The fair price has moved through the best of `stale`: take those orders or cancel them.
@@ -160,26 +207,32 @@ class OrderFlow:
         limit = floor(self._fair) * stale.sign
         if random() < _INFORMED:
             self._hit(stale, limit, self._trade_sizes[int(random() * _TABLE)] * 2, now_ms)
+            self.keep_alive()
         room = 1 + int(random() * 6)
-        while room and len(stale.keys) > self._fewest_levels and stale.keys[-1] > limit:
+        while room and stale.keys[-1] > limit:
             room -= 1
+            if len(stale.keys) <= self._fewest_levels:
+                # A thin side moves too: one level behind the fair price for the one that goes.
+                self._extend(stale)
             key = stale.keys[-1]
             if not self._book.cancel_level(stale, key):
                 self._hit(stale, key, stale.sizes[key], now_ms)
         if random() < 0.5 and stale.keys[-1] <= limit:
             self._place_near(other)
 
-    def _hit(self, side: BookSide, limit: int, size: int, now_ms: int) -> None:
-        # Take from `side` down to the key `limit`, and drop the rest of the order.
-        book = self._book
+    def _hit(self, side: BookSide, limit: int, size: int, now_ms: int) -> int:
+        # Take from `side` down to the key `limit`, and drop the rest of the order. Returns the size
+        # that was taken.
+        book, flow = self._book, self._flow
         taker_side = book.asks if side is book.bids else book.bids
-        book.take(book.make_order(taker_side, -limit, size))
-        self._buying = side is book.asks
+        order = book.make_order(taker_side, -limit, size)
+        book.take(order)
+        self._is_race = self._random() < flow.race
         heat = self._cooled(now_ms)
-        flow = self._flow
         per_second = flow.actions_per_second * flow.trade_share * 2
         step = _HEAT_BRANCHING * 1_000.0 / (_HEAT_DECAY_MS * per_second)
         self._heat = min(_HEAT_LIMIT, heat + step)
+        return size - order.remaining
 
     def _provide(self) -> None:
         random = self._random
@@ -194,7 +247,7 @@ class OrderFlow:
         elif choice < 0.3 and levels > wanted * 1.2:
             self._withdraw(side, side.keys[0])
         elif choice < 0.5:
-            self._cancel_near(side)
+            self._cancel_any(side)
             self._place_near(side)
         elif random() < self._adding(side):
             self._place_near(side)
@@ -209,11 +262,15 @@ class OrderFlow:
         random = self._random
         distance = self._distances[int(random() * _TABLE)]
         key = side.keys[-1] - distance
-        size = self._sizes[int(random() * _TABLE)]
-        if distance and random() < 0.12:
-            key -= key % self._flow.round_ticks
+        rank = random() * self._size_range
+        if distance <= self._flow.gap_ticks * 3:
+            # Little is offered close to the price, where it is taken first.
+            rank *= random()
+        size = self._sizes[int(rank)]
+        if distance and random() < 0.06:
+            key -= key % self._round_steps[int(random() * len(_ROUNDNESS))]
             size *= 2
-            if random() < _WALL * 5:
+            if random() < _WALL * 10:
                 size *= 10
         elif random() < _WALL:
             size *= 6
@@ -229,9 +286,15 @@ class OrderFlow:
 
     def _cancel_near(self, side: BookSide) -> None:
         random = self._random
-        rank = int(len(side.keys) * random() ** 3)
+        rank = int(len(side.keys) * random() ** 2)
         if len(side.keys) > self._fewest_levels:
             self._withdraw(side, side.keys[-1 - rank])
+
+    def _cancel_any(self, side: BookSide) -> None:
+        # Market makers move orders along with the price.
+        levels = len(side.keys)
+        if levels > self._fewest_levels:
+            self._withdraw(side, side.keys[int(self._random() * levels)])
 
     def _withdraw(self, side: BookSide, key: int) -> None:
         queue = side.queues[key]
@@ -244,13 +307,12 @@ class OrderFlow:
         book, random = self._book, self._random
         bid, ask = book.bids.keys[-1], -book.asks.keys[-1]
         new_bid = max(bid, min(ask - 1, floor(self._fair)))
-        new_ask = new_bid + 1
-        if self._flow.spread_ticks > 1:
-            new_ask += int(random() * self._flow.spread_ticks)
+        new_ask = new_bid + 1 + int(random() * self._slack)
+        most = self._size_range
         if new_bid > bid:
-            book.add(book.bids, new_bid, self._sizes[int(random() * _TABLE)])
+            book.add(book.bids, new_bid, self._sizes[int(random() * random() * most)])
         if new_ask < ask:
-            book.add(book.asks, -new_ask, self._sizes[int(random() * _TABLE)])
+            book.add(book.asks, -new_ask, self._sizes[int(random() * random() * most)])
 
     def _extend(self, side: BookSide) -> None:
         # Near the fair price, not behind the worst level: an account's order may stand anywhere.
@@ -298,8 +360,8 @@ def _make_tables(flow: Flow, rng: Random) -> Tables:
 def _drawn_tables(flow: Flow, state: tuple[Any, ...]) -> tuple[Tables, tuple[Any, ...]]:
     rng = Random()
     rng.setstate(state)
-    sizes = _size_table(flow.order_size, rng)
-    tables = Tables(sizes, _size_table(flow.trade_size, rng), _distance_table(flow))
+    sizes = _size_table(flow.order_size, _ORDER_SPREAD, rng)
+    tables = Tables(sizes, _size_table(flow.trade_size, _TRADE_SPREAD, rng), _distance_table(flow))
     return tables, rng.getstate()
 
 
@@ -309,17 +371,17 @@ def shared_tables(flow: Flow) -> Tables:
     return _make_tables(flow, Random("shared tables"))
 
 
-def _size_table(median: int, rng: Random) -> list[int]:
+def _size_table(median: int, spread: float, rng: Random) -> list[int]:
     # Quantiles of a log-normal law, most of them rounded to few digits, as people do.
     choice = rng.choice
-    texts = [_DIGITS_FORMAT[choice(_DIGITS)](median * factor) for factor in _size_factors()]
+    texts = [_DIGITS_FORMAT[choice(_DIGITS)](median * factor) for factor in _size_factors(spread)]
     return [max(1, int(float(text))) for text in texts]
 
 
 @cache
-def _size_factors() -> list[float]:
+def _size_factors(spread: float) -> list[float]:
     # The same for every market, and costly: cached.
-    quantile = NormalDist(0.0, _SIZE_SPREAD).inv_cdf
+    quantile = NormalDist(0.0, spread).inv_cdf
     return [exp(quantile((index + 0.5) / _TABLE)) for index in range(_TABLE)]
 
 
@@ -333,12 +395,17 @@ def _reach(flow: Flow) -> int:
     return int(flow.levels * (flow.gap_ticks * 1.6 + 1))
 
 
+def _round_steps(step: int, reach: int) -> list[int]:
+    # Very round prices only where the book holds several of them.
+    return [step * times if step * times * 4 <= reach else step for times in _ROUNDNESS]
+
+
 def _distance_table(flow: Flow) -> list[int]:
     # Quantiles of a power law in ticks behind the best price, cut at the end of the book.
     longest = _reach(flow) // 2
     distances = []
     for index, tail in enumerate(_tails()):
-        distance = int(flow.gap_ticks * 2 * tail)
+        distance = int(flow.gap_ticks * 4 * tail)
         # Beyond the book's end the law is replaced by an even spread over its far half.
         distances.append(distance if distance < longest else longest - index % (longest // 2 + 1))
     return distances

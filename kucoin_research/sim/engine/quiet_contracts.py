@@ -88,7 +88,7 @@ def _listing(number: int) -> Listing:
         10.0,
         0.5 + number * 37 % 100 / 10,
         _FLOW,
-        150,
+        350,
         index_symbol=f".K{base}USDT",
         index_decimals=5,
         open_interest=20_000 + number * 91,

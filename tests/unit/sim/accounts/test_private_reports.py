@@ -212,7 +212,7 @@ def test_futures_order_lives_as_documented():
     taker = me.place("XBTUSDTM", "buy", 2)
     rests = me.place("XBTUSDTM", "buy", 2, price=engine.best_bid / 10)
     ioc = me.place("XBTUSDTM", "buy", 2, price=engine.best_bid / 10 - 5, time_in_force="IOC")
-    floor.run(60)
+    floor.run(300)
 
     assert types_of(floor, "symbolOrderChange", taker) == ["match", "filled"]
     assert types_of(floor, "symbolOrderChange", ioc) == ["canceled"]
@@ -230,7 +230,7 @@ def test_spot_order_lives_as_documented():
     me, engine = floor.account(), floor.hub.caught_up("BTC-USDT")
     taker = me.place("BTC-USDT", "buy", "0.00001")
     rests = me.place("BTC-USDT", "buy", "0.00001", price=engine.best_bid / 10)
-    floor.run(60)
+    floor.run(300)
 
     rows = floor.data("orderChange", orderId=taker)
     assert [(row["type"], row["status"]) for row in rows] == [

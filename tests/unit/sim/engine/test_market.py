@@ -85,7 +85,7 @@ def test_same_seed_gives_same_bytes_and_another_seed_does_not():
 def test_events_are_the_same_on_every_machine_and_python():
     events = market("SOLUSDTM", seed=1).advance(START + 30 * SECOND)
 
-    assert digest(events) == "9922a9bf86bb243a3bad1a678190bffb3b80b6e09af3f176f2111de00dd980d7"
+    assert digest(events) == "d7adde81e8583c9cb7d3cccc797a4735e291bae29ad111d27e32e9a38e0c4022"
 
 
 def test_a_time_that_has_passed_gives_no_events():

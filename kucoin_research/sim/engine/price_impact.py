@@ -1,0 +1,75 @@
+"""How trades move the price: at once, then less and less of it remains.
+
+Each taking order moves the fair price by the square root of its size, and the move decays by a
+power law, as in the propagator model (Bouchaud, Gefen, Potters and Wyart 2004, cond-mat/0307332).
+So a parent order's impact is concave in its size while it is worked, and is partly taken back after
+its end (arXiv 2603.24137). All of it fades, so that the price stays near the fundamental value.
+"""
+
+from __future__ import annotations
+
+from math import exp, fsum, sqrt
+
+__all__ = ["PriceImpact"]
+
+# The power law as a sum of exponentials: a trade then costs a few products, not a sum over trades.
+_DECAY = 0.42  # exponent of the power law
+_LIFETIMES_MS = (1_000.0, 15_000.0, 240_000.0, 3_600_000.0)
+_SHARES = tuple(lifetime**-_DECAY for lifetime in _LIFETIMES_MS)
+_WEIGHTS = tuple(share / sum(_SHARES) for share in _SHARES)
+
+_REFRESH_MS = 250  # between trades, the decay is followed in steps of this length
+_LARGEST = 30.0  # in roots of median orders: no single order moves the fair price further
+
+
+class PriceImpact:
+    """The distance between the fair price and where recent trades have moved it.
+
+    Parameters
+    ----------
+    first
+        First effect of an order of median size, in ticks.
+    median
+        Median size of taking orders, in units.
+
+    Attributes
+    ----------
+    ticks
+        The distance in ticks; positive after buys.
+    refresh_ms
+        Time from which `refresh` is due.
+    """
+
+    # Slots keep attributes fast after pickling (see `WarmMarkets`).
+    __slots__ = ("_first", "_median", "_parts", "_time", "refresh_ms", "ticks")
+
+    def __init__(self, first: float, median: int) -> None:
+        self._first = first
+        self._median = median
+        self._parts = [0.0] * len(_LIFETIMES_MS)
+        self._time = 0
+        self.ticks = 0.0
+        self.refresh_ms = 0
+
+    def refresh(self, now_ms: int) -> None:
+        """Let the distance decay up to a time."""
+        elapsed = self._time - now_ms
+        self._time = now_ms
+        self.refresh_ms = now_ms + _REFRESH_MS
+        self._parts = [
+            part * exp(elapsed / lifetime)
+            for part, lifetime in zip(self._parts, _LIFETIMES_MS, strict=True)
+        ]
+        # fsum, because the rounding of sum() changed in Python 3.12.
+        self.ticks = fsum(self._parts)
+
+    def add(self, now_ms: int, size: float, *, is_buy: bool) -> None:
+        """Count a taking order of a size in units."""
+        move = self._first * min(_LARGEST, sqrt(size / self._median))
+        if not is_buy:
+            move = -move
+        self.refresh(now_ms)
+        self._parts = [
+            part + move * weight for part, weight in zip(self._parts, _WEIGHTS, strict=True)
+        ]
+        self.ticks += move
