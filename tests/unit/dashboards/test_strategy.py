@@ -129,11 +129,12 @@ def own(board, place="price"):
 def test_what_a_user_plots_follows_a_replay_back_and_forth(session, boards):
     board = boards(session, window="all")
     trades = board.source.session.frame("trade")
+    moments = trades.unique("timestamp", keep="first", maintain_order=True)
     board.lower.switch.value = "Candles"
     board.transport.seek(0.5)
     for _ in range(2):  # a cell that runs again
         board.plot("sma", trades["timestamp"], trades["price"], pane="below")
-        board.mark(trades[:3])
+        board.mark(moments[:3])
         board.mark(trades[-3:])
     half = own(board)
     board.transport.seek(0.9)
