@@ -37,7 +37,7 @@ def sessions(tmp_path_factory):
     """One recording of each market, all channels."""
     root = tmp_path_factory.mktemp("recorded")
     found = {}
-    with simulate(seed=3, speed=20.0, start=START) as x:
+    with simulate(seed=4, speed=20.0, start=START) as x:
         for market, symbol in SYMBOLS.items():
             with kr.record(
                 symbol, CHANNELS[market], venue=x.venue, root=root / market, progress=False

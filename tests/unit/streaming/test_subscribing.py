@@ -741,6 +741,7 @@ def test_a_subscription_can_be_tried_again_at_once(feed, held_time):
         x.heal()
         x.inject("abort", market="futures")
         wait_until(lambda: s.report().reconnects)
+        s.wait("trade", rows=s.total("trade") + 1)  # it ends the gap
         held_time.pass_by(1.0)
 
         assert causes(s, "trade", "ETHUSDTM").count("disconnected") == 1
