@@ -19,6 +19,8 @@ from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.messages.feed import last_price_and_size
 from kucoin_research.sim.messages.instrument_rows import contract_row, risk_limit_rows
 from kucoin_research.sim.server.candle_pages import DAY_MS, candle_page
+from kucoin_research.sim.server.futures_order_calls import FUTURES_ORDER_CALLS
+from kucoin_research.sim.server.futures_order_lists import FUTURES_ORDER_LISTS
 from kucoin_research.sim.server.routes import (
     BULLETS,
     INVALID_SYMBOL,
@@ -410,4 +412,6 @@ FUTURES_ROUTES: tuple[Route, ...] = (
         account_answer=_positions,
     ),
     Route("/api/v1/position", 2, not_found, is_private=True, account_answer=_position),
+    *FUTURES_ORDER_CALLS,
+    *FUTURES_ORDER_LISTS,
 )
