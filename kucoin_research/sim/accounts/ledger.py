@@ -199,9 +199,10 @@ class Position:
     ``cost`` is the signed value of the open lots at their average entry; ``gross_pnl``, ``fees``
     and ``funding`` are sums since the position was last opened, ``funding`` as received. The part
     of it that belongs to the isolated margin of the open lots is ``margin_funding``;
-    ``added_margin`` was added to that margin by hand. ``closed_lots`` and ``closed_value`` are sums
-    of the closed ones, the latter with the sign that the lots had. ``risk_level`` is the risk tier
-    that the account has chosen; without one, it is the lowest that holds the position.
+    ``added_margin`` was added to that margin by hand, or by itself with ``is_auto_deposit``.
+    ``closed_lots``, ``closed_value`` and ``closed_cost`` are sums of the closed lots, with the sign
+    of the position: their value at the exit and at the entry. ``risk_level`` is the risk tier that
+    the account has chosen; without one, it is the lowest that holds the position.
 
     Isolated margin follows ``margin_rules``. Since 2025-05-22 a position must keep its value at the
     mark price times the maintenance margin of its risk tier and the liquidation fee's rate, which
@@ -224,6 +225,7 @@ class Position:
     closed_lots: int = 0
     closed_value: Decimal = ZERO
     closed_cost: Decimal = ZERO
+    is_auto_deposit: bool = False
     risk_level: int | None = None
 
     def fill(
