@@ -488,7 +488,7 @@ def position_data(
             "autoDeposit": position.is_auto_deposit,
             "riskLimit": position.risk_tier.limit,
             "riskLimitLevel": position.risk_tier.level,
-            "posCross": 0,
+            "posCross": _figure(margin.added),
             "posComm": _figure(margin.commission),
             "posLoss": _figure(-margin.funding),
             "posFunding": _figure(position.funding),

@@ -1,13 +1,12 @@
-"""The REST calls about the futures wallet: its balance and history, fees, fundings and transfers."""
+"""The REST calls about the futures wallet: its balance and history, fees, and transfers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kucoin_research.sim.accounts.account_book import FundingRow, LedgerRow, Transfer, WalletName
-from kucoin_research.sim.accounts.ledger import ZERO, decimal_text, fraction
+from kucoin_research.sim.accounts.ledger import decimal_text, fraction
 from kucoin_research.sim.accounts.orders import OrderRefused
 from kucoin_research.sim.server.call_values import Values
 from kucoin_research.sim.server.futures_values import INVALID, chosen_contract, contract, text, word
@@ -36,6 +35,50 @@ _WALLET_TITLES = {"main": "Main Account", "trade": "Trading Account", "margin": 
 _EVENTS = ("RealisedPNL", "Deposit", "Withdrawal", "TransferIn", "TransferOut")
 
 
+def _overview(site: Site, values: Values, member: Member) -> Reply:
+    order_entry, currency = site.core.order_entry, _currency(values)
+    available = float(order_entry.futures_wallet(member, currency).available)
+    risk = order_entry.cross_risk_rate(member, currency)
+    return ok(
+        _balance(site, member, currency)
+        | {
+            "availableMargin": available,
+            # Without any margin left, the positions are being liquidated.
+            "riskRatio": 1.0 if risk is None else round(float(risk), 10),
+            "maxWithdrawAmount": float(
+                order_entry.transfers.transferable(member, "futures", currency)
+            ),
+        }
+    )
+
+
+def _overview_of_all(site: Site, values: Values, member: Member) -> Reply:
+    # There are no sub-accounts here, so the main account is all.
+    balance = _balance(site, member, _currency(values))
+    totals = {
+        name if name == "currency" else f"{name}Total": value for name, value in balance.items()
+    }
+    return ok({"summary": totals, "accounts": [{"accountName": "main"} | balance]})
+
+
+def _currency(values: Values) -> str:
+    return values.get("currency", "").strip() or "XBT"
+
+
+def _balance(site: Site, member: Member, currency: str) -> dict[str, Any]:
+    wallet = site.core.order_entry.futures_wallet(member, currency)
+    return {
+        "accountEquity": float(wallet.equity),
+        "unrealisedPNL": float(wallet.isolated_pnl + wallet.cross_pnl),
+        "marginBalance": float(wallet.balance),
+        "positionMargin": float(wallet.isolated_position + wallet.cross_position),
+        "orderMargin": float(wallet.isolated_order + wallet.cross_order),
+        "frozenFunds": 0.0,
+        "availableBalance": float(wallet.available),
+        "currency": currency,
+    }
+
+
 def _offset_page(
     values: Values,
     newest_first: list[_T],
@@ -51,7 +94,9 @@ def _offset_page(
     rows = newest_first[::-1] if is_reversed else newest_first
     offset = integer(values, "offset")
     if offset:
-        rows = [row for row in rows if (row.row_id > offset) == is_reversed and row.row_id != offset]
+        rows = [
+            row for row in rows if (row.row_id > offset) == is_reversed and row.row_id != offset
+        ]
     count = min(most, max(1, integer(values, "maxCount") or size))
     return {"dataList": [make(row) for row in rows[:count]], "hasMore": len(rows) > count}
 
@@ -61,9 +106,7 @@ def _history(_site: Site, values: Values, member: Member) -> Reply:
     rows = [
         row
         for row in member.book.ledger.newest_first()
-        if row.wallet == "futures"
-        and currency in ("", row.currency)
-        and event in ("", row.event)
+        if row.wallet == "futures" and currency in ("", row.currency) and event in ("", row.event)
     ]
     chosen = between(values, rows, lambda row: row.time_ns)
     return ok(_offset_page(values, chosen, _history_row, size=50, most=1_000))
@@ -215,6 +258,8 @@ def _move(
 
 
 FUTURES_ACCOUNT_CALLS: tuple[Route, ...] = (
+    for_account("GET", "/api/v1/account-overview", 5, _overview, touches_none),
+    for_account("GET", "/api/v1/account-overview-all", 6, _overview_of_all, touches_none),
     for_account("GET", "/api/v1/transaction-history", 2, _history, touches_none),
     for_account("GET", "/api/v1/funding-history", 5, _fundings, touches_none),
     for_account("GET", "/api/v1/trade-fees", 3, _fees, touches_none),

@@ -6,6 +6,7 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any
 
 from kucoin_research.sim.accounts.ledger import (
+    account_number,
     contract_value,
     cross_maintenance,
     decimal_text,
@@ -14,9 +15,18 @@ from kucoin_research.sim.accounts.ledger import (
 from kucoin_research.sim.accounts.orders import OrderRefused, OrderRequest
 from kucoin_research.sim.engine.order_limits import order_limits
 from kucoin_research.sim.server.call_values import Values
-from kucoin_research.sim.server.futures_values import INVALID, contract, text, texts, word
+from kucoin_research.sim.server.futures_position_calls import position_row
+from kucoin_research.sim.server.futures_values import INVALID, contract, switch, text, texts, word
 from kucoin_research.sim.server.pages import amount, optional_amount
-from kucoin_research.sim.server.routes import Reply, Route, Site, for_account, integer, ok, touches_none
+from kucoin_research.sim.server.routes import (
+    Reply,
+    Route,
+    Site,
+    for_account,
+    integer,
+    ok,
+    touches_none,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,6 +39,7 @@ __all__ = ["FUTURES_MARGIN_CALLS"]
 
 _MODES = ("ISOLATED", "CROSS")
 _MOST_SYMBOLS = 50
+_LONGEST_ID = 36
 # An order is too large by these: margin, risk limit, leverage of the tier, cross capacity.
 _TOO_LARGE = frozenset({"300003", "300005", "300016", "330008"})
 _USUAL_MARGIN = Decimal(10_000)
@@ -187,6 +198,36 @@ def _cross_limit(
     }
 
 
+def _max_withdrawal(site: Site, values: Values, member: Member) -> Reply:
+    symbol = contract(site, text(values, "symbol")).symbol
+    return ok(decimal_text(site.core.order_entry.positions.withdrawable_margin(member, symbol)))
+
+
+def _withdraw(site: Site, values: Values, member: Member) -> Reply:
+    symbol = contract(site, text(values, "symbol")).symbol
+    taken = amount(values, "withdrawAmount", INVALID)
+    site.core.order_entry.positions.withdraw_margin(member, symbol, taken)
+    return ok(decimal_text(taken))
+
+
+def _deposit(site: Site, values: Values, member: Member) -> Reply:
+    listing, request_id = contract(site, text(values, "symbol")), text(values, "bizNo")
+    if len(request_id) > _LONGEST_ID:
+        raise OrderRefused(INVALID, f"bizNo is longer than {_LONGEST_ID} characters")
+    added = amount(values, "margin", INVALID)
+    site.core.order_entry.positions.add_margin(member, listing.symbol, added, request_id)
+    number = account_number(member.user_id, "user", "")
+    return ok(position_row(site, member, listing) | {"userId": number})
+
+
+def _auto_deposit(site: Site, values: Values, member: Member) -> Reply:
+    symbol = contract(site, text(values, "symbol")).symbol
+    text(values, "status")
+    is_on = switch(values, "status")
+    site.core.order_entry.positions.set_auto_deposit(member, symbol, is_on=is_on)
+    return ok(True)
+
+
 def _change_risk_level(site: Site, values: Values, member: Member) -> Reply:
     symbol = contract(site, text(values, "symbol")).symbol
     text(values, "level")
@@ -206,8 +247,10 @@ FUTURES_MARGIN_CALLS: tuple[Route, ...] = (
     for_account("GET", "/api/v2/getCrossUserLeverage", 2, _cross_leverage, touches_none),
     for_account("POST", "/api/v2/changeCrossUserLeverage", 2, _change_cross_leverage),
     for_account("GET", "/api/v2/getMaxOpenSize", 2, _max_open_size),
-    for_account(
-        "GET", "/api/v2/batchGetCrossOrderLimit", 2, _cross_limits, _touches_symbols
-    ),
+    for_account("GET", "/api/v2/batchGetCrossOrderLimit", 2, _cross_limits, _touches_symbols),
+    for_account("GET", "/api/v1/margin/maxWithdrawMargin", 10, _max_withdrawal),
+    for_account("POST", "/api/v1/margin/withdrawMargin", 10, _withdraw),
+    for_account("POST", "/api/v1/position/margin/deposit-margin", 4, _deposit),
+    for_account("POST", "/api/v1/position/margin/auto-deposit-status", 4, _auto_deposit),
     for_account("POST", "/api/v1/position/risk-limit-level/change", 5, _change_risk_level),
 )

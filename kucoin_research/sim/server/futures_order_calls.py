@@ -17,7 +17,9 @@ from kucoin_research.sim.server.futures_values import (
     contract,
     text,
     texts,
+    word,
 )
+from kucoin_research.sim.server.pages import optional_amount
 from kucoin_research.sim.server.routes import Reply, Route, Site, for_account, ok, touches_none
 
 if TYPE_CHECKING:
@@ -42,6 +44,18 @@ def _test(site: Site, values: Values, member: Member) -> Reply:
     seed = f"{site.now_ns} {member.user_id} {request.client_oid}"
     number = int.from_bytes(hashlib.blake2b(seed.encode(), digest_size=8).digest(), "big")
     return ok({"orderId": f"2407{number % 10**14:014d}", "clientOid": request.client_oid})
+
+
+def _place_with_stops(site: Site, values: Values, member: Member) -> Reply:
+    # The stops end with the position: take profit above, stop loss below, or the other way round.
+    up = optional_amount(values, "triggerStopUpPrice", INVALID)
+    down = optional_amount(values, "triggerStopDownPrice", INVALID)
+    if "stop" in values:
+        raise OrderRefused(INVALID, "stop is for /api/v1/orders: give triggerStopUpPrice here")
+    request = order_request(site, member, values)
+    kind = word(values, "stopPriceType", ("TP", "MP", "IP"), "TP")
+    order_id = site.core.order_entry.pairs.attach(member, request, up, down, kind)
+    return ok({"orderId": order_id, "clientOid": request.client_oid})
 
 
 def _place_many(site: Site, values: Values, member: Member) -> Reply:
@@ -166,6 +180,7 @@ def _cancel_each(site: Site, member: Member, symbol: str, orders: Iterable[AnyOr
 FUTURES_ORDER_CALLS: tuple[Route, ...] = (
     for_account("POST", "/api/v1/orders", 2, _place),
     for_account("POST", "/api/v1/orders/test", 2, _test),
+    for_account("POST", "/api/v1/st-orders", 2, _place_with_stops),
     for_account("POST", "/api/v1/orders/multi", 20, _place_many, _touches_list),
     for_account("DELETE", "/api/v1/orders/multi-cancel", 20, _cancel_many, touches_none),
     for_account("DELETE", "/api/v1/orders/{orderId}", 1, _cancel, touches_none),

@@ -5,14 +5,13 @@ Fields and defaults are those of ``POST /api/v1/orders`` (trading reference, sec
 
 from __future__ import annotations
 
-import re
 from decimal import ROUND_FLOOR, Decimal
 
-from kucoin_research.errors import shown
 from kucoin_research.sim.accounts.ledger import contract_value, decimal_text, fraction
 from kucoin_research.sim.accounts.members import Member
+from kucoin_research.sim.accounts.order_checks import check_margin_mode
 from kucoin_research.sim.accounts.orders import OrderRefused, OrderRequest
-from kucoin_research.sim.engine.account_orders import TimeInForce
+from kucoin_research.sim.engine.account_orders import SelfTrade, TimeInForce
 from kucoin_research.sim.engine.catalog import Listing
 from kucoin_research.sim.engine.market import Side
 from kucoin_research.sim.server.call_values import Values
@@ -22,7 +21,6 @@ from kucoin_research.sim.server.routes import Site
 
 __all__ = ["order_request"]
 
-_CLIENT_OID = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _LONGEST_REMARK = 100
 _SIZES = ("size", "qty", "valueQty")
 
@@ -33,9 +31,9 @@ def order_request(site: Site, member: Member, values: Values) -> OrderRequest:
     Raises
     ------
     OrderRefused
-        100003 for an unknown contract, 330011 for a side of hedge mode, 400413 for a hidden or an
-        iceberg order, 100001 for all else that makes no sense. What depends on the account and the
-        market is checked when the order is placed.
+        100003 for an unknown contract, 330011 for a side of hedge mode, 330005 for the other margin
+        mode, 300016 for too much leverage, 400413 for a hidden or an iceberg order, and 100001 for
+        all else that makes no sense. The rest is checked when the order is placed.
     """
     listing = contract(site, values.get("symbol", ""), "100003")
     _check_unavailable(values)
@@ -43,10 +41,10 @@ def order_request(site: Site, member: Member, values: Values) -> OrderRequest:
     kind = word(values, "type", ("limit", "market"), "limit")
     price = amount(values, "price", INVALID) if kind == "limit" else None
     stop, stop_price, stop_price_type = _stop(values)
-    size = None if closes else _lots(site, values, listing, price or stop_price)
+    expected = stop_price if price is None else price
+    size = None if closes else _lots(site, values, listing, expected)
     mode = word(values, "marginMode", ("ISOLATED", "CROSS"), "ISOLATED")
-    leverage = optional_amount(values, "leverage", INVALID)
-    return OrderRequest(
+    request = OrderRequest(
         symbol=listing.symbol,
         side=_side(values, member, listing) if closes else _spelled_side(values),
         size=size,
@@ -56,15 +54,18 @@ def order_request(site: Site, member: Member, values: Values) -> OrderRequest:
         close_order=closes,
         force_hold=switch(values, "forceHold"),
         # Cross margin has one leverage for the symbol, which an order does not change.
-        leverage=leverage if mode == "ISOLATED" else None,
+        leverage=_leverage(values, listing) if mode == "ISOLATED" else None,
         margin_mode=mode,
-        stp=word(values, "stp", ("CN", "CO", "CB")),
-        client_oid=_client_oid(values),
+        stp=_self_trade(values),
+        client_oid=text(values, "clientOid"),
         remark=_remark(values),
         stop=stop,
         stop_price=stop_price,
         stop_price_type=stop_price_type,
     )
+    # Otherwise a stop order would be refused no earlier than at its trigger.
+    check_margin_mode(member, request)
+    return request
 
 
 def _check_unavailable(values: Values) -> None:
@@ -80,13 +81,19 @@ def _check_unavailable(values: Values) -> None:
         )
 
 
-def _client_oid(values: Values) -> str:
-    found = text(values, "clientOid")
-    if not _CLIENT_OID.fullmatch(found):
-        raise OrderRefused(
-            INVALID, f"clientOid {shown(found)} must be up to 40 letters, digits, _ and -"
-        )
+def _leverage(values: Values, listing: Listing) -> Decimal | None:
+    found, most = optional_amount(values, "leverage", INVALID), listing.max_leverage
+    if found is not None and found < 1:
+        raise OrderRefused(INVALID, f"leverage {found}: {listing.symbol} allows 1 to {most}")
+    if found is not None and found > most:
+        raise OrderRefused("300016", f"The leverage cannot be greater than {most}.")
     return found
+
+
+def _self_trade(values: Values) -> SelfTrade:
+    found = word(values, "stp", ("CN", "CO", "CB"))
+    known: dict[str, SelfTrade] = {"CN": "CN", "CO": "CO", "CB": "CB"}
+    return known.get(found, "")
 
 
 def _remark(values: Values) -> str:

@@ -55,17 +55,13 @@ def _position(site: Site, values: Values, member: Member) -> Reply:
 def _closed(site: Site, values: Values, member: Member) -> Reply:
     symbol = chosen_contract(site, values)
     rows = [
-        row
-        for row in member.book.closed_positions.newest_first()
-        if symbol in ("", row.symbol)
+        row for row in member.book.closed_positions.newest_first() if symbol in ("", row.symbol)
     ]
     # This call has other names for what the others call startAt, endAt, currentPage and pageSize.
     span = {"startAt": values.get("from", ""), "endAt": values.get("to", "")}
     page = {"currentPage": values.get("pageId", ""), "pageSize": values.get("limit", "")}
     chosen = between(span, rows, lambda row: row.closed_ms * MS)
-    return ok(
-        numbered_page(page, chosen, lambda row: _closed_row(member, row), size=10, most=200)
-    )
+    return ok(numbered_page(page, chosen, lambda row: _closed_row(member, row), size=10, most=200))
 
 
 def _closed_row(member: Member, row: ClosedPosition) -> dict[str, Any]:
