@@ -37,17 +37,14 @@ _EVENTS = ("RealisedPNL", "Deposit", "Withdrawal", "TransferIn", "TransferOut")
 
 def _overview(site: Site, values: Values, member: Member) -> Reply:
     order_entry, currency = site.core.order_entry, _currency(values)
-    available = float(order_entry.futures_wallet(member, currency).available)
-    risk = order_entry.cross_risk_rate(member, currency)
+    balance, risk = _balance(site, member, currency), order_entry.cross_risk_rate(member, currency)
     return ok(
-        _balance(site, member, currency)
+        balance
         | {
-            "availableMargin": available,
+            "availableMargin": balance["availableBalance"],
             # Without any margin left, the positions are being liquidated.
             "riskRatio": 1.0 if risk is None else round(float(risk), 10),
-            "maxWithdrawAmount": float(
-                order_entry.transfers.transferable(member, "futures", currency)
-            ),
+            "maxWithdrawAmount": order_entry.transfers.transferable(member, "futures", currency),
         }
     )
 
@@ -68,13 +65,13 @@ def _currency(values: Values) -> str:
 def _balance(site: Site, member: Member, currency: str) -> dict[str, Any]:
     wallet = site.core.order_entry.futures_wallet(member, currency)
     return {
-        "accountEquity": float(wallet.equity),
-        "unrealisedPNL": float(wallet.isolated_pnl + wallet.cross_pnl),
-        "marginBalance": float(wallet.balance),
-        "positionMargin": float(wallet.isolated_position + wallet.cross_position),
-        "orderMargin": float(wallet.isolated_order + wallet.cross_order),
-        "frozenFunds": 0.0,
-        "availableBalance": float(wallet.available),
+        "accountEquity": wallet.equity,
+        "unrealisedPNL": wallet.isolated_pnl + wallet.cross_pnl,
+        "marginBalance": wallet.balance,
+        "positionMargin": wallet.isolated_position + wallet.cross_position,
+        "orderMargin": wallet.isolated_order + wallet.cross_order,
+        "frozenFunds": 0,
+        "availableBalance": wallet.available,
         "currency": currency,
     }
 
@@ -126,9 +123,9 @@ def _history_row(row: LedgerRow) -> dict[str, Any]:
     return {
         "time": row.time_ns // MS,
         "type": row.event,
-        "amount": float(row.amount),
-        "fee": float(row.fee),
-        "accountEquity": float(row.balance),
+        "amount": row.amount,
+        "fee": row.fee,
+        "accountEquity": row.balance,
         "status": "Completed",
         "remark": _remark(row),
         "offset": row.row_id,
@@ -158,10 +155,10 @@ def _funding_row(row: FundingRow) -> dict[str, Any]:
         "symbol": row.symbol,
         "timePoint": row.time_ns // MS,
         "fundingRate": row.rate,
-        "markPrice": float(row.mark),
+        "markPrice": row.mark,
         "positionQty": row.quantity,
-        "positionCost": float(row.value),
-        "funding": float(row.funding),
+        "positionCost": row.value,
+        "funding": row.funding,
         "settleCurrency": row.settle,
         "context": f'{{"marginMode": "{row.margin_mode}", "positionSide": "BOTH"}}',
         "marginMode": row.margin_mode,

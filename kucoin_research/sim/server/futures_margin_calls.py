@@ -183,7 +183,7 @@ def _cross_limit(
         kept = max(1 / used, cross_maintenance(listing, lots, price))
         return abs(contract_value(listing, price, lots)) * (kept + fee) <= total
 
-    lots = _largest(int(order_limits(listing).max_size), is_enough_for)
+    lots = _largest(int(total * used / abs(contract_value(listing, price, 1))), is_enough_for)
     rate = cross_maintenance(listing, lots, price)
     return {
         "symbol": listing.symbol,

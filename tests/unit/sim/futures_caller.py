@@ -1,6 +1,7 @@
 """A client of the signed futures calls for tests; shares nothing with the package."""
 
 import json
+from decimal import Decimal
 from urllib.parse import urlencode
 
 from tests.unit.sim.client import ask, base_url
@@ -22,7 +23,7 @@ class Caller:
         self.number = 0
 
     def reply(self, method, path, body=None, **query):
-        """The whole reply; numbers keep their digits."""
+        """The whole reply."""
         target = path + ("?" + urlencode(query) if query else "")
         text = "" if body is None else json.dumps(body)
         sent = headers(method, target, text, **self.key)
@@ -51,6 +52,10 @@ class Caller:
 
     def get(self, path, **query):
         return self.data("GET", path, **query)
+
+    def exact(self, path, **query):
+        """Data whose numbers are decimals."""
+        return json.loads(self.reply("GET", path, **query).text, parse_float=Decimal)["data"]
 
     def post(self, path, **body):
         return self.data("POST", path, body)
