@@ -1,4 +1,4 @@
-"""More than an hour of random futures calls over REST, after which every list agrees with every other."""
+"""Hours of random futures calls over REST, after which every list agrees with every other."""
 
 from collections import Counter, defaultdict
 from decimal import Decimal
