@@ -9,7 +9,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Literal, NamedTuple, TypeAlias
 
 from kucoin_research.sim.engine.catalog import Listing
@@ -27,11 +27,13 @@ __all__ = [
     "MarginUse",
     "Position",
     "account_number",
+    "base_coins",
     "contract_value",
     "cross_maintenance",
     "decimal_text",
     "fraction",
     "margin_use",
+    "read_amount",
 ]
 
 #: KuCoin's rules of isolated margin since 2025-05-22, and those before.
@@ -39,12 +41,29 @@ MarginRules: TypeAlias = Literal["2025-05", "legacy"]
 MARGIN_RULES: tuple[MarginRules, ...] = ("2025-05", "legacy")
 ZERO = Decimal(0)
 _FINENESS = Decimal("1e-12")
+_DIGITS = 40
 
 
 def decimal_text(amount: Decimal) -> str:
     """Spell an amount without exponent and trailing zeros."""
     text = f"{amount:f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
+
+
+def read_amount(text: str) -> Decimal | None:
+    """Read a decimal number; None if it is none, is not finite, or has over 40 digits on a side.
+
+    A larger exponent would be a number, but one whose digits fill the memory.
+    """
+    try:
+        found = Decimal(text)
+    except InvalidOperation:
+        return None
+    if not found.is_finite():
+        return None
+    exponent = found.as_tuple().exponent
+    assert isinstance(exponent, int), "a finite number has one"
+    return found if exponent >= -_DIGITS and found.adjusted() < _DIGITS else None
 
 
 def fraction(value: float) -> Decimal:
@@ -127,9 +146,14 @@ def cross_maintenance(listing: Listing, quantity: int, price: Decimal) -> Decima
 
     It grows with the size in base coins (trading reference, section 4.3).
     """
+    return listing.cross_maintenance(base_coins(listing, quantity, price))
+
+
+def base_coins(listing: Listing, quantity: int, price: Decimal) -> Decimal:
+    """Return the size of lots in base coins, which on inverse contracts depends on the price."""
     if listing.is_inverse:
-        return listing.cross_maintenance(abs(contract_value(listing, price, quantity)))
-    return listing.cross_maintenance(abs(quantity) * fraction(listing.multiplier))
+        return abs(contract_value(listing, price, quantity))
+    return abs(quantity) * fraction(listing.multiplier)
 
 
 class MarginUse(NamedTuple):

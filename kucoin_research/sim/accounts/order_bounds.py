@@ -10,7 +10,9 @@ import re
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from kucoin_research.sim.accounts.ledger import (
+    ZERO,
     Position,
+    base_coins,
     contract_value,
     decimal_text,
     fraction,
@@ -29,6 +31,7 @@ from kucoin_research.sim.engine.order_limits import (
 
 __all__ = [
     "check_band",
+    "check_capacity",
     "check_client_oid",
     "check_closing_price",
     "check_counts",
@@ -262,3 +265,27 @@ def check_risk(
     if leverage > tier.max_leverage:
         text = f"The leverage cannot be greater than {tier.max_leverage}."
         raise OrderRefused("300016", f"{text} (for a position of up to {tier.limit})")
+
+
+def check_capacity(
+    member: Member, side: str, opening: int, price: Decimal, listing: Listing, left: Decimal
+) -> None:
+    """Check the position that an order would make against what cross margin can carry.
+
+    The larger the position, the more of its value is its initial margin: above what leverage alone
+    asks for, the difference must be covered by what is `left` available after the order.
+
+    Raises
+    ------
+    OrderRefused
+        330008.
+    """
+    symbol = listing.symbol
+    same_side = member.closable(symbol, "sell" if side == "buy" else "buy")
+    waiting = sum(one.remaining for one in member.orders_of(symbol) if one.request.side == side)
+    size, leverage = same_side + waiting + opening, member.leverage(symbol)
+    rate = listing.cross_initial(base_coins(listing, size, price), leverage)
+    if abs(contract_value(listing, price, size)) * (rate - 1 / leverage) > max(left, ZERO):
+        raise OrderRefused(
+            "330008", "Your current margin and leverage have reached the maximum open limit."
+        )

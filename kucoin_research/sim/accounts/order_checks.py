@@ -12,6 +12,7 @@ from kucoin_research.sim.accounts.ledger import ZERO, contract_value, decimal_te
 from kucoin_research.sim.accounts.members import Member
 from kucoin_research.sim.accounts.order_bounds import (
     check_band,
+    check_capacity,
     check_closing_price,
     check_counts,
     check_limits,
@@ -244,6 +245,10 @@ def _futures_size(
         raise OrderRefused(
             _NO_FUNDS["futures"],
             f"Balance insufficient. The order would cost {decimal_text(cost)} {listing.settle}.",
+        )
+    if size > closing and member.margin_mode(request.symbol) == "CROSS":
+        check_capacity(
+            member, request.side, size - closing, price, listing, wallet.available - cost
         )
     return size
 
