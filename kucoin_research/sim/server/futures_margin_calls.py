@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kucoin_research.sim.accounts.ledger import (
     account_number,
+    base_coins,
     contract_value,
     cross_maintenance,
     decimal_text,
@@ -178,13 +179,14 @@ def _cross_limit(
     total = margin or (_USUAL_MARGIN / price if listing.is_inverse else _USUAL_MARGIN)
     fee = fraction(listing.taker_fee)
 
+    def rate_of(lots: int) -> Decimal:
+        return listing.cross_initial(base_coins(listing, lots, price), used)
+
     def is_enough_for(lots: int) -> bool:
-        # Of margin and fee at the opening, and of what must be kept right after it.
-        kept = max(1 / used, cross_maintenance(listing, lots, price))
-        return abs(contract_value(listing, price, lots)) * (kept + fee) <= total
+        return abs(contract_value(listing, price, lots)) * (rate_of(lots) + fee) <= total
 
     lots = _largest(int(total * used / abs(contract_value(listing, price, 1))), is_enough_for)
-    rate = cross_maintenance(listing, lots, price)
+    kept = cross_maintenance(listing, lots, price)
     return {
         "symbol": listing.symbol,
         "maxOpenSize": lots,
@@ -192,8 +194,8 @@ def _cross_limit(
         "totalMargin": decimal_text(total.quantize(_FINEST, ROUND_FLOOR)),
         "price": decimal_text(price),
         "leverage": f"{used:.2f}",
-        "mmr": decimal_text(rate.quantize(_FINEST)),
-        "imr": decimal_text(max(1 / used, rate).quantize(_FINEST)),
+        "mmr": decimal_text(kept.quantize(_FINEST)),
+        "imr": decimal_text(rate_of(lots).quantize(_FINEST)),
         "currency": listing.settle,
     }
 

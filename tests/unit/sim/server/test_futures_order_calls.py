@@ -95,7 +95,7 @@ WRONG = [
     ({"size": "1.5"}, "100001", "size 1.5 is no positive multiple of 1"),
     ({"size": "0"}, "100001", "size 0 is no positive multiple of 1"),
     ({"size": "many"}, "100001", "size 'many' is no number"),
-    ({"size": "NaN"}, "100001", "size 'NaN' is no finite number"),
+    ({"size": "NaN"}, "100001", "size 'NaN' is no number"),
     ({"size": 2_000_000}, "100001", "size 2000000 is above the maximum, 1000000"),
     ({"price": ""}, "100001", "price is missing: give a number"),
     ({"price": "80000.05"}, "100001", "price 80000.05 is no positive multiple of 0.1"),
