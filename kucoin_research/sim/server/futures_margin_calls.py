@@ -16,6 +16,7 @@ from kucoin_research.sim.accounts.ledger import (
 from kucoin_research.sim.accounts.orders import OrderRefused, OrderRequest
 from kucoin_research.sim.engine.order_limits import order_limits
 from kucoin_research.sim.server.call_values import Values
+from kucoin_research.sim.server.futures_order_form import order_leverage
 from kucoin_research.sim.server.futures_position_calls import position_row
 from kucoin_research.sim.server.futures_values import INVALID, contract, switch, text, texts, word
 from kucoin_research.sim.server.pages import amount, optional_amount
@@ -44,6 +45,7 @@ _LONGEST_ID = 36
 # An order is too large by these: margin, risk limit, leverage of the tier, cross capacity.
 _TOO_LARGE = frozenset({"300003", "300005", "300016", "330008"})
 _USUAL_MARGIN = Decimal(10_000)
+_LARGEST_MARGIN = 1_000_000_000
 _FINEST = Decimal("1e-10")
 
 
@@ -80,7 +82,8 @@ def _mode(values: Values) -> str:
 
 
 def _touches_symbols(site: Site, values: Values) -> Iterable[str]:
-    return [symbol for symbol in texts(values, "symbol") if symbol in site.listings]
+    named = values.get("symbol", "").split(",")
+    return [symbol for symbol in site.listings if symbol in named]
 
 
 def _cross_leverage(site: Site, values: Values, member: Member) -> Reply:
@@ -97,7 +100,7 @@ def _change_cross_leverage(site: Site, values: Values, member: Member) -> Reply:
 def _max_open_size(site: Site, values: Values, member: Member) -> Reply:
     listing = contract(site, text(values, "symbol"))
     price = amount(values, "price", INVALID)
-    leverage = optional_amount(values, "leverage", INVALID)
+    leverage = order_leverage(values, listing)
 
     def largest(side: Side) -> int:
         def is_taken(lots: int) -> bool:
@@ -161,9 +164,12 @@ def _cross_limits(site: Site, values: Values, _member: Member) -> Reply:
         raise OrderRefused(INVALID, f"symbol must name 1 to {_MOST_SYMBOLS} contracts")
     margin = optional_amount(values, "totalMargin", INVALID)
     leverage = optional_amount(values, "leverage", INVALID)
-    for name, value in (("totalMargin", margin), ("leverage", leverage)):
-        if value is not None and value <= 0:
-            raise OrderRefused(INVALID, f"{name} {value} must be above zero")
+    if margin is not None and not 0 < margin <= _LARGEST_MARGIN:
+        raise OrderRefused(
+            INVALID, f"totalMargin {margin} must be above zero and at most {_LARGEST_MARGIN}"
+        )
+    if leverage is not None and leverage < 1:
+        raise OrderRefused(INVALID, f"leverage {leverage} must be at least 1")
     listings = [contract(site, symbol) for symbol in symbols]
     return ok([_cross_limit(site, listing, margin, leverage) for listing in listings])
 

@@ -19,7 +19,7 @@ from kucoin_research.sim.server.futures_values import INVALID, contract, switch,
 from kucoin_research.sim.server.pages import amount, optional_amount
 from kucoin_research.sim.server.routes import Site
 
-__all__ = ["order_request"]
+__all__ = ["order_leverage", "order_request"]
 
 _LONGEST_REMARK = 100
 _SIZES = ("size", "qty", "valueQty")
@@ -54,7 +54,7 @@ def order_request(site: Site, member: Member, values: Values) -> OrderRequest:
         close_order=closes,
         force_hold=switch(values, "forceHold"),
         # Cross margin has one leverage for the symbol, which an order does not change.
-        leverage=_leverage(values, listing) if mode == "ISOLATED" else None,
+        leverage=order_leverage(values, listing) if mode == "ISOLATED" else None,
         margin_mode=mode,
         stp=_self_trade(values),
         client_oid=text(values, "clientOid"),
@@ -68,6 +68,16 @@ def order_request(site: Site, member: Member, values: Values) -> OrderRequest:
     return request
 
 
+def order_leverage(values: Values, listing: Listing) -> Decimal | None:
+    """Read the leverage of an order, from 1 to the contract's highest; None if it is left out."""
+    found, most = optional_amount(values, "leverage", INVALID), listing.max_leverage
+    if found is not None and found < 1:
+        raise OrderRefused(INVALID, f"leverage {found}: {listing.symbol} allows 1 to {most}")
+    if found is not None and found > most:
+        raise OrderRefused("300016", f"The leverage cannot be greater than {most}.")
+    return found
+
+
 def _check_unavailable(values: Values) -> None:
     for name in ("hidden", "iceberg"):
         if switch(values, name):
@@ -79,15 +89,6 @@ def _check_unavailable(values: Values) -> None:
             "The order's position mode does not match your selected mode. "
             f"(positionSide {side} is for hedge mode; this account is in one-way mode)",
         )
-
-
-def _leverage(values: Values, listing: Listing) -> Decimal | None:
-    found, most = optional_amount(values, "leverage", INVALID), listing.max_leverage
-    if found is not None and found < 1:
-        raise OrderRefused(INVALID, f"leverage {found}: {listing.symbol} allows 1 to {most}")
-    if found is not None and found > most:
-        raise OrderRefused("300016", f"The leverage cannot be greater than {most}.")
-    return found
 
 
 def _self_trade(values: Values) -> SelfTrade:

@@ -10,7 +10,7 @@ from kucoin_research.sim.accounts.ledger import Position, account_number, decima
 from kucoin_research.sim.accounts.members import position_data
 from kucoin_research.sim.accounts.orders import OrderRefused
 from kucoin_research.sim.server.call_values import Values
-from kucoin_research.sim.server.futures_values import INVALID, chosen_contract, contract, text, word
+from kucoin_research.sim.server.futures_values import chosen_contract, contract, text, word
 from kucoin_research.sim.server.pages import between, numbered_page
 from kucoin_research.sim.server.routes import MS, Reply, Route, Site, for_account, ok, touches_none
 
@@ -106,7 +106,7 @@ def _switch_position_mode(_site: Site, values: Values, _member: Member) -> Reply
     text(values, "positionMode")
     if word(values, "positionMode", ("0", "1")) == "1":
         raise OrderRefused(
-            INVALID, "hedge mode is not simulated: positions are one-way here (positionMode 0)"
+            "400100", "hedge mode is not simulated: positions are one-way here (positionMode 0)"
         )
     return ok(_ONE_WAY)
 

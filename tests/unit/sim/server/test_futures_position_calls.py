@@ -148,7 +148,7 @@ def test_positions_are_one_way(caller):
     assert caller.get(mode) == {"positionMode": 0}
     assert caller.post(switch, positionMode="0") == {"positionMode": 0}
     assert caller.refusal("POST", switch, {"positionMode": "1"}) == (
-        "100001",
+        "400100",
         "hedge mode is not simulated: positions are one-way here (positionMode 0)",
     )
     assert caller.refusal("POST", switch, {"positionMode": "2"})[0] == "100001"
