@@ -53,7 +53,7 @@ def order_row(order: AnyOrder) -> dict[str, Any]:
         "forceHold": request.force_hold,
         "closeOrder": request.close_order,
         "visibleSize": 0,
-        "clientOid": request.client_oid,
+        "clientOid": _client_oid(order),
         "remark": request.remark or None,
         "tags": request.tags,
         "isActive": order.is_active,
@@ -121,6 +121,14 @@ def _leverage(order: AnyOrder) -> Decimal:
     return order.request.leverage or order.member.leverage(order.symbol)
 
 
+def _client_oid(order: AnyOrder) -> str:
+    # As on the stream of orders: one without a client's id has its own, but for a liquidation's.
+    own = order.request.client_oid
+    if own or isinstance(order, StopOrder) or order.request.taken_over_at is not None:
+        return own
+    return order.order_id
+
+
 def _margin_mode(order: AnyOrder) -> str:
     if isinstance(order, AccountOrder):
         return "CROSS" if order.is_cross else "ISOLATED"
@@ -140,7 +148,10 @@ def _updated_ns(order: AnyOrder) -> int:
 
 def fill_row(row: FillRow, listing: Listing) -> dict[str, Any]:
     """Build the row of a fill, as ``GET /api/v1/recentFills`` spells it."""
-    fill, request = row.fill, row.request
+    fill, request, rate = row.fill, row.request, row.fee_rate
+    if request.taken_over_at is not None:
+        # What a liquidated position has set aside for its closing, if anything, is the fee.
+        rate = fill.fee / row.value if row.value else ZERO
     return {
         "symbol": fill.symbol,
         "tradeId": fill.trade_id,
@@ -155,7 +166,7 @@ def fill_row(row: FillRow, listing: Listing) -> dict[str, Any]:
         "closeFeePay": decimal_text(row.closing_fee),
         "stop": row.stop,
         # Rates have five digits there: 0.00060.
-        "feeRate": f"{row.fee_rate:.5f}",
+        "feeRate": f"{rate:.5f}",
         "fixFee": "0",
         "feeCurrency": listing.settle,
         "subTradeType": None,

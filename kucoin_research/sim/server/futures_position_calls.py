@@ -32,6 +32,9 @@ def position_row(site: Site, member: Member, listing: Listing) -> dict[str, Any]
     wallet = site.core.order_entry.futures_wallet(member, listing.settle)
     row = position_data(position, mark, site.now_ms, wallet.total_cross)
     del row["changeReason"]
+    row |= {"isInverse": listing.is_inverse, "maintainMargin": row["maintMarginReq"]}
+    if not position.is_cross:
+        row |= {"posCrossMargin": 0, "posCommCommon": row["posComm"]}
     number = _FIRST_ID + account_number(member.user_id, "position", listing.symbol)
     return {"id": str(number)} | row
 

@@ -282,5 +282,7 @@ def test_what_the_demo_account_places_in_the_process_is_listed_too(caller, place
     row = caller.order(order_id)
     assert (row["clientOid"], row["price"]) == ("mine", "11.111")
     assert caller.get(ORDERS, status="active", symbol=KCS)["items"] == [row]
+    nameless = exchange.demo_account.place(KCS, "buy", 1, price="11.111")
+    assert caller.order(nameless)["clientOid"] == nameless
     exchange.demo_account.cancel(order_id)
     assert caller.order(order_id)["isActive"] is False

@@ -4,9 +4,11 @@ from decimal import Decimal
 
 import pytest
 
+from kucoin_research.sim.server.rest import ROUTES
+from kucoin_research.sim.server.routes import Site, find_route
 from tests.unit.sim.client import open_exchange
 from tests.unit.sim.futures_caller import Caller, fields
-from tests.unit.sim.signed import private_client, subscribe_private
+from tests.unit.sim.signed import MarketFloor, private_client, subscribe_private
 
 XBT, INVERSE, KCS = "XBTUSDTM", "XBTUSDM", "KCSUSDTM"
 
@@ -361,3 +363,27 @@ def test_margin_by_hand_needs_an_isolated_position(caller, method, path, values)
 def test_calls_about_a_position_need_a_contract(caller, path):
     assert caller.refusal("GET", path) == ("100001", "symbol is missing")
     assert caller.refusal("GET", path, symbol="NOPE")[0] == "200003"
+
+
+def test_a_liquidated_position_is_in_the_history_and_its_fills_say_so():
+    floor = MarketFloor(XBT)
+    account, site = floor.account(), Site(floor.hub, "futures")
+    account.set_leverage(XBT, 100)
+    account.place(XBT, "buy", 10)
+    floor.me.positions[XBT].add_margin(Decimal(-6))  # as a fall of the mark would leave it
+    floor.run(1.5)
+
+    def answer(path, **values):
+        route, _ = find_route(ROUTES["futures"], path)
+        return route.account_answer(site, values, floor.me).body["data"]["items"]
+
+    (closed,) = answer("/api/v1/history-positions")
+    assert (closed["type"], closed["side"], closed["liquidAmount"]) == ("LIQUID_LONG", "LONG", "10")
+    assert closed["liquidPrice"] == closed["closePrice"]
+    taken_over = answer("/api/v1/fills", tradeTypes="liquid")
+    assert sum(row["size"] for row in taken_over) == 10
+    assert {(row["fee"], row["feeRate"], row["side"]) for row in taken_over} == {
+        ("0", "0.00000", "sell")
+    }
+    (order,) = answer("/api/v1/orders", side="sell")
+    assert (order["clientOid"], order["reduceOnly"], order["dealSize"]) == ("", True, 10)
