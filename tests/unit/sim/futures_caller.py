@@ -1,11 +1,20 @@
 """A client of the signed futures calls for tests; shares nothing with the package."""
 
 import json
+from contextlib import contextmanager
 from decimal import Decimal
 from urllib.parse import urlencode
 
-from tests.unit.sim.client import ask, base_url
+from tests.unit.sim.client import ask, base_url, open_exchange
 from tests.unit.sim.signed import headers
+
+
+@contextmanager
+def quiet_exchange(symbols, start="2026-01-05T01:00:00Z"):
+    """Open an exchange whose time stands, and which has no quota of calls."""
+    with open_exchange(symbols=symbols, start=start, private_rate_limit=10**9) as running:
+        running.pause()
+        yield running
 
 
 def fields(text):

@@ -4,8 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.unit.sim.client import open_exchange
-from tests.unit.sim.futures_caller import Caller, fields
+from tests.unit.sim.futures_caller import Caller, fields, quiet_exchange
 from tests.unit.sim.signed import life, private_client, subscribe_private
 
 XBT, KCS = "XBTUSDTM", "KCSUSDTM"
@@ -32,8 +31,7 @@ BEFORE_FUNDING = "2026-01-05T15:59:55Z"
 
 @pytest.fixture
 def exchange():
-    with open_exchange(symbols=[XBT, KCS], start=BEFORE_FUNDING) as running:
-        running.pause()
+    with quiet_exchange([XBT, KCS], BEFORE_FUNDING) as running:
         yield running
 
 

@@ -6,8 +6,7 @@ from random import Random
 
 import pytest
 
-from tests.unit.sim.client import open_exchange
-from tests.unit.sim.futures_caller import Caller
+from tests.unit.sim.futures_caller import Caller, quiet_exchange
 from tests.unit.sim.signed import life, private_client, subscribe_private
 
 KCS, INVERSE = "KCSUSDTM", "XBTUSDM"
@@ -196,9 +195,7 @@ def pages(caller, path, **query):
 
 @pytest.fixture(scope="module")
 def outcome():
-    options = {"symbols": [*SETTLES], "start": START, "private_rate_limit": 1_000_000}
-    with open_exchange(**options) as exchange:
-        exchange.pause()
+    with quiet_exchange([*SETTLES], START) as exchange:
         caller, opening = Caller(exchange), {}
         for coin in SETTLES.values():
             opening[coin] = exchange.demo_account.futures_wallet(coin).balance

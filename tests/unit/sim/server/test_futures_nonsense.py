@@ -5,10 +5,9 @@ from random import Random
 import pytest
 
 from kucoin_research.sim.server.rest import ROUTES
-from tests.unit.sim.client import open_exchange
-from tests.unit.sim.futures_caller import Caller, fields
+from tests.unit.sim.futures_caller import Caller, fields, quiet_exchange
 
-ROUNDS = 30
+ROUNDS = 15
 NAMES = sorted(
     fields(
         "symbol symbols side type size qty valueQty price leverage marginMode stop stopPrice level "
@@ -37,8 +36,7 @@ CALLS = [
 
 @pytest.fixture(scope="module")
 def caller():
-    with open_exchange(symbols=["XBTUSDTM", "KCSUSDTM"], private_rate_limit=10_000_000) as running:
-        running.pause()
+    with quiet_exchange(symbols=["XBTUSDTM", "KCSUSDTM"]) as running:
         running.demo_account.place("XBTUSDTM", "buy", 3)
         yield Caller(running)
 

@@ -2,8 +2,7 @@
 
 import pytest
 
-from tests.unit.sim.client import open_exchange
-from tests.unit.sim.futures_caller import Caller
+from tests.unit.sim.futures_caller import Caller, quiet_exchange
 from tests.unit.sim.signed import private_client, subscribe_private
 
 XBT, INVERSE, KCS = "XBTUSDTM", "XBTUSDM", "KCSUSDTM"
@@ -13,8 +12,7 @@ FAR = "80000"  # below the market, and within the band of prices
 
 @pytest.fixture(scope="module")
 def exchange():
-    with open_exchange(symbols=[XBT, INVERSE, KCS], private_rate_limit=1_000_000) as running:
-        running.pause()
+    with quiet_exchange(symbols=[XBT, INVERSE, KCS]) as running:
         yield running
 
 

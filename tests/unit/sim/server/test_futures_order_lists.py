@@ -4,8 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from tests.unit.sim.client import open_exchange
-from tests.unit.sim.futures_caller import Caller, fields
+from tests.unit.sim.futures_caller import Caller, fields, quiet_exchange
 from tests.unit.sim.signed import private_client, subscribe_private
 
 XBT, INVERSE, KCS = "XBTUSDTM", "XBTUSDM", "KCSUSDTM"
@@ -30,8 +29,7 @@ PAGE_FIELDS = {"currentPage", "pageSize", "totalNum", "totalPage", "items"}
 
 @pytest.fixture(scope="module")
 def exchange():
-    with open_exchange(symbols=[XBT, INVERSE, KCS], private_rate_limit=1_000_000) as running:
-        running.pause()
+    with quiet_exchange(symbols=[XBT, INVERSE, KCS]) as running:
         yield running
 
 
@@ -48,7 +46,7 @@ def placed(exchange, caller):
         "resting": caller.place(XBT, "buy", 3, FAR),
         "canceled": caller.place(XBT, "buy", 1, FAR),
         "market": caller.place(XBT, "buy", 40),
-        "closing": caller.place(XBT, "sell", 10, "81000", timeInForce="IOC"),
+        "closing": caller.place(XBT, "sell", 10, "83000", timeInForce="IOC"),
         "inverse": caller.place(INVERSE, "sell", 900),
         "waiting": caller.place(XBT, "buy", 2, **stop),
         "waiting limit": caller.place(KCS, "sell", 5, "12", **(stop | {"stopPrice": "13"})),

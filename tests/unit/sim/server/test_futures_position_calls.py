@@ -6,8 +6,7 @@ import pytest
 
 from kucoin_research.sim.server.rest import ROUTES
 from kucoin_research.sim.server.routes import Site, find_route
-from tests.unit.sim.client import open_exchange
-from tests.unit.sim.futures_caller import Caller, fields
+from tests.unit.sim.futures_caller import Caller, fields, quiet_exchange
 from tests.unit.sim.signed import MarketFloor, private_client, subscribe_private
 
 XBT, INVERSE, KCS = "XBTUSDTM", "XBTUSDM", "KCSUSDTM"
@@ -34,8 +33,7 @@ LIMIT_FIELDS = fields("symbol maxOpenSize maxOpenValue totalMargin price leverag
 
 @pytest.fixture(scope="module")
 def exchange():
-    with open_exchange(symbols=[XBT, INVERSE, KCS], private_rate_limit=1_000_000) as running:
-        running.pause()
+    with quiet_exchange(symbols=[XBT, INVERSE, KCS]) as running:
         yield running
 
 
