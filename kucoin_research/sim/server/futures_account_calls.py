@@ -9,7 +9,13 @@ from kucoin_research.sim.accounts.account_book import FundingRow, LedgerRow, Tra
 from kucoin_research.sim.accounts.ledger import decimal_text, fraction
 from kucoin_research.sim.accounts.orders import OrderRefused
 from kucoin_research.sim.server.call_values import Values
-from kucoin_research.sim.server.futures_values import INVALID, chosen_contract, contract, text, word
+from kucoin_research.sim.server.futures_values import (
+    INVALID,
+    asked_contract,
+    chosen_contract,
+    text,
+    word,
+)
 from kucoin_research.sim.server.pages import amount, between, numbered_page
 from kucoin_research.sim.server.routes import (
     MS,
@@ -166,7 +172,7 @@ def _funding_row(row: FundingRow) -> dict[str, Any]:
 
 
 def _fees(site: Site, values: Values, _member: Member) -> Reply:
-    listing = contract(site, text(values, "symbol"))
+    listing = asked_contract(site, values)
     return ok(
         {
             "symbol": listing.symbol,

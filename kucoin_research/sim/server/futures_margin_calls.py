@@ -13,12 +13,21 @@ from kucoin_research.sim.accounts.ledger import (
     decimal_text,
     fraction,
 )
+from kucoin_research.sim.accounts.order_units import price_of
 from kucoin_research.sim.accounts.orders import OrderRefused, OrderRequest
 from kucoin_research.sim.engine.order_limits import order_limits
 from kucoin_research.sim.server.call_values import Values
 from kucoin_research.sim.server.futures_order_form import order_leverage
 from kucoin_research.sim.server.futures_position_calls import position_row
-from kucoin_research.sim.server.futures_values import INVALID, contract, switch, text, texts, word
+from kucoin_research.sim.server.futures_values import (
+    INVALID,
+    asked_contract,
+    contract,
+    switch,
+    text,
+    texts,
+    word,
+)
 from kucoin_research.sim.server.pages import amount, optional_amount
 from kucoin_research.sim.server.routes import (
     Reply,
@@ -50,12 +59,12 @@ _FINEST = Decimal("1e-10")
 
 
 def _margin_mode(site: Site, values: Values, member: Member) -> Reply:
-    symbol = contract(site, text(values, "symbol")).symbol
+    symbol = asked_contract(site, values).symbol
     return ok({"symbol": symbol, "marginMode": member.margin_mode(symbol)})
 
 
 def _change_margin_mode(site: Site, values: Values, member: Member) -> Reply:
-    symbol, mode = contract(site, text(values, "symbol")).symbol, _mode(values)
+    symbol, mode = asked_contract(site, values).symbol, _mode(values)
     site.core.order_entry.set_margin_mode(member, symbol, mode)
     return ok({"symbol": symbol, "marginMode": mode})
 
@@ -87,18 +96,18 @@ def _touches_symbols(site: Site, values: Values) -> Iterable[str]:
 
 
 def _cross_leverage(site: Site, values: Values, member: Member) -> Reply:
-    symbol = contract(site, text(values, "symbol")).symbol
+    symbol = asked_contract(site, values).symbol
     return ok({"symbol": symbol, "leverage": decimal_text(member.leverage(symbol))})
 
 
 def _change_cross_leverage(site: Site, values: Values, member: Member) -> Reply:
-    symbol = contract(site, text(values, "symbol")).symbol
+    symbol = asked_contract(site, values).symbol
     site.core.order_entry.set_leverage(member, symbol, amount(values, "leverage", INVALID))
     return ok(True)
 
 
 def _max_open_size(site: Site, values: Values, member: Member) -> Reply:
-    listing = contract(site, text(values, "symbol"))
+    listing = asked_contract(site, values)
     price = amount(values, "price", INVALID)
     leverage = order_leverage(values, listing)
 
@@ -177,10 +186,7 @@ def _cross_limits(site: Site, values: Values, _member: Member) -> Reply:
 def _cross_limit(
     site: Site, listing: Listing, margin: Decimal | None, leverage: Decimal | None
 ) -> dict[str, Any]:
-    engine, most = site.engine(listing.symbol), Decimal(listing.max_leverage)
-    mark = engine.mark_price(site.now_ns)
-    last = engine.last_trade
-    price = fraction(mark if last is None else engine.price(last.price_ticks))
+    price, most = _last_price(site, listing), Decimal(listing.max_leverage)
     used = min(leverage or most, most)
     total = margin or (_USUAL_MARGIN / price if listing.is_inverse else _USUAL_MARGIN)
     fee = fraction(listing.taker_fee)
@@ -206,20 +212,27 @@ def _cross_limit(
     }
 
 
+def _last_price(site: Site, listing: Listing) -> Decimal:
+    engine = site.engine(listing.symbol)
+    if engine.last_trade is None:
+        return fraction(engine.mark_price(site.now_ns))
+    return price_of(engine, engine.last_trade.price_ticks)
+
+
 def _max_withdrawal(site: Site, values: Values, member: Member) -> Reply:
-    symbol = contract(site, text(values, "symbol")).symbol
+    symbol = asked_contract(site, values).symbol
     return ok(decimal_text(site.core.order_entry.positions.withdrawable_margin(member, symbol)))
 
 
 def _withdraw(site: Site, values: Values, member: Member) -> Reply:
-    symbol = contract(site, text(values, "symbol")).symbol
+    symbol = asked_contract(site, values).symbol
     taken = amount(values, "withdrawAmount", INVALID)
     site.core.order_entry.positions.withdraw_margin(member, symbol, taken)
     return ok(decimal_text(taken))
 
 
 def _deposit(site: Site, values: Values, member: Member) -> Reply:
-    listing, request_id = contract(site, text(values, "symbol")), text(values, "bizNo")
+    listing, request_id = asked_contract(site, values), text(values, "bizNo")
     if len(request_id) > _LONGEST_ID:
         raise OrderRefused(INVALID, f"bizNo is longer than {_LONGEST_ID} characters")
     added = amount(values, "margin", INVALID)
@@ -229,7 +242,7 @@ def _deposit(site: Site, values: Values, member: Member) -> Reply:
 
 
 def _auto_deposit(site: Site, values: Values, member: Member) -> Reply:
-    symbol = contract(site, text(values, "symbol")).symbol
+    symbol = asked_contract(site, values).symbol
     text(values, "status")
     is_on = switch(values, "status")
     site.core.order_entry.positions.set_auto_deposit(member, symbol, is_on=is_on)
@@ -237,7 +250,7 @@ def _auto_deposit(site: Site, values: Values, member: Member) -> Reply:
 
 
 def _change_risk_level(site: Site, values: Values, member: Member) -> Reply:
-    symbol = contract(site, text(values, "symbol")).symbol
+    symbol = asked_contract(site, values).symbol
     text(values, "level")
     level = integer(values, "level")
     if level is None:

@@ -19,8 +19,8 @@ from kucoin_research.sim.server.futures_order_rows import (
 )
 from kucoin_research.sim.server.futures_values import (
     INVALID,
+    asked_contract,
     chosen_contract,
-    contract,
     text,
     texts,
     word,
@@ -155,7 +155,7 @@ def _futures_fills(site: Site, member: Member) -> Iterator[FillRow]:
 
 
 def _open_value(site: Site, values: Values, member: Member) -> Reply:
-    listing = contract(site, text(values, "symbol"))
+    listing = asked_contract(site, values)
     sizes, costs = dict.fromkeys(_SIDES, 0), dict.fromkeys(_SIDES, ZERO)
     for order in member.orders_of(listing.symbol):
         assert order.request.price is not None, "only limit orders rest"

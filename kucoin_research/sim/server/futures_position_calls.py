@@ -10,7 +10,7 @@ from kucoin_research.sim.accounts.ledger import Position, account_number, decima
 from kucoin_research.sim.accounts.members import position_data
 from kucoin_research.sim.accounts.orders import OrderRefused
 from kucoin_research.sim.server.call_values import Values
-from kucoin_research.sim.server.futures_values import chosen_contract, contract, text, word
+from kucoin_research.sim.server.futures_values import asked_contract, chosen_contract, text, word
 from kucoin_research.sim.server.pages import between, numbered_page
 from kucoin_research.sim.server.routes import MS, Reply, Route, Site, for_account, ok, touches_none
 
@@ -52,7 +52,7 @@ def _positions(site: Site, values: Values, member: Member) -> Reply:
 
 
 def _position(site: Site, values: Values, member: Member) -> Reply:
-    return ok(position_row(site, member, contract(site, text(values, "symbol"))))
+    return ok(position_row(site, member, asked_contract(site, values)))
 
 
 def _closed(site: Site, values: Values, member: Member) -> Reply:

@@ -14,7 +14,16 @@ from kucoin_research.sim.engine.catalog import Listing
 from kucoin_research.sim.server.call_values import Values
 from kucoin_research.sim.server.routes import Site
 
-__all__ = ["INVALID", "chosen_contract", "contract", "switch", "text", "texts", "word"]
+__all__ = [
+    "INVALID",
+    "asked_contract",
+    "chosen_contract",
+    "contract",
+    "switch",
+    "text",
+    "texts",
+    "word",
+]
 
 #: KuCoin's code of a parameter that makes no sense.
 INVALID = "100001"
@@ -77,6 +86,11 @@ def contract(site: Site, symbol: str, code: str = "200003") -> Listing:
         )
         raise OrderRefused(code, f"{known} (no contract {shown(symbol)})")
     return listing
+
+
+def asked_contract(site: Site, values: Values) -> Listing:
+    """Return the contract that a call is about; see `contract`."""
+    return contract(site, values.get("symbol", "").strip())
 
 
 def chosen_contract(site: Site, values: Values) -> str:

@@ -359,7 +359,7 @@ def test_margin_by_hand_needs_an_isolated_position(caller, method, path, values)
      "/api/v2/getMaxOpenSize", "/api/v1/margin/maxWithdrawMargin"],
 )  # fmt: skip
 def test_calls_about_a_position_need_a_contract(caller, path):
-    assert caller.refusal("GET", path) == ("100001", "symbol is missing")
+    assert caller.refusal("GET", path) == ("100001", "symbol is missing: name a contract")
     assert caller.refusal("GET", path, symbol="NOPE")[0] == "200003"
 
 
