@@ -250,6 +250,7 @@ class Member:
         self.book = AccountBook()
         self._cross: set[str] = set()
         self._leverages: dict[str, Decimal] = {}
+        self._risk_levels: dict[str, int] = {}
 
     @property
     def fills(self) -> list[Fill]:
@@ -279,6 +280,16 @@ class Member:
         if position is not None and position.is_cross:
             position.leverage = leverage
 
+    def risk_level(self, symbol: str) -> int | None:
+        """Return the risk tier chosen for isolated margin; None for the lowest that is enough."""
+        return self._risk_levels.get(symbol)
+
+    def set_risk_level(self, symbol: str, level: int) -> None:
+        """Choose the risk tier of a symbol's isolated margin; a position takes it at once."""
+        self._risk_levels[symbol] = level
+        if symbol in self.positions:
+            self.positions[symbol].risk_level = level
+
     def orders_of(self, symbol: str) -> list[AccountOrder]:
         """List the open orders of a symbol, oldest first."""
         return [order for order in self.orders.values() if order.symbol == symbol]
@@ -287,7 +298,10 @@ class Member:
         """Return the position in a contract; flat at first."""
         known = self.positions.get(listing.symbol)
         if known is None:
-            known = self.positions[listing.symbol] = Position(listing, self._margin_rules)
+            known = Position(
+                listing, self._margin_rules, risk_level=self.risk_level(listing.symbol)
+            )
+            self.positions[listing.symbol] = known
         return known
 
     def margin_use(self, listing: Listing, value: Decimal, leverage: Decimal) -> MarginUse:
@@ -474,7 +488,7 @@ def position_data(
             "autoDeposit": position.is_auto_deposit,
             "riskLimit": position.risk_tier.limit,
             "riskLimitLevel": position.risk_tier.level,
-            "posCross": 0,
+            "posCross": _figure(margin.added),
             "posComm": _figure(margin.commission),
             "posLoss": _figure(-margin.funding),
             "posFunding": _figure(position.funding),

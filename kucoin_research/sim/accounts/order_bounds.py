@@ -242,21 +242,26 @@ def check_risk(
 ) -> None:
     """Check the position that an order would make against the risk tiers of isolated margin.
 
-    An account does not choose its level here: it has the lowest that holds the position, as on
-    KuCoin's unified accounts. Orders that rest already do not count.
+    An account that has chosen no level has the lowest that holds the position, as on KuCoin's
+    unified accounts. Orders that rest already do not count.
 
     Raises
     ------
     OrderRefused
-        300005 above the highest tier, 300016 if the leverage is too high for the tier.
+        300005 above the chosen or the highest tier, 300016 if the leverage is too high for the
+        tier.
     """
     if not opening or member.margin_mode(listing.symbol) == "CROSS":
         return
     same_side = member.closable(listing.symbol, "sell" if side == "buy" else "buy")
     size = same_side + opening
-    tier = listing.risk_tier(contract_value(listing, price, size))
-    if tier is None:
-        raise OrderRefused("300005", f"{listing.risk_tiers[-1].limit} risk limit exceeded")
+    value, chosen = contract_value(listing, price, size), member.risk_level(listing.symbol)
+    if chosen is not None:
+        tier = listing.risk_tiers[chosen - 1]
+    else:
+        tier = listing.risk_tier(value) or listing.risk_tiers[-1]
+    if abs(value) > tier.limit:
+        raise OrderRefused("300005", f"{tier.limit} risk limit exceeded")
     if leverage > tier.max_leverage:
         text = f"The leverage cannot be greater than {tier.max_leverage}."
         raise OrderRefused("300016", f"{text} (for a position of up to {tier.limit})")
