@@ -105,6 +105,9 @@ CASES = [
     case("repeat_executions not up to live",
          ("repeat_executions", {"count": 10, "after": 5}), "abort", connected=2,
          settings={"dead_servers": 1}),
+    case("repeat_executions with holes",
+         ("repeat_executions", {"count": 12, "every": 3, "after": 2}), "abort", connected=2,
+         settings={"dead_servers": 1}),
     case("dead_servers", "abort", connected=2, settings={"dead_servers": 2}),
 ]  # fmt: skip
 

@@ -44,7 +44,11 @@ def _late(rng: Random) -> dict[str, Any]:
 
 def _repeats(rng: Random) -> dict[str, Any]:
     every = rng.choice((1, rng.randint(2, 5)))
-    return {"count": rng.randint(1, 50), "every": every, "after": rng.choice((0, rng.randint(1, 9)))}
+    return {
+        "count": rng.randint(1, 50),
+        "every": every,
+        "after": rng.choice((0, rng.randint(1, 9))),
+    }
 
 
 def _stall(rng: Random) -> dict[str, Any]:

@@ -306,8 +306,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         ),
         "repeat_executions": Kind(
             "other",
-            "the next subscription to a trade topic begins with the last `count` executions, or with "
-            "each `every`-th, but for the newest `after`",
+            "the next subscription to a trade topic begins with the last `count` executions, or "
+            "with each `every`-th, but for the newest `after`",
             ("topic", "market", "count", "every", "after"),
             {"count": 10},
         ),
