@@ -517,9 +517,11 @@ def _spot_candles(recorded: RecordedRows, values: Values) -> Reply:
     bars = state.bars(interval, INTERVALS[interval]) if interval in INTERVALS else None
     if bars is None:
         return error(200, "400100", "Incorrect candlestick type.")
-    # 0 counts as no bound. If more candles match than fit, the reply has the newest ones.
+    # 0 counts as no bound. If more candles match than fit, the reply has the newest ones. A candle
+    # that opens at the end itself is not among them.
     first = (_whole(values, "startAt") or 0) * 1_000
-    last = (_whole(values, "endAt") or 0) * 1_000 or None
+    end = _whole(values, "endAt")
+    last = end * 1_000 - 1 if end else None
     chosen = _between(bars, first, last)[-_SPOT_CANDLES:]
     return ok([_spot_candle_row(bar) for bar in reversed(chosen)])
 

@@ -236,9 +236,11 @@ def _spot_candles(site: Site, values: Values) -> Work:
         return _NO_PAIR
     if interval_ms is None:
         return error(200, "400100", "Incorrect candlestick type.")
-    # 0 counts as no bound. If more candles match than fit, the reply has the newest ones.
+    # 0 counts as no bound. If more candles match than fit, the reply has the newest ones. A candle
+    # that opens at the end itself is not among them.
     first = (integer(values, "startAt") or 0) * 1_000
-    last = (integer(values, "endAt") or 0) * 1_000 or None
+    end = integer(values, "endAt")
+    last = end * 1_000 - 1 if end else None
     engine = site.engine(symbol)
     page = yield from candle_page(engine, interval_ms, None, last, _SPOT_CANDLES)
     rows = [candle for candle in page if candle.open_ms >= first]
