@@ -105,6 +105,11 @@ class Listing:
         """Return the lowest tier that holds a position of a value; None above the highest."""
         return next((tier for tier in self.risk_tiers if abs(value) <= tier.limit), None)
 
+    @property
+    def cross_risk_limit(self) -> int:
+        """The highest value of a position in cross margin, in the settlement currency."""
+        return self.risk_limit * (100 if self.is_inverse else 1_000)
+
     def cross_maintenance(self, coins: Decimal) -> Decimal:
         """Return the maintenance margin of a position in cross margin, a fraction of its value.
 

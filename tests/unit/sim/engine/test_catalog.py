@@ -12,7 +12,7 @@ START = 1_767_571_200 * 10**9
 FUTURES = [listing for listing in LISTINGS.values() if listing.market == "futures"]
 SPOT = [listing for listing in LISTINGS.values() if listing.market == "spot"]
 
-# P3.1, without the fields that it marks as optional
+# P3.1, and what KuCoin sent on 2026-10-03
 CONTRACT_FIELDS = """
 symbol displaySymbol displayBaseCurrency rootSymbol type firstOpenDate expireDate settleDate
 baseCurrency quoteCurrency settleCurrency maxOrderQty marketMaxOrderQty maxPrice lotSize tickSize
@@ -25,7 +25,8 @@ effectiveFundingRateCycleStartTime currentFundingRateGranularity fundingRateCap 
 dailyInterestRate nextFundingRateTime nextFundingRateDateTime openInterest turnoverOf24h
 volumeOf24h markPrice indexPrice lastTradePrice lowPrice highPrice priceChg priceChgPct maxLeverage
 sourceExchanges k m f mmrLimit mmrLevConstant supportCross buyLimit sellLimit marketStage
-marketType assetClass subMarketType
+marketType assetClass subMarketType period adjustK adjustM adjustMmrLevConstant adjustActiveTime
+crossRiskLimit orderPriceRange preMarketToPerpDate
 """
 # P4.1
 SYMBOL_FIELDS = """
@@ -55,7 +56,7 @@ def test_contract_row_has_kucoins_types():
     assert isinstance(row["lotSize"], int)
     assert row["tickSize"] == 0.1
     assert row["multiplier"] == 0.001
-    assert row["displayBaseCurrency"] == "BTC"
+    assert (row["displaySymbol"], row["displayBaseCurrency"]) == ("XBTUSDTM", "XBT")
     assert isinstance(row["markPrice"], float)
 
 
@@ -80,6 +81,23 @@ def test_price_band_of_a_row_is_that_of_the_listing_around_its_mark(listing):
     assert (row["sellLimit"], row["buyLimit"]) == (float(lowest), float(highest))
     assert round(row["buyLimit"] / row["markPrice"] - 1, 9) == 0.05
     assert round(1 - row["sellLimit"] / row["markPrice"], 9) == 0.05
+
+
+def test_a_row_names_the_series_that_are_served():
+    row = contract_row(LISTINGS["KCSUSDTM"], None, START)
+
+    assert row["fundingRateGranularity"] == 4 * 3_600_000
+    assert row["fundingRateSymbol"] == ".KCSUSDTMFPI8H"  # as on KuCoin, whatever the interval
+    assert row["premiumsSymbol8H"] == ".KCSUSDTMPI8H"
+
+
+@pytest.mark.parametrize("listing", FUTURES, ids=lambda listing: listing.symbol)
+def test_limits_of_a_row_are_those_that_orders_are_held_to(listing):
+    row = contract_row(listing, None, START)
+
+    assert row["orderPriceRange"] == 0.05
+    assert row["crossRiskLimit"] == listing.cross_risk_limit
+    assert row["crossRiskLimit"] > listing.risk_tiers[-1].limit
 
 
 def test_next_funding_time_is_a_countdown():

@@ -307,15 +307,88 @@ def test_index_query_pages_newest_first(exchange):
     times = [row["timePoint"] for row in page["dataList"]]
     assert times == [times[0], times[0] - 1_000, times[0] - 2_000]
     assert page["hasMore"] is True
-    assert page["dataList"][0]["decomposionList"][0]["exchange"]
 
 
-@pytest.mark.parametrize(("path", "symbol"), [("premium", ".XBTUSDTMPI"), ("interest", ".XBTINT")])
-def test_premium_and_interest_come_by_the_minute(exchange, path, symbol):
-    rows = data_of(exchange, f"/api/v1/{path}/query", symbol=symbol)["dataList"]
+@pytest.fixture(scope="module")
+def unlike():
+    """An inverse contract, and one that settles its funding every four hours."""
+    with open_exchange(symbols=["XBTUSDM", "KCSUSDTM"]) as running:
+        yield running
 
+
+@pytest.mark.parametrize("symbol", ["XBTUSDTM", "XBTUSDM"])
+def test_an_index_is_the_weighted_price_of_its_exchanges(exchange, unlike, symbol):
+    served_by = unlike if symbol == "XBTUSDM" else exchange
+    contract = data_of(served_by, f"/api/v1/contracts/{symbol}")
+    page = data_of(served_by, "/api/v1/index/query", symbol=contract["indexSymbol"])
+
+    for row in page["dataList"]:
+        parts = row["decomposionList"]
+        assert [part["exchange"] for part in parts] == contract["sourceExchanges"]
+        assert sum(part["weight"] for part in parts) == pytest.approx(1.0)
+        assert len({part["price"] for part in parts}) > 1
+        mean = sum(part["weight"] * part["price"] for part in parts)
+        assert mean == pytest.approx(row["value"], abs=0.01)
+    assert (
+        parts[-1]["exchangeName"]
+        == {"gateio": "GateIO", "binance": "Binance"}[parts[-1]["exchange"]]
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "symbol", "step"),
+    [
+        ("premium", ".XBTUSDTMPI", MINUTE_MS),
+        ("premium", ".XBTUSDTMPI8H", 480 * MINUTE_MS),
+        ("premium", ".KCSUSDTMPI8H", 480 * MINUTE_MS),
+        ("interest", ".XBTINT", MINUTE_MS),
+        ("interest", ".USDTINT8H", 480 * MINUTE_MS),
+    ],
+)
+def test_premium_and_interest_come_by_the_minute_and_by_eight_hours(
+    exchange, unlike, path, symbol, step
+):
+    served_by = unlike if "KCS" in symbol else exchange
+    rows = data_of(served_by, f"/api/v1/{path}/query", symbol=symbol)["dataList"]
+
+    times = [row["timePoint"] for row in rows]
     assert len(rows) == 10
-    assert {row["granularity"] for row in rows} == {60_000}
+    assert {row["granularity"] for row in rows} == {step}
+    assert times == [times[0] - step * place for place in range(10)]
+    assert times[0] % step == 0
+
+
+def test_the_premium_of_eight_hours_is_the_mean_of_its_minutes(exchange):
+    whole = data_of(exchange, "/api/v1/premium/query", symbol=".XBTUSDTMPI8H")["dataList"][1]
+    begin, end = whole["timePoint"], whole["timePoint"] + 480 * MINUTE_MS
+    minutes = [
+        row["value"]
+        for start in range(begin, end, 60 * MINUTE_MS)
+        for row in data_of(
+            exchange,
+            "/api/v1/premium/query",
+            symbol=".XBTUSDTMPI",
+            startAt=start,
+            endAt=start + 59 * MINUTE_MS,
+            maxCount=100,
+        )["dataList"]
+    ]
+
+    assert len(minutes) == 480
+    assert whole["value"] == pytest.approx(sum(minutes) / 480, abs=5e-5)
+    assert min(minutes) < whole["value"] < max(minutes)
+
+
+def test_a_current_funding_rate_is_that_of_its_contract(exchange):
+    rate = data_of(exchange, "/api/v1/funding-rate/XBTUSDTM/current")
+    contract = data_of(exchange, "/api/v1/contracts/XBTUSDTM")
+
+    assert rate["period"] == contract["period"] == 1
+    assert rate["symbol"] == contract["fundingRateSymbol"]
+    assert rate["fundingTime"] == contract["nextFundingRateDateTime"]
+    for ours, its in (("value", "fundingFeeRate"), ("lastTimeFundingRate",) * 2):
+        assert rate[ours] == contract[its]
+    assert "predictedValue" not in rate
 
 
 def test_funding_rates_come_newest_first_and_need_their_bounds(exchange):
