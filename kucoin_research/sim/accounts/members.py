@@ -5,12 +5,13 @@ Shapes from the protocol reference, sections 8.1 and 8.2.
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from kucoin_research.sim.accounts.account_book import AccountBook
 from kucoin_research.sim.accounts.cross_margin import CrossPrices, cross_prices
 from kucoin_research.sim.accounts.keys import Account
 from kucoin_research.sim.accounts.ledger import (
@@ -23,28 +24,42 @@ from kucoin_research.sim.accounts.ledger import (
     decimal_text,
     margin_use,
 )
+from kucoin_research.sim.accounts.order_archive import OrderArchive
 from kucoin_research.sim.accounts.orders import Fill, OrderRequest
 from kucoin_research.sim.engine.catalog import Listing
 from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.messages.feed import number
 
 __all__ = [
+    "AccountOrder",
     "Debtor",
     "FuturesWallet",
-    "LiveOrder",
     "Member",
     "StopOrder",
     "position_data",
     "position_mark_data",
 ]
 
-_FILLS_KEPT = 100_000
 _DEFAULT_LEVERAGE = Decimal(10)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class LiveOrder:
-    """One order in the engine; ``hold`` is the amount that it sets aside on spot."""
+class AccountOrder:
+    """One order of an account, open or done.
+
+    Attributes
+    ----------
+    size, filled, canceled
+        In units.
+    value, fees
+        Sums of its fills, in the quote or settlement currency.
+    spent, hold
+        On spot: what a buy has cost with its fees, and what the order still sets aside.
+    ended_ns
+        When it was filled or canceled; None while it is open.
+    stop
+        The stop order that it was.
+    """
 
     member: Member
     engine: Market
@@ -55,10 +70,25 @@ class LiveOrder:
     time_ns: int
     filled: int = 0
     canceled: int = 0
+    value: Decimal = ZERO
+    fees: Decimal = ZERO
     spent: Decimal = ZERO
     hold: Decimal = ZERO
     is_cross: bool = False
     leverage: Decimal = Decimal(1)
+    ended_ns: int | None = None
+    updated_ns: int = 0
+    stop: StopOrder | None = None
+
+    @property
+    def market(self) -> str:
+        """``"futures"`` or ``"spot"``."""
+        return self.engine.listing.market
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it is neither filled nor canceled."""
+        return self.ended_ns is None
 
     @property
     def symbol(self) -> str:
@@ -78,7 +108,17 @@ class LiveOrder:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class StopOrder:
-    """One order that waits for a price."""
+    """One order that waits for a price, or waited for it.
+
+    Attributes
+    ----------
+    ended_ns
+        When it was triggered or canceled; None while it waits.
+    error
+        Why no order could be placed when it was triggered.
+    order
+        The order that it became.
+    """
 
     member: Member
     engine: Market
@@ -86,6 +126,25 @@ class StopOrder:
     order_id: str
     size: int
     time_ns: int
+    ended_ns: int | None = None
+    is_triggered: bool = False
+    error: str = ""
+    order: AccountOrder | None = None
+
+    @property
+    def market(self) -> str:
+        """``"futures"`` or ``"spot"``."""
+        return self.engine.listing.market
+
+    @property
+    def symbol(self) -> str:
+        """The symbol."""
+        return self.request.symbol
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it still waits."""
+        return self.ended_ns is None
 
     def is_reached(self, price: float) -> bool:
         """Return whether a price triggers the order."""
@@ -177,18 +236,29 @@ class Member:
         self.account = account
         self._margin_rules: MarginRules = margin_rules
         self.user_id = account.user_id
+        self.main = CoinWallet(account.main)
         self.spot = CoinWallet(account.spot)
         self.futures = defaultdict(Decimal, {c: Decimal(t) for c, t in account.futures.items()})
         self.versions: defaultdict[str, int] = defaultdict(int)
         self.reported: dict[str, FuturesWallet] = {}
         self.margin = Debtor(CoinWallet(account.margin))
         self.isolated: dict[str, Debtor] = {}
-        self.orders: dict[str, LiveOrder] = {}
+        self.orders: dict[str, AccountOrder] = {}
         self.stops: dict[str, StopOrder] = {}
         self.positions: dict[str, Position] = {}
-        self.fills: deque[Fill] = deque(maxlen=_FILLS_KEPT)
+        self.archive: OrderArchive[AccountOrder | StopOrder] = OrderArchive()
+        self.book = AccountBook()
         self._cross: set[str] = set()
         self._leverages: dict[str, Decimal] = {}
+
+    @property
+    def fills(self) -> list[Fill]:
+        """The newest 100 000 fills, oldest first."""
+        return [row.fill for row in self.book.fills]
+
+    def coins(self, wallet: str) -> CoinWallet:
+        """Return the ``"main"``, ``"trade"`` or ``"margin"`` wallet."""
+        return {"main": self.main, "trade": self.spot, "margin": self.margin.wallet}[wallet]
 
     def margin_mode(self, symbol: str) -> str:
         """Return the margin mode of a symbol: ``"ISOLATED"`` or ``"CROSS"``."""
@@ -209,7 +279,7 @@ class Member:
         if position is not None and position.is_cross:
             position.leverage = leverage
 
-    def orders_of(self, symbol: str) -> list[LiveOrder]:
+    def orders_of(self, symbol: str) -> list[AccountOrder]:
         """List the open orders of a symbol, oldest first."""
         return [order for order in self.orders.values() if order.symbol == symbol]
 
@@ -238,7 +308,7 @@ class Member:
             if position.quantity and position.listing.settle == currency
         ]
 
-    def opening_parts(self, currency: str) -> list[tuple[LiveOrder, int]]:
+    def opening_parts(self, currency: str) -> list[tuple[AccountOrder, int]]:
         """List the open orders that settle in a currency, each with the lots that it would open.
 
         The part of an order that only closes a position binds no margin.
@@ -278,7 +348,7 @@ class Member:
         )
 
     @staticmethod
-    def _order_margin(order: LiveOrder, size: int) -> Decimal:
+    def _order_margin(order: AccountOrder, size: int) -> Decimal:
         assert order.price_ticks is not None, "only limit orders rest"
         price = Decimal(order.engine.price_text(order.price_ticks))
         value = abs(contract_value(order.engine.listing, price, size))

@@ -15,7 +15,7 @@ from kucoin_research.sim.accounts.futures_wallets import cross_risk_rate, wallet
 from kucoin_research.sim.accounts.keys import Account
 from kucoin_research.sim.accounts.ledger import ZERO, MarginRules, decimal_text
 from kucoin_research.sim.accounts.margin import MarginLender
-from kucoin_research.sim.accounts.members import FuturesWallet, LiveOrder, Member
+from kucoin_research.sim.accounts.members import AccountOrder, FuturesWallet, Member, StopOrder
 from kucoin_research.sim.accounts.order_bounds import check_limits, check_worth
 from kucoin_research.sim.accounts.order_checks import CheckedOrder, check_order, check_request
 from kucoin_research.sim.accounts.order_units import size_of, units_of
@@ -25,6 +25,7 @@ from kucoin_research.sim.accounts.private_reports import PrivateReports
 from kucoin_research.sim.accounts.settlement import Settlement
 from kucoin_research.sim.accounts.stop_orders import StopOrders
 from kucoin_research.sim.accounts.trader import RandomTrader
+from kucoin_research.sim.accounts.transfers import Transfers
 from kucoin_research.sim.accounts.venue import Venue
 from kucoin_research.sim.engine.account_orders import Submission
 from kucoin_research.sim.engine.market import Event, Market, Trade
@@ -55,11 +56,12 @@ class OrderEntry:
         self.members = {account.key: Member(account, margin_rules) for account in accounts}
         self._reports = PrivateReports(venue)
         self.lender = MarginLender(self._reports, venue.seed)
-        self._orders: dict[str, LiveOrder] = {}
+        self._orders: dict[str, AccountOrder] = {}
         self._settlement = Settlement(venue, self._reports)
         self._stops = StopOrders(venue, self._reports, self._place)
         self._positions = PositionMarks(venue, self._reports, self)
         self._traders: dict[str, list[RandomTrader]] = {}
+        self.transfers = Transfers(venue, self._reports)
 
     def interests(self) -> set[str]:
         """Return the symbols whose engines must run even without listeners."""
@@ -112,6 +114,15 @@ class OrderEntry:
             self._check_settlement(self._engine(request.symbol))
         return self._place(member, request)
 
+    def test(self, member: Member, request: OrderRequest) -> None:
+        """Check an order as `place` does, without entering it."""
+        engine = self._engine(request.symbol)
+        self._check_settlement(engine)
+        if request.stop:
+            check_request(member, request, engine.listing)
+        else:
+            check_order(self.venue, member, request, engine)
+
     def _check_settlement(self, engine: Market) -> None:
         # A settlement at the first instant is over: the clock may stand still there for long.
         settling_ns = engine.settling_ns
@@ -121,13 +132,13 @@ class OrderEntry:
                 "300015", f"the funding of {symbol} is being settled: place the order after its end"
             )
 
-    def _place(self, member: Member, request: OrderRequest) -> str:
+    def _place(self, member: Member, request: OrderRequest, stop: StopOrder | None = None) -> str:
         # Not only what arrives: a stop order was accepted before a settlement in which it triggers.
         engine = self._engine(request.symbol)
         if request.stop:
             size, _ = check_request(member, request, engine.listing)
             return self._stops.place(member, request, engine, size)
-        return self._submit(check_order(self.venue, member, request, engine))
+        return self._submit(check_order(self.venue, member, request, engine), stop)
 
     def cancel(self, member: Member, order_id: str) -> None:
         """Cancel an order or a stop order.
@@ -171,6 +182,7 @@ class OrderEntry:
         self.venue.order(order.symbol, lambda engine: _as_submission(engine.reduce(order_id, less)))
         released = order.hold * less / order.remaining if order.remaining else ZERO
         order.size = units
+        order.updated_ns = order.engine.now_ns
         now_ns = order.engine.now_ns
         self._reports.report_order(order, "update", now_ns, old_size=old_size)
         if order.engine.listing.market == "spot":
@@ -232,7 +244,8 @@ class OrderEntry:
         if wallet == "futures":
             if self.futures_wallet(member, currency).available + amount < 0:
                 raise OrderRefused("200004", f"not enough {currency} in the futures account")
-            member.futures[currency] += amount
+            event = "Deposit" if amount > 0 else "Withdrawal"
+            self._reports.book_contracts(member, currency, amount, event, {}, now_ns)
             self._reports.report_wallet(member, currency, now_ns)
             return
         if wallet not in ("spot", "margin"):
@@ -273,7 +286,7 @@ class OrderEntry:
             raise OrderRefused("200003", f"{symbol} is a spot market: it has no margin settings")
         return engine
 
-    def _submit(self, checked: CheckedOrder) -> str:
+    def _submit(self, checked: CheckedOrder, stop: StopOrder | None) -> str:
         member, request, engine = checked.member, checked.request, checked.engine
         done = self.venue.order(
             request.symbol,
@@ -287,7 +300,10 @@ class OrderEntry:
             ),
         )
         now_ns = engine.now_ns // _MS * _MS
-        order = _live_order(checked, done.order_id, now_ns)
+        order = _account_order(checked, done.order_id, now_ns)
+        member.archive.add(order)
+        if stop is not None:
+            stop.order, order.stop = order, stop
         if engine.listing.market == "spot":
             self._settlement.hold(order, now_ns)
             self._reports.report_order(order, "received", now_ns)
@@ -329,11 +345,13 @@ class OrderEntry:
                             self.amend(member, order.order_id, size)
                     left = max(0, left - order.remaining)
 
-    def _finish(self, order: LiveOrder, now_ns: int, *, is_canceled: bool) -> None:
+    def _finish(self, order: AccountOrder, now_ns: int, *, is_canceled: bool) -> None:
         self._orders.pop(order.order_id, None)
         order.member.orders.pop(order.order_id, None)
         if is_canceled:
             order.canceled = order.remaining
+        order.ended_ns = order.updated_ns = now_ns
+        order.member.archive.end(order)
         self._reports.report_order(order, "canceled" if is_canceled else "filled", now_ns)
         if order.engine.listing.market == "futures":
             self._reports.report_wallet(order.member, order.engine.listing.settle, now_ns)
@@ -343,7 +361,7 @@ class OrderEntry:
         self.venue.watch()
 
 
-def _as_in_book(orders: list[LiveOrder], side: str) -> list[LiveOrder]:
+def _as_in_book(orders: list[AccountOrder], side: str) -> list[AccountOrder]:
     """Sort the orders of a side, oldest first, by the order in which takers meet them."""
     sign = -1 if side == "buy" else 1
     return sorted(
@@ -356,9 +374,9 @@ def _as_submission(events: list[Event]) -> Submission:
     return Submission("", "canceled", 0, 0, events)
 
 
-def _live_order(checked: CheckedOrder, order_id: str, now_ns: int) -> LiveOrder:
+def _account_order(checked: CheckedOrder, order_id: str, now_ns: int) -> AccountOrder:
     member, symbol = checked.member, checked.request.symbol
-    return LiveOrder(
+    return AccountOrder(
         member=member,
         engine=checked.engine,
         request=checked.request,

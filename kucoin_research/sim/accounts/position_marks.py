@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
+from kucoin_research.sim.accounts.account_book import FundingRow
 from kucoin_research.sim.accounts.cross_margin import CANCEL_AT, LIQUIDATE_AT, take_over_prices
 from kucoin_research.sim.accounts.futures_wallets import cross_risk_rate, mark_of, wallet_at_marks
 from kucoin_research.sim.accounts.ledger import Position, fraction
@@ -57,7 +58,22 @@ class PositionMarks:
         paid = size * fraction(rate) * (1 if position.quantity > 0 else -1)
         fee = -paid.quantize(Decimal("1e-12"))
         position.receive_funding(fee)
-        member.futures[listing.settle] += fee
+        context = {"symbol": listing.symbol}
+        self._reports.book_contracts(member, listing.settle, fee, "RealisedPNL", context, now_ns)
+        member.book.fundings.add(
+            FundingRow(
+                row_id=self._reports.next_event_id(),
+                time_ns=now_ns,
+                symbol=listing.symbol,
+                rate=rate,
+                mark=fraction(mark),
+                quantity=position.quantity,
+                value=position.value(fraction(mark)),
+                funding=fee,
+                settle=listing.settle,
+                margin_mode="CROSS" if position.is_cross else "ISOLATED",
+            )
+        )
         data = {
             "fundingTime": now_ns // _MS,
             "qty": position.quantity,

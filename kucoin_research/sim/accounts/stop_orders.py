@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 from kucoin_research.sim.accounts.members import Member, StopOrder
@@ -27,14 +28,14 @@ class StopOrders:
     reports
         Sends each event to the account's listeners.
     place
-        Places the order that a stop order becomes.
+        Places the order that a stop order becomes, and links the two.
     """
 
     def __init__(
         self,
         venue: Venue,
         reports: PrivateReports,
-        place: Callable[[Member, OrderRequest], str],
+        place: Callable[[Member, OrderRequest, StopOrder], str],
     ) -> None:
         self._venue = venue
         self._reports = reports
@@ -66,6 +67,7 @@ class StopOrders:
             time_ns=engine.now_ns // _MS * _MS,
         )
         member.stops[order_id] = stop
+        member.archive.add(stop)
         self._stops.setdefault(request.symbol, {})[order_id] = stop
         self._reports.report_stop(stop, "open", stop.time_ns)
         self._venue.watch()
@@ -75,7 +77,10 @@ class StopOrders:
         """Remove a stop order; ``event`` is ``"cancel"`` or ``"triggered"``, perhaps with error."""
         del stop.member.stops[stop.order_id]
         del self._stops[stop.request.symbol][stop.order_id]
-        self._reports.report_stop(stop, event, stop.engine.now_ns // _MS * _MS, error)
+        stop.ended_ns = stop.engine.now_ns // _MS * _MS
+        stop.is_triggered, stop.error = event == "triggered", error
+        stop.member.archive.end(stop)
+        self._reports.report_stop(stop, event, stop.ended_ns, error)
         self._venue.watch()
 
     def _trigger_if_reached(self, stop: StopOrder, now_ns: int) -> None:
@@ -100,19 +105,11 @@ class StopOrders:
             error = str(refused)
         self.drop(stop, "triggered", error)
         if not error:
-            self._place(stop.member, request)
+            self._place(stop.member, request, stop)
 
 
 def _without_stop(request: OrderRequest) -> OrderRequest:
-    return OrderRequest(
-        symbol=request.symbol,
-        side=request.side,
-        size=request.size,
-        price=request.price,
-        time_in_force=request.time_in_force,
-        reduce_only=request.reduce_only,
-        client_oid=request.client_oid,
-    )
+    return replace(request, stop="", stop_price=None)
 
 
 def _base36(value: int) -> str:
