@@ -220,6 +220,7 @@ def _histories(_site: Site, engine: Market, _values: Values) -> list[dict[str, A
     return [
         {
             "sequence": str(trade.sequence),
+            "tradeId": trade.trade_id,
             "price": engine.price_text(trade.price_ticks),
             "size": engine.size_text(trade.size),
             "side": trade.side,
