@@ -8,12 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kucoin_research.sim.accounts.ledger import (
-    ZERO,
-    Position,
-    fraction,
-)
-from kucoin_research.sim.accounts.members import position_data
+from kucoin_research.sim.accounts.ledger import Position, account_number, fraction
+from kucoin_research.sim.accounts.members import position_row
 from kucoin_research.sim.engine.candles import HISTORY_DAYS, candle_open
 from kucoin_research.sim.engine.catalog import Listing
 from kucoin_research.sim.engine.market import Market
@@ -56,6 +52,7 @@ _QUERY_ROWS = 100
 _FUNDING_ROWS = 100
 _GRANULARITIES = (1, 5, 15, 30, 60, 120, 240, 480, 720, 1440, 10080)
 _SAMPLES_PER_BAR = 5
+_FIRST_POSITION = 300_000_000_000_000_000
 _EIGHT_HOURS_MS = 28_800_000
 _AVERAGED_MS = 600_000
 _ENDED = ("Settled", "Closed")
@@ -350,7 +347,7 @@ def _account_overview(site: Site, values: Values, member: Member) -> Reply:
             "availableMargin": float(wallet.available),
             # Without any margin left, the positions are being liquidated.
             "riskRatio": 1.0 if risk is None else round(float(risk), 10),
-            "maxWithdrawAmount": float(max(wallet.available, ZERO)),
+            "maxWithdrawAmount": float(wallet.withdrawable),
         }
     )
 
@@ -359,9 +356,9 @@ def _position_row(site: Site, member: Member, position: Position) -> dict[str, A
     symbol = position.listing.symbol
     mark = fraction(site.engine(symbol).mark_price(site.now_ns))
     wallet = site.core.order_entry.futures_wallet(member, position.listing.settle)
-    row = position_data(position, mark, site.now_ms, wallet.total_cross)
-    del row["changeReason"]
-    return {"id": f"{symbol}-{position.opened_ms}"} | row
+    opened = f"{symbol} {position.opened_ms}"
+    position_id = str(_FIRST_POSITION + account_number(member.user_id, "position", opened))
+    return position_row(position, mark, site.now_ms, wallet.total_cross, position_id)
 
 
 def _positions(site: Site, _values: Values, member: Member) -> Reply:
