@@ -21,6 +21,7 @@ from kucoin_research.sim.messages.feed import (
 from kucoin_research.sim.messages.topics import Topic
 
 __all__ = [
+    "SNAPSHOT_FIELDS",
     "Indicator",
     "SpotCandle",
     "SpotDepth",
@@ -31,6 +32,16 @@ __all__ = [
     "SpotTicker",
     "spot_snapshot",
 ]
+
+#: The fields of a spot snapshot's inner object.
+SNAPSHOT_FIELDS = (
+    "askSize", "averagePrice", "baseCurrency", "bidSize", "board", "buy", "changePrice",
+    "changeRate", "close", "datetime", "high", "lastSize", "lastTradedPrice", "low",
+    "makerCoefficient", "makerFeeRate", "marginTrade", "mark", "market", "marketChange1h",
+    "marketChange24h", "marketChange4h", "markets", "open", "quoteCurrency", "sell", "sequence",
+    "siteTypes", "sort", "symbol", "symbolCode", "takerCoefficient", "takerFeeRate", "trading",
+    "vol", "volValue",
+)  # fmt: skip
 
 
 class SpotMatch(Feed):

@@ -11,6 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 from kucoin_research.sim.engine.candles import INTERVALS
+from kucoin_research.sim.engine.catalog import LISTINGS
+from kucoin_research.sim.messages.instrument_rows import (
+    FUNDING_PERIOD,
+    contract_row,
+    symbol_row,
+)
 from kucoin_research.sim.recorded.core import RecordedCore
 from kucoin_research.sim.recorded.messages import Row, digits
 from kucoin_research.sim.recorded.state import Bar, Offer, RecordedState
@@ -116,7 +122,13 @@ def _contract(recorded: RecordedRows, state: RecordedState) -> dict[str, Any] | 
     offer = state.offer
     if not offer.is_described:
         return None
-    return _facts(offer) | _funding_facts(recorded, state) | _figures(recorded, state)
+    known = _facts(offer) | _funding_facts(recorded, state) | _figures(recorded, state)
+    return _UNKNOWN_CONTRACT | known
+
+
+# Rows have the fields of the simulated exchange's; a recording does not know all of them.
+_UNKNOWN_CONTRACT: dict[str, Any] = dict.fromkeys(contract_row(LISTINGS["XBTUSDTM"], None, 0))
+_UNKNOWN_PAIR: dict[str, Any] = dict.fromkeys(symbol_row(LISTINGS["BTC-USDT"]))
 
 
 def _facts(offer: Offer) -> dict[str, Any]:
@@ -141,13 +153,13 @@ def _facts(offer: Offer) -> dict[str, Any]:
         "maintainMargin": offer.maintenance_margin,
         "makerFeeRate": offer.maker_fee,
         "takerFeeRate": offer.taker_fee,
-        "isQuanto": False,
         "isInverse": offer.is_inverse,
         "indexSymbol": offer.index_symbol,
         "maxLeverage": _number(offer.max_leverage),
         "m": offer.mmr_size,
         "mmrLimit": offer.mmr_limit,
         "mmrLevConstant": offer.mmr_leverage_constant,
+        "orderPriceRange": offer.price_limit_rate,
     }
 
 
@@ -160,7 +172,8 @@ def _funding_facts(recorded: RecordedRows, state: RecordedState) -> dict[str, An
     return {
         "fundingRateSymbol": _funding_symbol(state.offer),
         "fundingFeeRate": None if row is None else row[3],
-        "predictedFundingFeeRate": None,
+        "lastTimeFundingRate": _last_settled(state),
+        "period": FUNDING_PERIOD,
         "fundingRateGranularity": interval,
         "currentFundingRateGranularity": interval,
         "nextFundingRateTime": following - recorded.now_ms,
@@ -171,7 +184,12 @@ def _funding_facts(recorded: RecordedRows, state: RecordedState) -> dict[str, An
 def _funding_symbol(offer: Offer) -> str | None:
     if offer.funding_interval_ms is None:
         return None
-    return f".{offer.symbol}FPI{offer.funding_interval_ms // _HOUR_MS}H"
+    return f".{offer.symbol}FPI8H"  # on KuCoin also where the interval is another
+
+
+def _last_settled(state: RecordedState) -> float | None:
+    rate: float | None = state.settlements[-1][3] if state.settlements else None
+    return rate
 
 
 def _figures(recorded: RecordedRows, state: RecordedState) -> dict[str, Any]:
@@ -335,9 +353,12 @@ def _funding_rate(recorded: RecordedRows, state: RecordedState) -> dict[str, Any
         "granularity": interval,
         "timePoint": began,
         "value": row[3],
-        "predictedValue": None,
-        "period": 1,
+        "dailyInterestRate": None,
+        "fundingRateCap": None,
+        "fundingRateFloor": None,
+        "period": FUNDING_PERIOD,
         "fundingTime": began + interval,
+        "lastTimeFundingRate": _last_settled(state),
     }
 
 
@@ -373,7 +394,7 @@ def _pair(recorded: RecordedRows, state: RecordedState) -> dict[str, Any] | None
     if not offer.is_described:
         return None
     trading = recorded.core.trading_status(offer.symbol)
-    return {
+    return _UNKNOWN_PAIR | {
         "symbol": offer.symbol,
         "name": offer.display_name or offer.symbol,
         "baseCurrency": offer.base,
@@ -414,7 +435,17 @@ def _coins(recorded: RecordedRows) -> list[str]:
 
 
 def _currency_row(coin: str) -> dict[str, Any]:
-    return {"currency": coin, "name": coin, "fullName": coin, "precision": 8, "chains": []}
+    return {
+        "currency": coin,
+        "name": coin,
+        "fullName": coin,
+        "precision": 8,
+        "confirms": None,
+        "contractAddress": None,
+        "isMarginEnabled": None,
+        "isDebitEnabled": None,
+        "chains": [],
+    }
 
 
 def _zones(recorded: RecordedRows, _values: Values) -> Reply:
@@ -501,12 +532,13 @@ def _histories(_recorded: RecordedRows, state: RecordedState) -> list[dict[str, 
     return [
         {
             "sequence": None if sequence is None else str(sequence),
+            "tradeId": trade_id,
             "price": _text(price),
             "size": _text(size),
             "side": side,
             "time": time,
         }
-        for time, _, _, sequence, _, side, price, size in reversed(_newest_trades(state))
+        for time, _, _, sequence, trade_id, side, price, size in reversed(_newest_trades(state))
     ]
 
 

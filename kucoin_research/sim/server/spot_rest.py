@@ -129,6 +129,10 @@ def _currency_row(coin: str) -> dict[str, Any]:
                 "maxWithdraw": None,
                 "maxDeposit": None,
                 "needTag": False,
+                # Only some coins have these three.
+                "depositFeeRate": None,
+                "withdrawMaxFee": None,
+                "depositTierFee": None,
             }
         ],
     }

@@ -7,35 +7,11 @@ from kucoin_research.sim.engine.catalog import LISTINGS
 from kucoin_research.sim.engine.fundamental_value import BASES
 from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.messages.instrument_rows import contract_row, symbol_row
+from tests.unit.sim.reply_fields import FIELDS
 
 START = 1_767_571_200 * 10**9
 FUTURES = [listing for listing in LISTINGS.values() if listing.market == "futures"]
 SPOT = [listing for listing in LISTINGS.values() if listing.market == "spot"]
-
-# P3.1, and what KuCoin sent on 2026-10-03
-CONTRACT_FIELDS = """
-symbol displaySymbol displayBaseCurrency rootSymbol type firstOpenDate expireDate settleDate
-baseCurrency quoteCurrency settleCurrency maxOrderQty marketMaxOrderQty maxPrice lotSize tickSize
-indexPriceTickSize multiplier initialMargin maintainMargin maxRiskLimit minRiskLimit riskStep
-makerFeeRate takerFeeRate makerFixFee takerFixFee isQuanto settlementFee isDeleverage isInverse
-markMethod fairMethod fundingBaseSymbol fundingQuoteSymbol fundingRateSymbol fundingBaseSymbol1M
-fundingQuoteSymbol1M premiumsSymbol1M premiumsSymbol8H indexSymbol settlementSymbol status
-fundingFeeRate predictedFundingFeeRate lastTimeFundingRate fundingRateGranularity
-effectiveFundingRateCycleStartTime currentFundingRateGranularity fundingRateCap fundingRateFloor
-dailyInterestRate nextFundingRateTime nextFundingRateDateTime openInterest turnoverOf24h
-volumeOf24h markPrice indexPrice lastTradePrice lowPrice highPrice priceChg priceChgPct maxLeverage
-sourceExchanges k m f mmrLimit mmrLevConstant supportCross buyLimit sellLimit marketStage
-marketType assetClass subMarketType period adjustK adjustM adjustMmrLevConstant adjustActiveTime
-crossRiskLimit orderPriceRange preMarketToPerpDate
-"""
-# P4.1
-SYMBOL_FIELDS = """
-symbol name baseCurrency quoteCurrency feeCurrency market baseMinSize baseMaxSize quoteMinSize
-quoteMaxSize baseIncrement quoteIncrement priceIncrement priceLimitRate minFunds isMarginEnabled
-enableTrading st feeCategory makerFeeCoefficient takerFeeCoefficient callauctionIsEnabled
-callauctionPriceFloor callauctionPriceCeiling callauctionFirstStageStartTime
-callauctionSecondStageStartTime callauctionThirdStageStartTime tradingStartTime
-"""
 
 
 def test_contract_row_has_every_field_with_and_without_a_market():
@@ -43,7 +19,7 @@ def test_contract_row_has_every_field_with_and_without_a_market():
     market = Market(listing, 7, START)
 
     for row in (contract_row(listing, None, START), contract_row(listing, market, START)):
-        assert sorted(row) == sorted(CONTRACT_FIELDS.split())
+        assert sorted(row) == sorted(FIELDS["contract"])
         json.dumps(row, allow_nan=False)
 
 
@@ -121,7 +97,7 @@ def test_inverse_contract_counts_dollars():
 def test_symbol_row_has_every_field_as_text(listing):
     row = symbol_row(listing)
 
-    assert sorted(row) == sorted(SYMBOL_FIELDS.split())
+    assert sorted(row) == sorted(FIELDS["pair"])
     assert row["baseIncrement"] == listing.lot_size
     assert Decimal(row["baseMinSize"]) >= Decimal(row["baseIncrement"])
 
