@@ -125,7 +125,7 @@ class Fault:
         For ``repeat_executions``, the number of executions sent again.
     every
         For ``repeat_executions``, send only each execution of this number, counted back from the
-        newest: 3 leaves out two of three, so that what is sent again has holes.
+        newest: 3 leaves out two of three, so that those sent again have holes between them.
     after
         Number of matching ones that pass first. For ``repeat_executions``, the number of newest
         executions that are not sent again.
