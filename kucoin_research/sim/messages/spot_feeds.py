@@ -264,9 +264,12 @@ class SpotSnapshot(Feed):
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
         """Yield the figures of now."""
         sequence = str(self.wire.book_sequence(self.engine))
-        # On the topic of a whole market the outer number is no sequence but the time.
-        outer = f'"{sequence}"' if self.topic.endswith(f":{self.symbol}") else now_ns // MS
         data = spot_snapshot(self.engine, now_ns) | {"sequence": sequence}
+        outer = f'"{sequence}"'
+        if not self.topic.endswith(f":{self.symbol}"):
+            # On the topic of a whole market this is no sequence but the time.
+            stamp = now_ns // MS
+            outer = f"{stamp}" if self.wire.number_market_snapshots else f'"{stamp}"'
         text = json.dumps(data, separators=(",", ":"))
         yield (
             now_ns,

@@ -62,6 +62,10 @@ class Settings:
     bare_announcements
         Whether funding announcements carry the topic without a symbol even if the client named
         one, as in the documents' samples. KuCoin's own SDK does not find such frames.
+    number_market_snapshots
+        Whether the outer ``sequence`` of snapshots on the topic of a whole market is a number, as
+        in captures of 2024 and 2026, or text, as in the documents. KuCoin's own SDK refuses the
+        number.
     kline_page
         Rows in one futures kline reply; the documents say 500, a probe of KuCoin got 200.
     pro_idle_timeout
@@ -122,6 +126,7 @@ class Settings:
     spot_resend_depth: bool = False
     candle_add: bool = False
     bare_announcements: bool = False
+    number_market_snapshots: bool = False
     kline_page: int = 200
     pro_idle_timeout: float = 60.3
     max_pro_topics: int = 600
