@@ -107,6 +107,7 @@ class ContractRow(Struct, rename="camel"):
     mark_price: Number | None = None
     buy_limit: Number | None = None
     sell_limit: Number | None = None
+    order_price_range: Number | None = None
     initial_margin: Number | None = None
     maintain_margin: Number | None = None
     m: Number | None = None

@@ -119,9 +119,16 @@ class Listing:
         return min(MMR_LIMIT, growth / (2 * self.max_leverage))
 
     def price_limits(self, reference: Decimal) -> tuple[Decimal, Decimal]:
-        """Return the lowest price of a sell order and the highest one of a buy order."""
+        """Return the lowest price of a sell order and the highest one of a buy order.
+
+        On futures they are whole ticks, as in KuCoin's rows.
+        """
         rate = Decimal(self.price_limit_rate)
-        return reference * (1 - rate), reference * (1 + rate)
+        lowest, highest = reference * (1 - rate), reference * (1 + rate)
+        if self.market == "spot":
+            return lowest, highest
+        tick = Decimal(self.tick_size)
+        return round(lowest / tick) * tick, round(highest / tick) * tick
 
     @property
     def price_decimals(self) -> int:

@@ -170,6 +170,9 @@ def test_a_row_without_limits_is_an_instrument_without_them(exchange, rest):
         ({"buyLimit": None}, None),
         ({"markPrice": 0}, None),
         ({"buyLimit": 80000.0, "sellLimit": 92757.38}, None),
+        ({"orderPriceRange": 0.02}, 0.02),  # KuCoin's own word, whatever was rounded or late
+        ({"orderPriceRange": 0}, 0.05),
+        ({"orderPriceRange": None}, 0.05),
     ],
     ids=str,
 )

@@ -55,8 +55,10 @@ def test_price_band_of_a_row_is_that_of_the_listing_around_its_mark(listing):
     lowest, highest = listing.price_limits(Decimal(repr(row["markPrice"])))
 
     assert (row["sellLimit"], row["buyLimit"]) == (float(lowest), float(highest))
-    assert round(row["buyLimit"] / row["markPrice"] - 1, 9) == 0.05
-    assert round(1 - row["sellLimit"] / row["markPrice"], 9) == 0.05
+    tick = Decimal(listing.tick_size)
+    for limit, share in ((highest, "1.05"), (lowest, "0.95")):
+        assert limit % tick == 0
+        assert abs(limit - Decimal(repr(row["markPrice"])) * Decimal(share)) <= tick / 2
 
 
 def test_a_row_names_the_series_that_are_served():
