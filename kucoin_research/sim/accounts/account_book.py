@@ -13,6 +13,7 @@ from typing import Generic, Literal, NamedTuple, TypeAlias, TypeVar
 from kucoin_research.sim.accounts.orders import Fill, OrderRequest
 
 __all__ = [
+    "WALLETS",
     "AccountBook",
     "ClosedPosition",
     "FillRow",
@@ -25,6 +26,7 @@ __all__ = [
 
 #: The wallets of an account: ``trade`` is the one of spot orders.
 WalletName: TypeAlias = Literal["main", "trade", "margin", "futures"]
+WALLETS: tuple[WalletName, ...] = ("main", "trade", "margin", "futures")
 
 _ROWS_KEPT = 100_000
 

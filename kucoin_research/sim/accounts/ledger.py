@@ -9,7 +9,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Literal, NamedTuple, TypeAlias
 
 from kucoin_research.sim.engine.catalog import Listing
@@ -27,11 +27,13 @@ __all__ = [
     "MarginUse",
     "Position",
     "account_number",
+    "base_coins",
     "contract_value",
     "cross_maintenance",
     "decimal_text",
     "fraction",
     "margin_use",
+    "read_amount",
 ]
 
 #: KuCoin's rules of isolated margin since 2025-05-22, and those before.
@@ -39,12 +41,29 @@ MarginRules: TypeAlias = Literal["2025-05", "legacy"]
 MARGIN_RULES: tuple[MarginRules, ...] = ("2025-05", "legacy")
 ZERO = Decimal(0)
 _FINENESS = Decimal("1e-12")
+_DIGITS = 40
 
 
 def decimal_text(amount: Decimal) -> str:
     """Spell an amount without exponent and trailing zeros."""
     text = f"{amount:f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
+
+
+def read_amount(text: str) -> Decimal | None:
+    """Read a decimal number; None if it is none, is not finite, or has over 40 digits on a side.
+
+    A larger exponent would be a number, but one whose digits fill the memory.
+    """
+    try:
+        found = Decimal(text)
+    except InvalidOperation:
+        return None
+    if not found.is_finite():
+        return None
+    exponent = found.as_tuple().exponent
+    assert isinstance(exponent, int), "a finite number has one"
+    return found if exponent >= -_DIGITS and found.adjusted() < _DIGITS else None
 
 
 def fraction(value: float) -> Decimal:
@@ -127,9 +146,14 @@ def cross_maintenance(listing: Listing, quantity: int, price: Decimal) -> Decima
 
     It grows with the size in base coins (trading reference, section 4.3).
     """
+    return listing.cross_maintenance(base_coins(listing, quantity, price))
+
+
+def base_coins(listing: Listing, quantity: int, price: Decimal) -> Decimal:
+    """Return the size of lots in base coins, which on inverse contracts depends on the price."""
     if listing.is_inverse:
-        return listing.cross_maintenance(abs(contract_value(listing, price, quantity)))
-    return listing.cross_maintenance(abs(quantity) * fraction(listing.multiplier))
+        return abs(contract_value(listing, price, quantity))
+    return abs(quantity) * fraction(listing.multiplier)
 
 
 class MarginUse(NamedTuple):
@@ -199,8 +223,9 @@ class Position:
     ``cost`` is the signed value of the open lots at their average entry; ``gross_pnl``, ``fees``
     and ``funding`` are sums since the position was last opened, ``funding`` as received. The part
     of it that belongs to the isolated margin of the open lots is ``margin_funding``;
-    ``added_margin`` was added to that margin by hand. ``closed_lots`` and ``closed_value`` are sums
-    of the closed ones, the latter with the sign that the lots had.
+    ``added_margin`` was added to that margin by hand, or by itself with ``is_auto_deposit``.
+    ``closed_lots``, ``closed_value`` and ``closed_cost`` are sums of the closed lots, with the sign
+    of the position: their value at the exit and at the entry.
 
     Isolated margin follows ``margin_rules``. Since 2025-05-22 a position must keep its value at the
     mark price times the maintenance margin of its risk tier and the liquidation fee's rate, which
@@ -223,6 +248,7 @@ class Position:
     closed_lots: int = 0
     closed_value: Decimal = ZERO
     closed_cost: Decimal = ZERO
+    is_auto_deposit: bool = False
 
     def fill(
         self,

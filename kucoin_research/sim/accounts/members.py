@@ -298,9 +298,9 @@ class Member:
             known = self.positions[listing.symbol] = Position(listing, self._margin_rules)
         return known
 
-    def margin_use(self, listing: Listing, value: Decimal) -> MarginUse:
-        """Return the margin that a value in a contract would bind at the chosen leverage."""
-        return margin_use(listing, self._margin_rules, value, self.leverage(listing.symbol))
+    def margin_use(self, listing: Listing, value: Decimal, leverage: Decimal) -> MarginUse:
+        """Return the margin that a value in a contract would bind at a leverage."""
+        return margin_use(listing, self._margin_rules, value, leverage)
 
     def closable(self, symbol: str, side: str) -> int:
         """Return the number of lots that an order of that side could close."""
@@ -330,6 +330,9 @@ class Member:
             listing = order.engine.listing
             if listing.market == "futures" and listing.settle == currency:
                 key = order.symbol, order.request.side
+                if order.request.force_hold:
+                    parts.append((order, order.remaining))
+                    continue
                 closing = min(closable.get(key, 0), order.remaining)
                 closable[key] = closable.get(key, 0) - closing
                 parts.append((order, order.remaining - closing))
@@ -344,26 +347,46 @@ class Member:
             funding += position.margin_funding
             margins[position.is_cross] += position.margin.total
             profits[position.is_cross] += position.unrealised(mark(position.listing.symbol))
-        orders = {False: ZERO, True: ZERO}
+        isolated = ZERO
+        sides: defaultdict[str, dict[str, Decimal]] = defaultdict(_no_margins)
         for order, size in self.opening_parts(currency):
-            orders[order.is_cross] += self._order_margin(order, size)
+            margin = self._order_margin(order, size)
+            if order.is_cross:
+                sides[order.symbol][order.request.side] += margin
+            else:
+                isolated += margin
+        # Cross margin binds the larger side of a symbol's open orders. (trading reference, 4.3)
+        cross = sum((max(both.values()) for both in sides.values()), ZERO)
         return FuturesWallet(
             self.futures[currency],
             margins[False],
-            orders[False],
+            isolated,
             margins[True],
-            orders[True],
+            cross,
             profits[False],
             profits[True],
             funding,
         )
 
-    @staticmethod
-    def _order_margin(order: AccountOrder, size: int) -> Decimal:
+    def order_margins(self, symbol: str) -> dict[str, Decimal]:
+        """Return the margin that each side of a symbol's open orders needs, by side."""
+        sides = _no_margins()
+        orders = self.orders_of(symbol)
+        for order, size in self.opening_parts(orders[0].engine.listing.settle) if orders else ():
+            if order.symbol == symbol:
+                sides[order.request.side] += self._order_margin(order, size)
+        return sides
+
+    def _order_margin(self, order: AccountOrder, size: int) -> Decimal:
         assert order.price_ticks is not None, "only limit orders rest"
         price = Decimal(order.engine.price_text(order.price_ticks))
         value = abs(contract_value(order.engine.listing, price, size))
-        return (value / order.leverage).quantize(Decimal("1e-12"))
+        leverage = self.leverage(order.symbol) if order.is_cross else order.leverage
+        return (value / leverage).quantize(Decimal("1e-12"))
+
+
+def _no_margins() -> dict[str, Decimal]:
+    return {"buy": ZERO, "sell": ZERO}
 
 
 def _figure(amount: Decimal, digits: int = 10) -> Any:
@@ -463,7 +486,7 @@ def position_data(
     }
     if not position.is_cross:
         data |= {
-            "autoDeposit": False,
+            "autoDeposit": position.is_auto_deposit,
             "riskLimit": position.risk_tier.limit,
             "riskLimitLevel": position.risk_tier.level,
             "posCross": 0,

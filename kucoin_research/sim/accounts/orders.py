@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from kucoin_research.errors import InvalidInput
-from kucoin_research.sim.engine.account_orders import TimeInForce
+from kucoin_research.sim.engine.account_orders import SelfTrade, TimeInForce
 from kucoin_research.sim.engine.market import Side
 
 __all__ = ["Fill", "OrderRefused", "OrderRequest"]
@@ -87,7 +87,7 @@ class OrderRequest:
     force_hold: bool = False
     leverage: Decimal | None = None
     margin_mode: str = ""
-    stp: str = ""
+    stp: SelfTrade = ""
     client_oid: str = ""
     remark: str = ""
     tags: str = ""

@@ -29,6 +29,8 @@ class StopOrders:
         Sends each event to the account's listeners.
     place
         Places the order that a stop order becomes, and links the two.
+    before
+        Called with each stop order that is about to be triggered.
     """
 
     def __init__(
@@ -36,10 +38,12 @@ class StopOrders:
         venue: Venue,
         reports: PrivateReports,
         place: Callable[[Member, OrderRequest, StopOrder], str],
+        before: Callable[[StopOrder], None],
     ) -> None:
         self._venue = venue
         self._reports = reports
         self._place = place
+        self._before = before
         self._stops: dict[str, dict[str, StopOrder]] = {}
         self._random = Random(f"{venue.seed}:desk")
 
@@ -51,7 +55,8 @@ class StopOrders:
     def act(self, symbol: str, now_ns: int) -> None:
         """Trigger the stop orders of a symbol whose price is reached."""
         for stop in list(self._stops.get(symbol, {}).values()):
-            self._trigger_if_reached(stop, now_ns)
+            if stop.is_active:  # the trigger of another one may have canceled it
+                self._trigger_if_reached(stop, now_ns)
 
     def place(self, member: Member, request: OrderRequest, engine: Market, size: int) -> str:
         """Let an order of this many units wait for its price; return the stop order's id."""
@@ -95,6 +100,7 @@ class StopOrders:
             price = engine.price(engine.last_trade.price_ticks)
         if not stop.is_reached(price):
             return
+        self._before(stop)
         error = ""
         request = _without_stop(stop.request)
         # The trigger is reported before the new order, and says whether that can be placed. So the

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-from kucoin_research.sim.engine.catalog import MMR_LIMIT, Listing
+from kucoin_research.sim.engine.catalog import IMR_FACTOR, MMR_LIMIT, Listing
 from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.engine.order_limits import order_limits
 from kucoin_research.sim.messages.index_parts import index_sources
@@ -150,7 +150,7 @@ def _contract_facts(listing: Listing) -> Row:
         "sourceExchanges": [source.exchange for source in index_sources(listing)],
         "k": listing.mmr_size * 49 / 30,  # as XBTUSDTM's 490 to 300
         "m": listing.mmr_size,
-        "f": 1.3,
+        "f": float(IMR_FACTOR),
         "mmrLimit": float(MMR_LIMIT),
         "mmrLevConstant": float(listing.max_leverage),
         **_NEVER_ADJUSTED,

@@ -6,9 +6,10 @@ Shapes from the protocol reference, section 2, and from KuCoin's own documents o
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, TypeVar
 
+from kucoin_research.sim.accounts.ledger import read_amount
 from kucoin_research.sim.accounts.orders import OrderRefused
 from kucoin_research.sim.server.call_values import Values
 from kucoin_research.sim.server.routes import MS, integer
@@ -93,10 +94,7 @@ def optional_amount(values: Values, name: str, invalid: str) -> Decimal | None:
     text = values.get(name, "").strip()
     if not text:
         return None
-    try:
-        found = Decimal(text)
-    except InvalidOperation:
-        raise OrderRefused(invalid, f"{name} {text[:40]!r} is no number") from None
-    if not found.is_finite():
-        raise OrderRefused(invalid, f"{name} {text[:40]!r} is no finite number")
+    found = read_amount(text)
+    if found is None:
+        raise OrderRefused(invalid, f"{name} {text[:40]!r} is no number, or one of over 40 digits")
     return found
