@@ -262,6 +262,7 @@ class SpotTicker(Struct, rename="camel"):
     vol_value: Number | None = None
     change_price: Number | None = None
     change_rate: Number | None = None
+    taker_fee_rate: Number | None = None
     time: Integer | None = None  # of a single pair; a list of all pairs has one time for all
 
 

@@ -10,7 +10,7 @@ from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.engine.order_limits import order_limits
 from kucoin_research.sim.messages.index_parts import index_sources
 
-__all__ = ["FUNDING_PERIOD", "contract_row", "risk_limit_rows", "symbol_row"]
+__all__ = ["FUNDING_PERIOD", "contract_row", "risk_limit_rows", "symbol_row", "unknown_day"]
 
 #: The ``period`` of funding rates: 1, as a rate is charged at the end of its own interval.
 FUNDING_PERIOD = 1
@@ -19,6 +19,10 @@ Row: TypeAlias = dict[str, Any]
 
 _FIRST_OPEN_MS = 1_585_555_200_000
 _NS_PER_MS = 1_000_000
+_DAY = (
+    "buy", "sell", "changeRate", "changePrice", "high", "low", "vol", "volValue", "last",
+    "averagePrice", "takerFeeRate", "makerFeeRate", "takerCoefficient", "makerCoefficient",
+)  # fmt: skip
 _NEVER_ADJUSTED = dict.fromkeys(("adjustK", "adjustM", "adjustMmrLevConstant", "adjustActiveTime"))
 
 
@@ -163,6 +167,11 @@ def _contract_facts(listing: Listing) -> Row:
         "assetClass": "CRYPTO",
         "subMarketType": None,
     }
+
+
+def unknown_day(symbol: str) -> Row:
+    """Return what ``GET /api/v1/market/stats`` says of a pair that is not listed."""
+    return {"symbol": symbol, **dict.fromkeys(_DAY)}
 
 
 def _funding_facts(listing: Listing, market: Market | None, now_ns: int) -> Row:

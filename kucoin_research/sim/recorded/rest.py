@@ -16,6 +16,7 @@ from kucoin_research.sim.messages.instrument_rows import (
     FUNDING_PERIOD,
     contract_row,
     symbol_row,
+    unknown_day,
 )
 from kucoin_research.sim.recorded.core import RecordedCore
 from kucoin_research.sim.recorded.messages import Row, digits
@@ -45,6 +46,7 @@ _HOUR_MS = 3_600_000
 _FULL_FUTURES = 1_000
 _FUNDING_ROWS = 100
 _SPOT_CANDLES = 1_500
+_CANDLES_WITHOUT_BEGIN = 100
 _SPOT_FEE = 0.001  # fraction; KuCoin's first class of pairs, at the lowest account level
 _GRANULARITIES = {
     ms // 60_000: name
@@ -488,9 +490,13 @@ def _spot_book(depth: int | None) -> Callable[[RecordedRows, RecordedState], Any
     return book
 
 
-def _stats(_recorded: RecordedRows, state: RecordedState) -> dict[str, Any] | None:
-    row = state.last.get("snapshot")
-    return None if row is None else {"time": _ms(row[0]), **_day(state)}
+def _stats(recorded: RecordedRows, values: Values) -> Reply:
+    symbol = values.get("symbol", "")
+    state = recorded.states.get(symbol)
+    row = None if state is None else state.last.get("snapshot")
+    if state is None or row is None:
+        return ok({"time": recorded.now_ms, **unknown_day(symbol)})
+    return ok({"time": _ms(row[0]), **_day(state)})
 
 
 def _day(state: RecordedState) -> dict[str, Any]:
@@ -523,9 +529,24 @@ def _spot_tickers(recorded: RecordedRows, _values: Values) -> Reply:
     rows = []
     for state in recorded.states.values():
         _, bid_size, _, ask_size = state.top() or (None,) * 4
-        sizes = {"bestBidSize": _text(bid_size), "bestAskSize": _text(ask_size)}
-        rows.append(_day(state) | {"symbolName": state.offer.symbol} | sizes)
+        trade = state.last_trade()
+        rows.append(
+            {
+                **_day(state),
+                "symbolName": state.offer.symbol,
+                "bestBidSize": _text(bid_size),
+                "bestAskSize": _text(ask_size),
+                "open": _opened(state),
+                "lastSize": None if trade is None else _text(trade[5]),
+            }
+        )
     return ok({"time": recorded.now_ms, "ticker": rows})
+
+
+def _opened(state: RecordedState) -> str | None:
+    row = state.last.get("snapshot") or _NO_SNAPSHOT
+    last, change = row[3], row[8]
+    return None if last is None or change is None else digits(round(last - change, _LIMIT_DIGITS))
 
 
 def _histories(_recorded: RecordedRows, state: RecordedState) -> list[dict[str, Any]]:
@@ -549,12 +570,11 @@ def _spot_candles(recorded: RecordedRows, values: Values) -> Reply:
     bars = state.bars(interval, INTERVALS[interval]) if interval in INTERVALS else None
     if bars is None:
         return error(200, "400100", "Incorrect candlestick type.")
-    # 0 counts as no bound. If more candles match than fit, the reply has the newest ones. A candle
-    # that opens at the end itself is not among them.
-    first = (_whole(values, "startAt") or 0) * 1_000
-    end = _whole(values, "endAt")
-    last = end * 1_000 - 1 if end else None
-    chosen = _between(bars, first, last)[-_SPOT_CANDLES:]
+    # 0 counts as no bound. If more candles match than fit, the reply has the newest ones.
+    begin, end = _whole(values, "startAt"), _whole(values, "endAt")
+    last = end * 1_000 - (not recorded.core.settings.candles_include_end) if end else None
+    limit = _CANDLES_WITHOUT_BEGIN if begin is None else _SPOT_CANDLES
+    chosen = _between(bars, (begin or 0) * 1_000, last)[-limit:]
     return ok([_spot_candle_row(bar) for bar in reversed(chosen)])
 
 
@@ -619,7 +639,7 @@ RECORDED_ROUTES: dict[str, RouteTable] = {
             _route("/api/v1/markets", 3, _zones),
             _route("/api/v1/market/orderbook/level1", 2, _of_symbol(_level1, _NO_DATA)),
             _route("/api/v1/market/allTickers", 15, _spot_tickers),
-            _route("/api/v1/market/stats", 15, _of_symbol(_stats, _NO_DATA)),
+            _route("/api/v1/market/stats", 15, _stats),
             _route("/api/v1/market/orderbook/level2_20", 2, _of_symbol(_spot_book(20), _NO_DATA)),
             _route("/api/v1/market/orderbook/level2_100", 2, _of_symbol(_spot_book(100), _NO_DATA)),
             _route(

@@ -68,6 +68,9 @@ class Settings:
         number.
     kline_page
         Rows in one futures kline reply; the documents say 500, a probe of KuCoin got 200.
+    candles_include_end
+        Whether spot candles that open at the ``endAt`` of a call are among its rows. Public clients
+        disagree.
     pro_idle_timeout
         Seconds (wall) of client silence before a connection of the pro feed without a subscription
         is closed.
@@ -128,6 +131,7 @@ class Settings:
     bare_announcements: bool = False
     number_market_snapshots: bool = False
     kline_page: int = 200
+    candles_include_end: bool = False
     pro_idle_timeout: float = 60.3
     max_pro_topics: int = 600
     max_pro_messages: int = 300

@@ -49,7 +49,8 @@ chain: chainName withdrawalMinSize depositMinSize withdrawFeeRate withdrawalMinF
 level1: time sequence price size bestBid bestBidSize bestAsk bestAskSize;
 tickers: time ticker;
 spot ticker: symbol symbolName buy bestBidSize sell bestAskSize changeRate changePrice high low vol
-    volValue last averagePrice takerFeeRate makerFeeRate takerCoefficient makerCoefficient;
+    volValue last averagePrice takerFeeRate makerFeeRate takerCoefficient makerCoefficient open
+    lastSize;
 day: time symbol buy sell changeRate changePrice high low vol volValue last averagePrice
     takerFeeRate makerFeeRate takerCoefficient makerCoefficient;
 spot book: time sequence bids asks;

@@ -364,7 +364,11 @@ def test_an_odd_field_of_one_ticker_costs_no_more_than_itself(exchange, rest, ca
 
 def test_one_time_that_is_none_costs_no_other_ticker(exchange, rest, caplog):
     rows = [{"symbol": "A", "ts": -1}, {"symbol": "B", "ts": 1_700_000_000_000_000_000}]
-    exchange.answers = [ok(rows), ok({"ticker": rows, "time": -1}), ok({"symbol": "A", "time": -1})]
+    exchange.answers = [
+        ok(rows),
+        ok({"ticker": rows, "time": -1}),
+        ok({"symbol": "A", "vol": "0", "time": -1}),
+    ]
 
     with caplog.at_level(logging.WARNING, "kucoin_research.exchange.rest.replies"):
         of_contracts, of_pairs = rest.tickers("futures"), rest.tickers("spot")

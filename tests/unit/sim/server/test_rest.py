@@ -276,14 +276,32 @@ def test_kline_serves_the_index_too(exchange):
     assert all(row[3] <= row[4] <= row[2] for row in rows)
 
 
+CANDLES = {"symbol": "BTC-USDT", "type": "1min"}
+
+
 def test_spot_candles_are_newest_first_with_close_second(exchange):
-    rows = data_of(exchange, "/api/v1/market/candles", "spot", symbol="BTC-USDT", type="1min")
+    rows = data_of(exchange, "/api/v1/market/candles", "spot", **CANDLES, startAt=0)
 
     assert len(rows) == 1_500
     assert int(rows[0][0]) - int(rows[-1][0]) >= 1_499 * 60
     for _, opened, close, high, low, _, _ in rows:
         assert float(low) <= min(float(opened), float(close))
         assert max(float(opened), float(close)) <= float(high)
+
+
+def test_without_a_begin_there_are_a_hundred_spot_candles(exchange):
+    end = START_MS // 1_000
+    rows = data_of(exchange, "/api/v1/market/candles", "spot", **CANDLES, endAt=end)
+
+    assert [int(row[0]) for row in rows] == [end - 60 * (1 + place) for place in range(100)]
+
+
+def test_spot_candles_can_include_their_end():
+    end = START_MS // 1_000 - 600
+    with open_exchange(symbols=["BTC-USDT"], candles_include_end=True) as x:
+        rows = data_of(x, "/api/v1/market/candles", "spot", **CANDLES, startAt=end, endAt=end)
+
+    assert [int(row[0]) for row in rows] == [end]
 
 
 def test_spot_candles_keep_to_their_bounds(exchange):
@@ -430,6 +448,19 @@ def test_spot_tickers_and_stats_agree(exchange):
         key: value for key, value in stats.items() if key != "time"
     }
     assert all(isinstance(value, str) for value in row.values())
+    assert float(row["open"]) == pytest.approx(float(row["last"]) - float(row["changePrice"]))
+    assert float(row["lastSize"]) > 0
+
+
+def test_an_unknown_pair_has_a_day_of_nulls(exchange):
+    known = data_of(exchange, "/api/v1/market/stats", "spot", symbol="BTC-USDT")
+    unknown = data_of(exchange, "/api/v1/market/stats", "spot", symbol="NO-PE")
+
+    assert unknown.keys() == known.keys()
+    assert {name: value for name, value in unknown.items() if value is not None} == {
+        "symbol": "NO-PE",
+        "time": unknown["time"],
+    }
 
 
 def steps_and_rows(site, path, **values):
@@ -450,8 +481,8 @@ def steps_and_rows(site, path, **values):
     [
         ("futures", "/api/v1/kline/query", {"symbol": "XBTUSDTM", "granularity": "1440"}),
         ("futures", "/api/v1/kline/query", {"symbol": ".KXBTUSDT", "granularity": "1440"}),
-        ("spot", "/api/v1/market/candles", {"symbol": "BTC-USDT", "type": "1day"}),
-        ("spot", "/api/v1/market/candles", {"symbol": "BTC-USDT", "type": "30min"}),
+        ("spot", "/api/v1/market/candles", {"symbol": "BTC-USDT", "type": "1day", "startAt": "0"}),
+        ("spot", "/api/v1/market/candles", {"symbol": "BTC-USDT", "type": "30min", "startAt": "0"}),
     ],
 )
 def test_long_history_is_built_in_steps_that_leave_turns_to_others(market, path, values):
