@@ -315,6 +315,11 @@ class Position:
             return self.risk_tier.maintenance_margin
         return cross_maintenance(self.listing, self.quantity, mark)
 
+    @property
+    def kept_rate(self) -> Decimal:
+        """The share of its value that an isolated position must keep, with the closing fee."""
+        return self.risk_tier.maintenance_margin + self._taker_fee
+
     def maintenance(self, mark: Decimal) -> Decimal:
         """Return the margin that the position must keep at a mark price, with the closing fee."""
         rate = self.maintenance_rate(mark)

@@ -38,6 +38,7 @@ __all__ = [
     "StopOrder",
     "position_data",
     "position_mark_data",
+    "position_reply",
 ]
 
 _DEFAULT_LEVERAGE = Decimal(10)
@@ -164,6 +165,7 @@ class FuturesWallet(NamedTuple):
     cross_order: Decimal
     isolated_pnl: Decimal
     cross_pnl: Decimal
+    isolated_funding: Decimal = ZERO
 
     @property
     def total_cross(self) -> Decimal:
@@ -174,6 +176,11 @@ class FuturesWallet(NamedTuple):
     def available(self) -> Decimal:
         """The amount that new orders can bind."""
         return self.total_cross - self.cross_position - self.cross_order
+
+    @property
+    def withdrawable(self) -> Decimal:
+        """The amount that can be moved out: unrealised profit is margin, but stays."""
+        return max(ZERO, self.available - max(ZERO, self.cross_pnl))
 
     @property
     def equity(self) -> Decimal:
@@ -190,7 +197,8 @@ class FuturesWallet(NamedTuple):
             "availableBalance": self.available,
             "isolatedPosMargin": self.isolated_position,
             "walletBalance": self.balance,
-            "isolatedFundingFeeMargin": ZERO,
+            "isolatedFundingFeeMargin": self.isolated_funding,
+            "maxWithdrawAmount": self.withdrawable,
             "crossUnPnl": self.cross_pnl,
             "totalCrossMargin": self.total_cross,
             "isolatedUnPnl": self.isolated_pnl,
@@ -348,7 +356,9 @@ class Member:
         """Add up one settlement currency; ``mark`` returns the mark price of a symbol."""
         margins = {False: ZERO, True: ZERO}
         profits = {False: ZERO, True: ZERO}
+        funding = ZERO
         for position in self.positions_in(currency):
+            funding += position.margin_funding
             margins[position.is_cross] += position.margin.total
             profits[position.is_cross] += position.unrealised(mark(position.listing.symbol))
         isolated = ZERO
@@ -369,6 +379,7 @@ class Member:
             cross,
             profits[False],
             profits[True],
+            funding,
         )
 
     def order_margins(self, symbol: str) -> dict[str, Decimal]:
@@ -478,6 +489,10 @@ def position_data(
         "realisedGrossCost": _figure(gross_cost),
         "realisedGrossPnl": _figure(position.gross_pnl),
         "realisedPnl": _figure(-realised_cost),
+        # What the realised profit is made of, beside that of the prices.
+        "dealComm": _figure(-position.fees),
+        "fundingFee": _figure(position.funding),
+        "tax": 0,
         "leverage": moving.get("realLeverage", _figure(position.leverage)),
         "marginMode": "CROSS" if position.is_cross else "ISOLATED",
         "positionSide": "BOTH",
@@ -492,5 +507,24 @@ def position_data(
             "posComm": _figure(margin.commission),
             "posLoss": _figure(-margin.funding),
             "posFunding": _figure(position.funding),
+            # The share of its value that the position must keep.
+            "aggRate": _figure(position.kept_rate),
         }
     return data
+
+
+def position_reply(
+    position: Position, mark: Decimal, now_ms: int, cross: Decimal, position_id: str
+) -> dict[str, Any]:
+    """Build the row of a position as the REST calls return it; parameters as ``position_data``."""
+    frame = position_data(position, mark, now_ms, cross)
+    only_in_frames = ("changeReason", "dealComm", "fundingFee", "tax", "aggRate")
+    row = {name: value for name, value in frame.items() if name not in only_in_frames}
+    row |= {
+        "id": position_id,
+        "isInverse": position.listing.is_inverse,
+        "maintainMargin": frame["maintMarginReq"],
+    }
+    if not position.is_cross:
+        row |= {"posCrossMargin": 0, "posCommCommon": frame["posComm"]}
+    return row

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from kucoin_research.sim.accounts.account_book import ClosedPosition
 from kucoin_research.sim.accounts.ledger import Position, account_number, decimal_text, fraction
-from kucoin_research.sim.accounts.members import position_data
+from kucoin_research.sim.accounts.members import position_reply
 from kucoin_research.sim.accounts.orders import OrderRefused
 from kucoin_research.sim.server.call_values import Values
 from kucoin_research.sim.server.futures_values import asked_contract, chosen_contract, text, word
@@ -30,13 +30,8 @@ def position_row(site: Site, member: Member, listing: Listing) -> dict[str, Any]
     position = member.positions.get(listing.symbol) or Position(listing)
     mark = fraction(site.engine(listing.symbol).mark_price(site.now_ns))
     wallet = site.core.order_entry.futures_wallet(member, listing.settle)
-    row = position_data(position, mark, site.now_ms, wallet.total_cross)
-    del row["changeReason"]
-    row |= {"isInverse": listing.is_inverse, "maintainMargin": row["maintMarginReq"]}
-    if not position.is_cross:
-        row |= {"posCrossMargin": 0, "posCommCommon": row["posComm"]}
     number = _FIRST_ID + account_number(member.user_id, "position", listing.symbol)
-    return {"id": str(number)} | row
+    return position_reply(position, mark, site.now_ms, wallet.total_cross, str(number))
 
 
 def _positions(site: Site, values: Values, member: Member) -> Reply:

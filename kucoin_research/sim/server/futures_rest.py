@@ -9,9 +9,15 @@ from collections.abc import Callable, Generator, Iterable
 from typing import Any, NamedTuple
 
 from kucoin_research.sim.engine.candles import HISTORY_DAYS, candle_open
+from kucoin_research.sim.engine.catalog import Listing
 from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.messages.feed import last_price_and_size
-from kucoin_research.sim.messages.instrument_rows import contract_row, risk_limit_rows
+from kucoin_research.sim.messages.index_parts import index_parts, index_sources
+from kucoin_research.sim.messages.instrument_rows import (
+    FUNDING_PERIOD,
+    contract_row,
+    risk_limit_rows,
+)
 from kucoin_research.sim.server.candle_pages import DAY_MS, candle_page
 from kucoin_research.sim.server.futures_account_calls import FUTURES_ACCOUNT_CALLS
 from kucoin_research.sim.server.futures_margin_calls import FUTURES_MARGIN_CALLS
@@ -45,6 +51,9 @@ _QUERY_ROWS = 100
 _FUNDING_ROWS = 100
 _GRANULARITIES = (1, 5, 15, 30, 60, 120, 240, 480, 720, 1440, 10080)
 _SAMPLES_PER_BAR = 5
+_FIRST_POSITION = 300_000_000_000_000_000
+_EIGHT_HOURS_MS = 28_800_000
+_AVERAGED_MS = 600_000
 _ENDED = ("Settled", "Closed")
 _INVALID_PARAMETER = error(200, "400100", "Parameter Error")
 
@@ -176,20 +185,35 @@ class _Series(NamedTuple):
     granularity_ms: int
     value: Callable[[int], float]
     oldest_ms: int
+    index_of: Listing | None = None
 
 
 def _series(site: Site, name: str) -> _Series | None:
     oldest_ms = site.core.clock.start_ns // MS // DAY_MS * DAY_MS - HISTORY_DAYS * DAY_MS
+    # Names with "8H" are of values for eight hours.
+    base_name, step = name.removesuffix("8H"), _EIGHT_HOURS_MS if name.endswith("8H") else 60_000
     for symbol, listing in site.listings.items():
         if name == listing.index_symbol:
-            return _Series(1_000, site.engine(symbol).index_price, oldest_ms)
-        if name in (f".{symbol}PI", f".{symbol}PI8H"):
-            return _Series(60_000, site.engine(symbol).premium, oldest_ms)
-        if name in (f".{listing.base}INT", f".{listing.base}INT8H"):
-            return _Series(60_000, lambda _: 0.0003, oldest_ms)
-        if name in (f".{listing.quote}INT", f".{listing.quote}INT8H"):
-            return _Series(60_000, lambda _: 0.0006, oldest_ms)
+            return _Series(1_000, site.engine(symbol).index_price, oldest_ms, listing)
+        if base_name == f".{symbol}PI":
+            premium = site.engine(symbol).premium
+            value = premium if step == 60_000 else _average(premium, site)
+            return _Series(step, value, oldest_ms)
+        if base_name == f".{listing.base}INT":
+            return _Series(step, lambda _: 0.0003, oldest_ms)
+        if base_name == f".{listing.quote}INT":
+            return _Series(step, lambda _: 0.0006, oldest_ms)
     return None
+
+
+def _average(premium: Callable[[int], float], site: Site) -> Callable[[int], float]:
+    # The mean over the eight hours that hold a time, as far as they have passed.
+    def average(time_ns: int) -> float:
+        begin = time_ns // MS // _EIGHT_HOURS_MS * _EIGHT_HOURS_MS
+        points = range(begin, min(begin + _EIGHT_HOURS_MS, site.now_ms + 1), _AVERAGED_MS)
+        return sum(premium(point * MS) for point in points) / len(points)
+
+    return average
 
 
 def _touches_series(site: Site, values: Values) -> Iterable[str]:
@@ -251,12 +275,11 @@ def _query_row(name: str, series: _Series, point_ms: int) -> dict[str, Any]:
         "timePoint": point_ms,
         "value": value,
     }
-    if series.granularity_ms == 1_000:
+    if series.index_of is not None:
         # KuCoin misspells this key on the wire.
-        row["decomposionList"] = [
-            {"exchange": "binance", "price": value, "weight": 0.6},
-            {"exchange": "okex", "price": value, "weight": 0.4},
-        ]
+        row["decomposionList"] = index_parts(
+            index_sources(series.index_of), name, point_ms, value, series.index_of.index_decimals
+        )
     return row
 
 
@@ -264,18 +287,18 @@ def _funding_rate(site: Site, engine: Market, _values: Values) -> dict[str, Any]
     row = contract_row(engine.listing, engine, site.now_ns)
     interval = row["fundingRateGranularity"]
     next_ms = row["nextFundingRateDateTime"]
+    # The documents show a predictedValue as well. KuCoin sends none.
     return {
         "symbol": row["fundingRateSymbol"],
         "granularity": interval,
         "timePoint": next_ms - interval,
         "value": row["fundingFeeRate"],
-        "predictedValue": row["predictedFundingFeeRate"],
+        "dailyInterestRate": row["dailyInterestRate"],
         "fundingRateCap": row["fundingRateCap"],
         "fundingRateFloor": row["fundingRateFloor"],
-        "dailyInterestRate": row["dailyInterestRate"],
-        "lastTimeFundingRate": row["lastTimeFundingRate"],
-        "period": 1,
+        "period": FUNDING_PERIOD,
         "fundingTime": next_ms,
+        "lastTimeFundingRate": row["lastTimeFundingRate"],
     }
 
 
