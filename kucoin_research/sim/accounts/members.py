@@ -38,7 +38,7 @@ __all__ = [
     "StopOrder",
     "position_data",
     "position_mark_data",
-    "position_row",
+    "position_reply",
 ]
 
 _DEFAULT_LEVERAGE = Decimal(10)
@@ -179,8 +179,8 @@ class FuturesWallet(NamedTuple):
 
     @property
     def withdrawable(self) -> Decimal:
-        """The amount that can be moved out."""
-        return max(ZERO, self.available)
+        """The amount that can be moved out: unrealised profit is margin, but stays."""
+        return max(ZERO, self.available - max(ZERO, self.cross_pnl))
 
     @property
     def equity(self) -> Decimal:
@@ -258,6 +258,7 @@ class Member:
         self.book = AccountBook()
         self._cross: set[str] = set()
         self._leverages: dict[str, Decimal] = {}
+        self._risk_levels: dict[str, int] = {}
 
     @property
     def fills(self) -> list[Fill]:
@@ -287,6 +288,16 @@ class Member:
         if position is not None and position.is_cross:
             position.leverage = leverage
 
+    def risk_level(self, symbol: str) -> int | None:
+        """Return the risk tier chosen for isolated margin; None for the lowest that is enough."""
+        return self._risk_levels.get(symbol)
+
+    def set_risk_level(self, symbol: str, level: int) -> None:
+        """Choose the risk tier of a symbol's isolated margin; a position takes it at once."""
+        self._risk_levels[symbol] = level
+        if symbol in self.positions:
+            self.positions[symbol].risk_level = level
+
     def orders_of(self, symbol: str) -> list[AccountOrder]:
         """List the open orders of a symbol, oldest first."""
         return [order for order in self.orders.values() if order.symbol == symbol]
@@ -295,7 +306,10 @@ class Member:
         """Return the position in a contract; flat at first."""
         known = self.positions.get(listing.symbol)
         if known is None:
-            known = self.positions[listing.symbol] = Position(listing, self._margin_rules)
+            known = Position(
+                listing, self._margin_rules, risk_level=self.risk_level(listing.symbol)
+            )
+            self.positions[listing.symbol] = known
         return known
 
     def margin_use(self, listing: Listing, value: Decimal, leverage: Decimal) -> MarginUse:
@@ -489,7 +503,7 @@ def position_data(
             "autoDeposit": position.is_auto_deposit,
             "riskLimit": position.risk_tier.limit,
             "riskLimitLevel": position.risk_tier.level,
-            "posCross": 0,
+            "posCross": _figure(margin.added),
             "posComm": _figure(margin.commission),
             "posLoss": _figure(-margin.funding),
             "posFunding": _figure(position.funding),
@@ -499,7 +513,7 @@ def position_data(
     return data
 
 
-def position_row(
+def position_reply(
     position: Position, mark: Decimal, now_ms: int, cross: Decimal, position_id: str
 ) -> dict[str, Any]:
     """Build the row of a position as the REST calls return it; parameters as ``position_data``."""

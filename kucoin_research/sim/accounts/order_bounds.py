@@ -242,14 +242,15 @@ def check_risk(
 ) -> None:
     """Check the position that an order would make against the risk limits of its margin mode.
 
-    Cross margin has one limit, isolated margin has tiers. An account does not choose its level
-    here: it has the lowest that holds the position, as on KuCoin's unified accounts. Orders that
-    rest already do not count.
+    Cross margin has one limit, isolated margin has tiers. An account that has chosen no level has
+    the lowest that holds the position, as on KuCoin's unified accounts. Orders that rest already do
+    not count.
 
     Raises
     ------
     OrderRefused
-        300005 above the limit or the highest tier, 300016 if the leverage is too high for the tier.
+        300005 above the limit, or the chosen or the highest tier; 300016 if the leverage is too
+        high for the tier.
     """
     if not opening:
         return
@@ -259,9 +260,13 @@ def check_risk(
         if abs(value) > listing.cross_risk_limit:
             raise OrderRefused("300005", f"{listing.cross_risk_limit} risk limit exceeded")
         return
-    tier = listing.risk_tier(value)
-    if tier is None:
-        raise OrderRefused("300005", f"{listing.risk_tiers[-1].limit} risk limit exceeded")
+    chosen = member.risk_level(listing.symbol)
+    if chosen is not None:
+        tier = listing.risk_tiers[chosen - 1]
+    else:
+        tier = listing.risk_tier(value) or listing.risk_tiers[-1]
+    if abs(value) > tier.limit:
+        raise OrderRefused("300005", f"{tier.limit} risk limit exceeded")
     if leverage > tier.max_leverage:
         text = f"The leverage cannot be greater than {tier.max_leverage}."
         raise OrderRefused("300016", f"{text} (for a position of up to {tier.limit})")

@@ -6,10 +6,8 @@ Shapes from the protocol reference, section 3.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from kucoin_research.sim.accounts.ledger import Position, account_number, fraction
-from kucoin_research.sim.accounts.members import position_row
 from kucoin_research.sim.engine.candles import HISTORY_DAYS, candle_open
 from kucoin_research.sim.engine.catalog import Listing
 from kucoin_research.sim.engine.market import Market
@@ -21,6 +19,11 @@ from kucoin_research.sim.messages.instrument_rows import (
     risk_limit_rows,
 )
 from kucoin_research.sim.server.candle_pages import DAY_MS, candle_page
+from kucoin_research.sim.server.futures_account_calls import FUTURES_ACCOUNT_CALLS
+from kucoin_research.sim.server.futures_margin_calls import FUTURES_MARGIN_CALLS
+from kucoin_research.sim.server.futures_order_calls import FUTURES_ORDER_CALLS
+from kucoin_research.sim.server.futures_order_lists import FUTURES_ORDER_LISTS
+from kucoin_research.sim.server.futures_position_calls import FUTURES_POSITION_CALLS
 from kucoin_research.sim.server.routes import (
     BULLETS,
     INVALID_SYMBOL,
@@ -34,7 +37,6 @@ from kucoin_research.sim.server.routes import (
     error,
     for_symbol,
     integer,
-    not_found,
     ok,
     spelled_number,
     status,
@@ -42,9 +44,6 @@ from kucoin_research.sim.server.routes import (
     touches_all,
     touches_none,
 )
-
-if TYPE_CHECKING:
-    from kucoin_research.sim.accounts.members import Member
 
 __all__ = ["FUTURES_ROUTES"]
 
@@ -330,50 +329,6 @@ def _trade_statistics(site: Site, _values: Values) -> Work:
     return ok({"turnoverOf24h": round(turnover, 10)})
 
 
-def _account_overview(site: Site, values: Values, member: Member) -> Reply:
-    currency = values.get("currency", "XBT")
-    wallet = site.core.order_entry.futures_wallet(member, currency)
-    risk = site.core.order_entry.cross_risk_rate(member, currency)
-    return ok(
-        {
-            "accountEquity": float(wallet.equity),
-            "unrealisedPNL": float(wallet.isolated_pnl + wallet.cross_pnl),
-            "marginBalance": float(wallet.balance),
-            "positionMargin": float(wallet.isolated_position + wallet.cross_position),
-            "orderMargin": float(wallet.isolated_order + wallet.cross_order),
-            "frozenFunds": 0.0,
-            "availableBalance": float(wallet.available),
-            "currency": currency,
-            "availableMargin": float(wallet.available),
-            # Without any margin left, the positions are being liquidated.
-            "riskRatio": 1.0 if risk is None else round(float(risk), 10),
-            "maxWithdrawAmount": float(wallet.withdrawable),
-        }
-    )
-
-
-def _position_row(site: Site, member: Member, position: Position) -> dict[str, Any]:
-    symbol = position.listing.symbol
-    mark = fraction(site.engine(symbol).mark_price(site.now_ns))
-    wallet = site.core.order_entry.futures_wallet(member, position.listing.settle)
-    opened = f"{symbol} {position.opened_ms}"
-    position_id = str(_FIRST_POSITION + account_number(member.user_id, "position", opened))
-    return position_row(position, mark, site.now_ms, wallet.total_cross, position_id)
-
-
-def _positions(site: Site, _values: Values, member: Member) -> Reply:
-    open_ones = [one for one in member.positions.values() if one.quantity]
-    return ok([_position_row(site, member, one) for one in open_ones])
-
-
-def _position(site: Site, values: Values, member: Member) -> Reply:
-    symbol = values.get("symbol", "")
-    if symbol not in site.listings:
-        return INVALID_SYMBOL
-    flat = Position(site.listings[symbol])
-    return ok(_position_row(site, member, member.positions.get(symbol, flat)))
-
-
 FUTURES_ROUTES: tuple[Route, ...] = (
     *BULLETS,
     # The replies of this call were seen without the quota headers. (reference, section 2.4)
@@ -412,21 +367,9 @@ FUTURES_ROUTES: tuple[Route, ...] = (
     ),
     Route("/api/v1/contract/funding-rates", 5, _funding_rates),
     Route("/api/v1/trade-statistics", 3, _trade_statistics, touches_all, is_private=True),
-    Route(
-        "/api/v1/account-overview",
-        5,
-        not_found,
-        touches_none,
-        is_private=True,
-        account_answer=_account_overview,
-    ),
-    Route(
-        "/api/v1/positions",
-        2,
-        not_found,
-        touches_none,
-        is_private=True,
-        account_answer=_positions,
-    ),
-    Route("/api/v1/position", 2, not_found, is_private=True, account_answer=_position),
+    *FUTURES_ACCOUNT_CALLS,
+    *FUTURES_MARGIN_CALLS,
+    *FUTURES_ORDER_CALLS,
+    *FUTURES_ORDER_LISTS,
+    *FUTURES_POSITION_CALLS,
 )
