@@ -12,6 +12,7 @@ from kucoin_research.sim.faults.kinds import (
     Fault,
 )
 from kucoin_research.sim.server.door import Door
+from kucoin_research.sim.server.not_served import not_served
 from kucoin_research.sim.server.routes import Reply, Route, Values, error, find_route
 from kucoin_research.sim.server.visitors import refusal
 from kucoin_research.sim.server.wire_frames import json_bytes
@@ -99,12 +100,8 @@ class RestHandler(RequestHandler):
     async def _reply(self, method: str, path: str) -> Reply:
         door = self._door
         route, values = find_route(door.table, path)
-        if route is None:
-            return Reply(404, {"code": "404", "msg": "Not Found", "retry": False, "success": False})
-        if method != route.method:
-            return Reply(
-                405, {"code": "405", "msg": "Method Not Allowed", "retry": False, "success": False}
-            )
+        if route is None or method != route.method:
+            return not_served(door.market, method, path, is_path_served=route is not None)
         if door.is_shut and route.name in _TOKEN_CALLS:
             return error(503, "503000", "System is under maintenance.")
         member = None
@@ -125,15 +122,17 @@ class RestHandler(RequestHandler):
         if route.name == "bullet-private" and not door.core.has_accounts:
             return error(403, "400007", "A recording has no private channels.")
         if route.name in _TOKEN_CALLS:
-            data = door.token_reply(self.request.host, user_id)
+            agent = self.request.headers.get("User-Agent", "")
+            data = door.token_reply(self.request.host, user_id, agent=agent)
             return Reply(200, {"code": "200000", "data": data})
         parameters = {name: self.get_query_argument(name) for name in self.request.query_arguments}
         return await self._look_up(route, parameters | values, member)
 
     async def _look_up(self, route: Route, parameters: Values, member: Member | None) -> Reply:
         door = self._door
-        patience = _LIST_PATIENCE if route.is_list else None
-        await door.core.catch_up(route.touches(door.site, parameters), patience)
+        symbols = list(route.touches(door.site, parameters))
+        patience = _LIST_PATIENCE if route.is_list(symbols) else None
+        await door.core.catch_up(symbols, patience)
         if member is not None and route.account_answer is not None:
             return route.account_answer(door.site, parameters, member)
         answer = route.answer(door.site, parameters)

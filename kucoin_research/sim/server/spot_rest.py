@@ -40,13 +40,15 @@ from kucoin_research.sim.server.routes import (
 if TYPE_CHECKING:
     from kucoin_research.sim.accounts.members import Member
 
-__all__ = ["SPOT_ROUTES"]
+__all__ = ["SPOT_ROUTES", "currency_row"]
 
 _SPOT_CANDLES = 1_500
 
 
 def _coin_accounts(_site: Site, values: Values, member: Member) -> Reply:
     wallets = {"trade": member.spot, "margin": member.margin.wallet}
+    # The name from before classic and high-frequency accounts became one; ccxt still uses it.
+    chosen = "trade" if values.get("type") == "trade_hf" else values.get("type")
     return ok(
         [
             {
@@ -58,7 +60,7 @@ def _coin_accounts(_site: Site, values: Values, member: Member) -> Reply:
                 "holds": decimal_text(wallet.hold(coin)),
             }
             for kind, wallet in wallets.items()
-            if values.get("type") in (None, "", kind)
+            if chosen in (None, "", kind)
             for coin in wallet.currencies
             if values.get("currency") in (None, "", coin)
         ]
@@ -92,17 +94,18 @@ def _pair(site: Site, listing: Listing) -> dict[str, Any]:
 
 def _currencies(site: Site, _values: Values) -> Reply:
     coins = {coin: None for row in site.listings.values() for coin in (row.base, row.quote)}
-    return ok([_currency_row(coin) for coin in coins])
+    return ok([currency_row(coin) for coin in coins])
 
 
 def _currency(site: Site, values: Values) -> Reply:
     coin = values["currency"]
     if all(coin not in (row.base, row.quote) for row in site.listings.values()):
         return error(200, "400100", "The currency does not exist.")
-    return ok(_currency_row(coin))
+    return ok(currency_row(coin))
 
 
-def _currency_row(coin: str) -> dict[str, Any]:
+def currency_row(coin: str) -> dict[str, Any]:
+    """Return a coin as ``GET /api/v3/currencies/{currency}`` does."""
     return {
         "currency": coin,
         "name": coin,
