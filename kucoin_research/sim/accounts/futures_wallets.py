@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from kucoin_research.sim.accounts.cross_margin import Exposure, risk_rate
 from kucoin_research.sim.accounts.ledger import fraction
-from kucoin_research.sim.accounts.members import FuturesWallet, LiveOrder, Member
+from kucoin_research.sim.accounts.members import AccountOrder, FuturesWallet, Member
 from kucoin_research.sim.accounts.venue import Venue
 
 __all__ = ["cross_risk_rate", "mark_of", "wallet_at_marks"]
@@ -47,7 +47,7 @@ def cross_risk_rate(venue: Venue, member: Member, currency: str, time_ns: int) -
     return risk_rate(margin, positions, orders)
 
 
-def _exposure(order: LiveOrder, size: int) -> Exposure:
+def _exposure(order: AccountOrder, size: int) -> Exposure:
     assert order.price_ticks is not None, "only limit orders rest"
     price = Decimal(order.engine.price_text(order.price_ticks))
     return Exposure(order.engine.listing, size, price)

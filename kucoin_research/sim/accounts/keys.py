@@ -31,8 +31,9 @@ class Account:
     ----------
     key, secret, passphrase
         The API key; `secret` and `passphrase` are left out of the repr.
-    futures, spot, margin
-        Opening balances, currency to decimal text.
+    futures, spot, margin, main
+        Opening balances, currency to decimal text; ``spot`` are those of the trade account. The
+        main account, for deposits, is empty unless it is given.
 
     Raises
     ------
@@ -46,6 +47,7 @@ class Account:
     futures: Mapping[str, str] = field(default_factory=_demo_futures, repr=False)
     spot: Mapping[str, str] = field(default_factory=_demo_spot, repr=False)
     margin: Mapping[str, str] = field(default_factory=_demo_margin, repr=False)
+    main: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if not (self.key and self.secret and self.passphrase):

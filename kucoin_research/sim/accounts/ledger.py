@@ -9,7 +9,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Literal, NamedTuple, TypeAlias
 
 from kucoin_research.sim.engine.catalog import Listing
@@ -20,16 +20,20 @@ __all__ = [
     "MARGIN_RULES",
     "ZERO",
     "BalanceChange",
+    "BookedFill",
     "CoinWallet",
+    "EndedPosition",
     "MarginRules",
     "MarginUse",
     "Position",
     "account_number",
+    "base_coins",
     "contract_value",
     "cross_maintenance",
     "decimal_text",
     "fraction",
     "margin_use",
+    "read_amount",
 ]
 
 #: KuCoin's rules of isolated margin since 2025-05-22, and those before.
@@ -37,12 +41,29 @@ MarginRules: TypeAlias = Literal["2025-05", "legacy"]
 MARGIN_RULES: tuple[MarginRules, ...] = ("2025-05", "legacy")
 ZERO = Decimal(0)
 _FINENESS = Decimal("1e-12")
+_DIGITS = 40
 
 
 def decimal_text(amount: Decimal) -> str:
     """Spell an amount without exponent and trailing zeros."""
     text = f"{amount:f}"
     return (text.rstrip("0").rstrip(".") if "." in text else text) or "0"
+
+
+def read_amount(text: str) -> Decimal | None:
+    """Read a decimal number; None if it is none, is not finite, or has over 40 digits on a side.
+
+    A larger exponent would be a number, but one whose digits fill the memory.
+    """
+    try:
+        found = Decimal(text)
+    except InvalidOperation:
+        return None
+    if not found.is_finite():
+        return None
+    exponent = found.as_tuple().exponent
+    assert isinstance(exponent, int), "a finite number has one"
+    return found if exponent >= -_DIGITS and found.adjusted() < _DIGITS else None
 
 
 def fraction(value: float) -> Decimal:
@@ -125,25 +146,32 @@ def cross_maintenance(listing: Listing, quantity: int, price: Decimal) -> Decima
 
     It grows with the size in base coins (trading reference, section 4.3).
     """
+    return listing.cross_maintenance(base_coins(listing, quantity, price))
+
+
+def base_coins(listing: Listing, quantity: int, price: Decimal) -> Decimal:
+    """Return the size of lots in base coins, which on inverse contracts depends on the price."""
     if listing.is_inverse:
-        return listing.cross_maintenance(abs(contract_value(listing, price, quantity)))
-    return listing.cross_maintenance(abs(quantity) * fraction(listing.multiplier))
+        return abs(contract_value(listing, price, quantity))
+    return abs(quantity) * fraction(listing.multiplier)
 
 
 class MarginUse(NamedTuple):
     """The margin that a position or an order binds.
 
-    ``commission`` is the closing fee that the rules before 2025-05-22 set aside at the opening.
+    ``commission`` is the closing fee that the rules before 2025-05-22 set aside at the opening;
+    ``added`` is what the account has added to isolated margin by hand.
     """
 
     initial: Decimal
     commission: Decimal
     funding: Decimal = ZERO
+    added: Decimal = ZERO
 
     @property
     def total(self) -> Decimal:
-        """Initial margin, commission and, with isolated margin, the funding settled since."""
-        return self.initial + self.commission + self.funding
+        """All of it; with isolated margin, funding is the one settled since the opening."""
+        return self.initial + self.commission + self.funding + self.added
 
 
 def margin_use(
@@ -157,13 +185,47 @@ def margin_use(
     return MarginUse(initial.quantize(_FINENESS), fee.quantize(_FINENESS))
 
 
+class EndedPosition(NamedTuple):
+    """The sums of a position that has been closed; ``lots`` are signed."""
+
+    opened_ms: int
+    lots: int
+    leverage: Decimal
+    entry_price: Decimal
+    exit_price: Decimal
+    gross_profit: Decimal
+    fees: Decimal
+    funding: Decimal
+
+
+class BookedFill(NamedTuple):
+    """What a fill has done to a position.
+
+    Attributes
+    ----------
+    profit
+        The realised profit before the fee.
+    closing_fee
+        The part of the fee that belongs to closed lots.
+    ended
+        The position that it has closed; None if it is still open.
+    """
+
+    profit: Decimal
+    closing_fee: Decimal
+    ended: EndedPosition | None
+
+
 @dataclass(slots=True)
 class Position:
     """The contracts of one symbol that an account holds.
 
     ``cost`` is the signed value of the open lots at their average entry; ``gross_pnl``, ``fees``
     and ``funding`` are sums since the position was last opened, ``funding`` as received. The part
-    of it that belongs to the isolated margin of the open lots is ``margin_funding``.
+    of it that belongs to the isolated margin of the open lots is ``margin_funding``;
+    ``added_margin`` was added to that margin by hand, or by itself with ``is_auto_deposit``.
+    ``closed_lots``, ``closed_value`` and ``closed_cost`` are sums of the closed lots, with the sign
+    of the position: their value at the exit and at the entry.
 
     Isolated margin follows ``margin_rules``. Since 2025-05-22 a position must keep its value at the
     mark price times the maintenance margin of its risk tier and the liquidation fee's rate, which
@@ -182,6 +244,11 @@ class Position:
     is_cross: bool = False
     leverage: Decimal = Decimal(1)
     margin_funding: Decimal = ZERO
+    added_margin: Decimal = ZERO
+    closed_lots: int = 0
+    closed_value: Decimal = ZERO
+    closed_cost: Decimal = ZERO
+    is_auto_deposit: bool = False
 
     def fill(
         self,
@@ -191,11 +258,12 @@ class Position:
         fee: Decimal,
         time_ms: int,
         leverage: Decimal | None = None,
-    ) -> Decimal:
-        """Book one fill; return the realised profit before the fee.
+    ) -> BookedFill:
+        """Book one fill.
 
         What it opens has the leverage of its order, None for the position's. The position then has
-        the leverage by which its initial margin is the sum of both.
+        the leverage by which its initial margin is the sum of both. The fee of a fill that closes
+        the position and opens the opposite one is shared by lots.
         """
         signed = size if side == "buy" else -size
         if not self.quantity:
@@ -203,15 +271,20 @@ class Position:
         closing = 0
         if self.quantity and (self.quantity > 0) != (signed > 0):
             closing = min(size, abs(self.quantity)) * (1 if signed > 0 else -1)
-        profit = self._close(closing, price) if closing else ZERO
+        closing_fee = (fee * abs(closing) / size).quantize(_FINENESS) if closing != signed else fee
+        profit, ended = ZERO, None
+        if closing:
+            profit = self._close(closing, price)
+            self.fees += closing_fee
+            ended = self._ended() if not self.quantity else None
         opening = signed - closing
         if opening:
             if closing:
                 # The fill closed the position and opened the opposite one, whose sums start here.
                 self._open(time_ms)
             self._add(opening, price, leverage or self.leverage)
-        self.fees += fee
-        return profit
+            self.fees += fee - closing_fee
+        return BookedFill(profit, closing_fee if closing else ZERO, ended)
 
     def value(self, price: Decimal) -> Decimal:
         """Return the signed value of the open lots at a price."""
@@ -225,7 +298,7 @@ class Position:
     def margin(self) -> MarginUse:
         """The margin that the position binds: initial margin, closing fee, settled funding."""
         used = margin_use(self.listing, self.margin_rules, abs(self.cost), self.leverage)
-        return used._replace(funding=self.margin_funding)
+        return used._replace(funding=self.margin_funding, added=self.added_margin)
 
     @property
     def risk_tier(self) -> RiskTier:
@@ -248,7 +321,8 @@ class Position:
     @property
     def bankruptcy_price(self) -> Decimal:
         """The price at which isolated margin, without the closing fee, is lost; zero when flat."""
-        return self.price_of_value(self.cost - self.margin.initial - self.margin_funding)
+        lost = self.margin.initial + self.margin_funding + self.added_margin
+        return self.price_of_value(self.cost - lost)
 
     @property
     def liquidation_price(self) -> Decimal:
@@ -256,7 +330,7 @@ class Position:
         rate = self.risk_tier.maintenance_margin
         if self.margin_rules == "legacy":
             kept = abs(self.cost) * rate
-            lost = self.margin.initial + self.margin_funding
+            lost = self.margin.initial + self.margin_funding + self.added_margin
             return self.price_of_value(self.cost + kept - lost)
         return self.price_keeping(self.bankruptcy_price, rate + self._taker_fee)
 
@@ -277,12 +351,15 @@ class Position:
 
     def price_of_value(self, value: Decimal) -> Decimal:
         """Return the price at which the open lots have a signed value; zero if there is none."""
+        return self._price(value, self.quantity)
+
+    def _price(self, value: Decimal, lots: int) -> Decimal:
         multiplier = fraction(self.listing.multiplier)
-        if not self.quantity or not value:
+        if not lots or not value:
             return ZERO
         if self.listing.is_inverse:
-            return max(ZERO, self.quantity * multiplier / value)
-        return max(ZERO, value / (self.quantity * multiplier))
+            return max(ZERO, lots * multiplier / value)
+        return max(ZERO, value / (lots * multiplier))
 
     @property
     def entry_price(self) -> Decimal:
@@ -295,12 +372,31 @@ class Position:
         if not self.is_cross:
             self.margin_funding += amount
 
+    def add_margin(self, amount: Decimal) -> None:
+        """Add to isolated margin by hand; a negative amount takes away."""
+        self.added_margin += amount
+
+    def _ended(self) -> EndedPosition:
+        lots = self.closed_lots
+        return EndedPosition(
+            self.opened_ms,
+            lots,
+            self.leverage,
+            self._price(self.closed_cost, lots),
+            self._price(self.closed_value, lots),
+            self.gross_pnl,
+            self.fees,
+            self.funding,
+        )
+
     @property
     def _taker_fee(self) -> Decimal:
         return fraction(self.listing.taker_fee)
 
     def _open(self, time_ms: int) -> None:
         self.gross_pnl = self.fees = self.funding = self.margin_funding = ZERO
+        self.added_margin = self.closed_value = self.closed_cost = ZERO
+        self.closed_lots = 0
         self.opened_ms = time_ms
 
     def _add(self, opening: int, price: Decimal, leverage: Decimal) -> None:
@@ -315,14 +411,19 @@ class Position:
 
     def _close(self, closing: int, price: Decimal) -> Decimal:
         # The cost of the closed lots. Closing all takes the whole cost: rounding loses nothing.
-        cost, funding = self.cost, self.margin_funding
+        cost, funding, added = self.cost, self.margin_funding, self.added_margin
         if closing != -self.quantity:
             cost = (self.cost * closing / -self.quantity).quantize(_FINENESS)
             funding = (self.margin_funding * closing / -self.quantity).quantize(_FINENESS)
+            added = (self.added_margin * closing / -self.quantity).quantize(_FINENESS)
         # The price of a position that is taken over has more digits than a market's.
         profit = (contract_value(self.listing, price, -closing) - cost).quantize(_FINENESS)
         self.quantity += closing
         self.cost -= cost
         self.margin_funding -= funding
+        self.added_margin -= added
         self.gross_pnl += profit
+        self.closed_lots -= closing
+        self.closed_value += contract_value(self.listing, price, -closing)
+        self.closed_cost += cost
         return profit

@@ -5,12 +5,13 @@ Shapes from the protocol reference, sections 8.1 and 8.2.
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from kucoin_research.sim.accounts.account_book import AccountBook
 from kucoin_research.sim.accounts.cross_margin import CrossPrices, cross_prices
 from kucoin_research.sim.accounts.keys import Account
 from kucoin_research.sim.accounts.ledger import (
@@ -23,28 +24,42 @@ from kucoin_research.sim.accounts.ledger import (
     decimal_text,
     margin_use,
 )
+from kucoin_research.sim.accounts.order_archive import OrderArchive
 from kucoin_research.sim.accounts.orders import Fill, OrderRequest
 from kucoin_research.sim.engine.catalog import Listing
 from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.messages.feed import number
 
 __all__ = [
+    "AccountOrder",
     "Debtor",
     "FuturesWallet",
-    "LiveOrder",
     "Member",
     "StopOrder",
     "position_data",
     "position_mark_data",
 ]
 
-_FILLS_KEPT = 100_000
 _DEFAULT_LEVERAGE = Decimal(10)
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class LiveOrder:
-    """One order in the engine; ``hold`` is the amount that it sets aside on spot."""
+class AccountOrder:
+    """One order of an account, open or done.
+
+    Attributes
+    ----------
+    size, filled, canceled
+        In units.
+    value, fees
+        Sums of its fills, in the quote or settlement currency.
+    spent, hold
+        On spot: what a buy has cost with its fees, and what the order still sets aside.
+    ended_ns
+        When it was filled or canceled; None while it is open.
+    stop
+        The stop order that it was.
+    """
 
     member: Member
     engine: Market
@@ -55,10 +70,25 @@ class LiveOrder:
     time_ns: int
     filled: int = 0
     canceled: int = 0
+    value: Decimal = ZERO
+    fees: Decimal = ZERO
     spent: Decimal = ZERO
     hold: Decimal = ZERO
     is_cross: bool = False
     leverage: Decimal = Decimal(1)
+    ended_ns: int | None = None
+    updated_ns: int = 0
+    stop: StopOrder | None = None
+
+    @property
+    def market(self) -> str:
+        """``"futures"`` or ``"spot"``."""
+        return self.engine.listing.market
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it is neither filled nor canceled."""
+        return self.ended_ns is None
 
     @property
     def symbol(self) -> str:
@@ -78,7 +108,17 @@ class LiveOrder:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class StopOrder:
-    """One order that waits for a price."""
+    """One order that waits for a price, or waited for it.
+
+    Attributes
+    ----------
+    ended_ns
+        When it was triggered or canceled; None while it waits.
+    error
+        Why no order could be placed when it was triggered.
+    order
+        The order that it became.
+    """
 
     member: Member
     engine: Market
@@ -86,6 +126,25 @@ class StopOrder:
     order_id: str
     size: int
     time_ns: int
+    ended_ns: int | None = None
+    is_triggered: bool = False
+    error: str = ""
+    order: AccountOrder | None = None
+
+    @property
+    def market(self) -> str:
+        """``"futures"`` or ``"spot"``."""
+        return self.engine.listing.market
+
+    @property
+    def symbol(self) -> str:
+        """The symbol."""
+        return self.request.symbol
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it still waits."""
+        return self.ended_ns is None
 
     def is_reached(self, price: float) -> bool:
         """Return whether a price triggers the order."""
@@ -177,18 +236,29 @@ class Member:
         self.account = account
         self._margin_rules: MarginRules = margin_rules
         self.user_id = account.user_id
+        self.main = CoinWallet(account.main)
         self.spot = CoinWallet(account.spot)
         self.futures = defaultdict(Decimal, {c: Decimal(t) for c, t in account.futures.items()})
         self.versions: defaultdict[str, int] = defaultdict(int)
         self.reported: dict[str, FuturesWallet] = {}
         self.margin = Debtor(CoinWallet(account.margin))
         self.isolated: dict[str, Debtor] = {}
-        self.orders: dict[str, LiveOrder] = {}
+        self.orders: dict[str, AccountOrder] = {}
         self.stops: dict[str, StopOrder] = {}
         self.positions: dict[str, Position] = {}
-        self.fills: deque[Fill] = deque(maxlen=_FILLS_KEPT)
+        self.archive: OrderArchive[AccountOrder | StopOrder] = OrderArchive()
+        self.book = AccountBook()
         self._cross: set[str] = set()
         self._leverages: dict[str, Decimal] = {}
+
+    @property
+    def fills(self) -> list[Fill]:
+        """The newest 100 000 fills, oldest first."""
+        return [row.fill for row in self.book.fills]
+
+    def coins(self, wallet: str) -> CoinWallet:
+        """Return the ``"main"``, ``"trade"`` or ``"margin"`` wallet."""
+        return {"main": self.main, "trade": self.spot, "margin": self.margin.wallet}[wallet]
 
     def margin_mode(self, symbol: str) -> str:
         """Return the margin mode of a symbol: ``"ISOLATED"`` or ``"CROSS"``."""
@@ -209,7 +279,7 @@ class Member:
         if position is not None and position.is_cross:
             position.leverage = leverage
 
-    def orders_of(self, symbol: str) -> list[LiveOrder]:
+    def orders_of(self, symbol: str) -> list[AccountOrder]:
         """List the open orders of a symbol, oldest first."""
         return [order for order in self.orders.values() if order.symbol == symbol]
 
@@ -220,9 +290,9 @@ class Member:
             known = self.positions[listing.symbol] = Position(listing, self._margin_rules)
         return known
 
-    def margin_use(self, listing: Listing, value: Decimal) -> MarginUse:
-        """Return the margin that a value in a contract would bind at the chosen leverage."""
-        return margin_use(listing, self._margin_rules, value, self.leverage(listing.symbol))
+    def margin_use(self, listing: Listing, value: Decimal, leverage: Decimal) -> MarginUse:
+        """Return the margin that a value in a contract would bind at a leverage."""
+        return margin_use(listing, self._margin_rules, value, leverage)
 
     def closable(self, symbol: str, side: str) -> int:
         """Return the number of lots that an order of that side could close."""
@@ -238,7 +308,7 @@ class Member:
             if position.quantity and position.listing.settle == currency
         ]
 
-    def opening_parts(self, currency: str) -> list[tuple[LiveOrder, int]]:
+    def opening_parts(self, currency: str) -> list[tuple[AccountOrder, int]]:
         """List the open orders that settle in a currency, each with the lots that it would open.
 
         The part of an order that only closes a position binds no margin.
@@ -252,6 +322,9 @@ class Member:
             listing = order.engine.listing
             if listing.market == "futures" and listing.settle == currency:
                 key = order.symbol, order.request.side
+                if order.request.force_hold:
+                    parts.append((order, order.remaining))
+                    continue
                 closing = min(closable.get(key, 0), order.remaining)
                 closable[key] = closable.get(key, 0) - closing
                 parts.append((order, order.remaining - closing))
@@ -264,25 +337,45 @@ class Member:
         for position in self.positions_in(currency):
             margins[position.is_cross] += position.margin.total
             profits[position.is_cross] += position.unrealised(mark(position.listing.symbol))
-        orders = {False: ZERO, True: ZERO}
+        isolated = ZERO
+        sides: defaultdict[str, dict[str, Decimal]] = defaultdict(_no_margins)
         for order, size in self.opening_parts(currency):
-            orders[order.is_cross] += self._order_margin(order, size)
+            margin = self._order_margin(order, size)
+            if order.is_cross:
+                sides[order.symbol][order.request.side] += margin
+            else:
+                isolated += margin
+        # Cross margin binds the larger side of a symbol's open orders. (trading reference, 4.3)
+        cross = sum((max(both.values()) for both in sides.values()), ZERO)
         return FuturesWallet(
             self.futures[currency],
             margins[False],
-            orders[False],
+            isolated,
             margins[True],
-            orders[True],
+            cross,
             profits[False],
             profits[True],
         )
 
-    @staticmethod
-    def _order_margin(order: LiveOrder, size: int) -> Decimal:
+    def order_margins(self, symbol: str) -> dict[str, Decimal]:
+        """Return the margin that each side of a symbol's open orders needs, by side."""
+        sides = _no_margins()
+        orders = self.orders_of(symbol)
+        for order, size in self.opening_parts(orders[0].engine.listing.settle) if orders else ():
+            if order.symbol == symbol:
+                sides[order.request.side] += self._order_margin(order, size)
+        return sides
+
+    def _order_margin(self, order: AccountOrder, size: int) -> Decimal:
         assert order.price_ticks is not None, "only limit orders rest"
         price = Decimal(order.engine.price_text(order.price_ticks))
         value = abs(contract_value(order.engine.listing, price, size))
-        return (value / order.leverage).quantize(Decimal("1e-12"))
+        leverage = self.leverage(order.symbol) if order.is_cross else order.leverage
+        return (value / leverage).quantize(Decimal("1e-12"))
+
+
+def _no_margins() -> dict[str, Decimal]:
+    return {"buy": ZERO, "sell": ZERO}
 
 
 def _figure(amount: Decimal, digits: int = 10) -> Any:
@@ -378,7 +471,7 @@ def position_data(
     }
     if not position.is_cross:
         data |= {
-            "autoDeposit": False,
+            "autoDeposit": position.is_auto_deposit,
             "riskLimit": position.risk_tier.limit,
             "riskLimitLevel": position.risk_tier.level,
             "posCross": 0,

@@ -6,9 +6,17 @@ bound, the message says what is wrong.
 
 from __future__ import annotations
 
+import re
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-from kucoin_research.sim.accounts.ledger import contract_value, decimal_text, fraction
+from kucoin_research.sim.accounts.ledger import (
+    ZERO,
+    Position,
+    base_coins,
+    contract_value,
+    decimal_text,
+    fraction,
+)
 from kucoin_research.sim.accounts.members import Member
 from kucoin_research.sim.accounts.order_units import price_of, size_of
 from kucoin_research.sim.accounts.orders import OrderRefused, OrderRequest
@@ -23,12 +31,78 @@ from kucoin_research.sim.engine.order_limits import (
 
 __all__ = [
     "check_band",
+    "check_capacity",
+    "check_client_oid",
+    "check_closing_price",
     "check_counts",
     "check_limits",
     "check_risk",
+    "check_state",
     "check_worth",
     "worst_ticks",
 ]
+
+
+_CLIENT_OID = re.compile(r"[A-Za-z0-9_-]{1,40}")
+
+
+def check_state(state: str, listing: Listing) -> None:
+    """Check that a symbol takes orders: 300002 on futures, 200001 on spot if it does not."""
+    if state == "Open":
+        return
+    if listing.market == "spot":
+        raise OrderRefused("200001", f"Order creation for this pair suspended ({listing.symbol})")
+    raise OrderRefused(
+        "300002",
+        "Order placement/cancellation suspended, please try again later. "
+        f"({listing.symbol} is {state})",
+    )
+
+
+def check_client_oid(member: Member, request: OrderRequest, listing: Listing) -> None:
+    """Check that the client's own id is one, and new among the orders of its market.
+
+    KuCoin asks for a unique one; there are reports that it refuses those of open orders only
+    (Kucoin/kucoin-api-docs#468). The text on spot was seen in JKorf/Kucoin.Net#120.
+
+    Raises
+    ------
+    OrderRefused
+        300018 or 100001 on futures, 400100 on spot.
+    """
+    oid, is_spot = request.client_oid, listing.market == "spot"
+    if not oid:
+        return
+    if not _CLIENT_OID.fullmatch(oid):
+        raise OrderRefused(
+            "400100" if is_spot else "100001",
+            "clientOid may have up to 40 letters, digits, underscores and hyphens",
+        )
+    if member.archive.find_client_oid(listing.market, oid) is None:
+        return
+    if is_spot:
+        raise OrderRefused("400100", "validation.createOrder.clientOidDuplicated")
+    raise OrderRefused("300018", "clientOid parameter repeated")
+
+
+def check_closing_price(position: Position, side: str, price: Decimal) -> None:
+    """Check that a limit order which closes an isolated position is not worse than its margin.
+
+    Raises
+    ------
+    OrderRefused
+        300006.
+    """
+    bankruptcy = position.bankruptcy_price
+    if position.is_cross or not bankruptcy:
+        return
+    if price < bankruptcy if side == "sell" else price > bankruptcy:
+        word, limit = "greater" if side == "sell" else "less", decimal_text(round(bankruptcy, 8))
+        raise OrderRefused(
+            "300006",
+            f"The close price shall be {word} than the bankruptcy price. "
+            f"Current bankruptcy price: {limit}.",
+        )
 
 
 def check_limits(request: OrderRequest, listing: Listing) -> None:
@@ -158,7 +232,14 @@ def _worst_price(side: str, engine: Market) -> Decimal | None:
     return highest if side == "buy" else lowest
 
 
-def check_risk(member: Member, side: str, opening: int, price: Decimal, listing: Listing) -> None:
+def check_risk(
+    member: Member,
+    side: str,
+    opening: int,
+    price: Decimal,
+    listing: Listing,
+    leverage: Decimal,
+) -> None:
     """Check the position that an order would make against the risk tiers of isolated margin.
 
     An account does not choose its level here: it has the lowest that holds the position, as on
@@ -176,6 +257,30 @@ def check_risk(member: Member, side: str, opening: int, price: Decimal, listing:
     tier = listing.risk_tier(contract_value(listing, price, size))
     if tier is None:
         raise OrderRefused("300005", f"{listing.risk_tiers[-1].limit} risk limit exceeded")
-    if member.leverage(listing.symbol) > tier.max_leverage:
+    if leverage > tier.max_leverage:
         text = f"The leverage cannot be greater than {tier.max_leverage}."
         raise OrderRefused("300016", f"{text} (for a position of up to {tier.limit})")
+
+
+def check_capacity(
+    member: Member, side: str, opening: int, price: Decimal, listing: Listing, left: Decimal
+) -> None:
+    """Check the position that an order would make against what cross margin can carry.
+
+    The larger the position, the more of its value is its initial margin: above what leverage alone
+    asks for, the difference must be covered by what is `left` available after the order.
+
+    Raises
+    ------
+    OrderRefused
+        330008.
+    """
+    symbol = listing.symbol
+    same_side = member.closable(symbol, "sell" if side == "buy" else "buy")
+    waiting = sum(one.remaining for one in member.orders_of(symbol) if one.request.side == side)
+    size, leverage = same_side + waiting + opening, member.leverage(symbol)
+    rate = listing.cross_initial(base_coins(listing, size, price), leverage)
+    if abs(contract_value(listing, price, size)) * (rate - 1 / leverage) > max(left, ZERO):
+        raise OrderRefused(
+            "330008", "Your current margin and leverage have reached the maximum open limit."
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, Decimal
 
 from kucoin_research.errors import shown
@@ -12,6 +12,8 @@ from kucoin_research.sim.accounts.ledger import ZERO, contract_value, decimal_te
 from kucoin_research.sim.accounts.members import Member
 from kucoin_research.sim.accounts.order_bounds import (
     check_band,
+    check_capacity,
+    check_closing_price,
     check_counts,
     check_limits,
     check_risk,
@@ -21,15 +23,22 @@ from kucoin_research.sim.accounts.order_bounds import (
 from kucoin_research.sim.accounts.order_units import price_of, size_of, ticks_of, units_of
 from kucoin_research.sim.accounts.orders import OrderRefused, OrderRequest
 from kucoin_research.sim.accounts.venue import Venue
+from kucoin_research.sim.engine.account_orders import SelfTrade
 from kucoin_research.sim.engine.catalog import Listing
-from kucoin_research.sim.engine.market import Market
+from kucoin_research.sim.engine.market import Market, Side
 
-__all__ = ["CheckedOrder", "check_order", "check_request"]
+__all__ = ["CheckedOrder", "check_order", "check_request", "leverage_of"]
 
 _SIDES = ("buy", "sell")
 _STOPS = {"futures": ("up", "down"), "spot": ("entry", "loss")}
+_LEVELS = 500  # of the book that a market order is expected to reach at most
 _PRICE_TYPES = ("TP", "MP", "IP")
-_TIMES_IN_FORCE = ("GTC", "IOC", "FOK", "PO")
+_TIMES_IN_FORCE = ("GTC", "GTT", "IOC", "FOK", "PO")
+_SELF_TRADES: dict[str, tuple[str, ...]] = {
+    "futures": ("", "CN", "CO", "CB"),
+    "spot": ("", "CN", "CO", "CB", "DC"),
+}
+_MARGIN_MODES = ("", "ISOLATED", "CROSS")
 # KuCoin's codes for an order that makes no sense, and for one that the balance does not cover
 # (trading reference, section 5.2).
 _INVALID = {"futures": "100001", "spot": "400100"}
@@ -65,6 +74,12 @@ class CheckedOrder:
     worst_ticks: int | None
     hold: Decimal
 
+    @property
+    def stp(self) -> SelfTrade:
+        """The rule against trades with own orders; an order of all or nothing is canceled."""
+        is_whole = self.request.time_in_force == "FOK"
+        return "CN" if is_whole and self.request.stp else self.request.stp
+
 
 def check_order(
     venue: Venue, member: Member, request: OrderRequest, engine: Market
@@ -76,6 +91,8 @@ def check_order(
     OrderRefused
         Where KuCoin would refuse it; ``code`` is KuCoin's.
     """
+    if request.close_order:
+        request = _closing(member, request)
     size, price_ticks = check_request(member, request, engine.listing)
     worst, hold = None, ZERO
     if price_ticks is not None:
@@ -125,12 +142,14 @@ def _check_words(request: OrderRequest, listing: Listing) -> None:
         (request.time_in_force, _TIMES_IN_FORCE, "time in force"),
         (request.stop_price_type, _PRICE_TYPES, "stop price type"),
         (request.stop, ("", *_STOPS[listing.market]), "stop"),
+        (request.stp, _SELF_TRADES[listing.market], "self-trade prevention"),
+        (request.margin_mode, _MARGIN_MODES, "margin mode"),
     ):
         if value not in known:
             raise OrderRefused(invalid, f"no {name} {shown(value)} here; known: {known}")
     if bool(request.stop) != (request.stop_price is not None):
         raise OrderRefused(invalid, "a stop order needs both stop and stop_price")
-    if request.funds is None and request.size is None:
+    if request.funds is None and request.size is None and not request.close_order:
         raise OrderRefused(invalid, "an order needs a size")
     if request.funds is not None and (
         listing.market == "futures"
@@ -141,8 +160,14 @@ def _check_words(request: OrderRequest, listing: Listing) -> None:
         or request.funds <= 0
     ):
         raise OrderRefused(invalid, "funds are for spot market buys, in place of a size")
-    if request.reduce_only and listing.market == "spot":
-        raise OrderRefused(invalid, "reduce_only is for futures")
+    if (request.reduce_only or request.close_order) and listing.market == "spot":
+        raise OrderRefused(invalid, "reduce_only and close_order are for futures")
+    if (request.time_in_force == "GTT") != (request.cancel_after > 0):
+        raise OrderRefused(invalid, "GTT needs cancelAfter above zero, and cancelAfter needs GTT")
+    if request.time_in_force == "GTT" and (listing.market == "futures" or request.price is None):
+        raise OrderRefused(invalid, "GTT is for limit orders on spot")
+    if request.stp == "DC" and request.price is None:
+        raise OrderRefused(invalid, "DC is for limit orders")
 
 
 def _spot_hold(
@@ -193,36 +218,101 @@ def _futures_size(
 ) -> int:
     # The size in units: less than asked for where the order may only reduce.
     listing = engine.listing
+    check_margin_mode(member, request)
     closable = member.closable(request.symbol, request.side)
+    if closable and price_ticks is not None and request.taken_over_at is None:
+        position = member.positions[request.symbol]
+        check_closing_price(position, request.side, price_of(engine, price_ticks))
     if request.reduce_only:
         if not closable:
             raise OrderRefused("300009", "No open positions to close.")
         return min(size, closable)
-    if price_ticks is None:
-        price_ticks = engine.best_ask if request.side == "buy" else engine.best_bid
-    if price_ticks is None:
-        raise OrderRefused("300008", _EMPTY)
-    price = price_of(engine, price_ticks)
+    price = _expected_price(request.side, engine, size, price_ticks)
     # Resting orders close first.
     resting = [one for one in member.orders_of(request.symbol) if one.request.side == request.side]
     promised = sum(one.remaining for one in resting)
     closing = min(size, max(0, closable - promised))
-    check_risk(member, request.side, size - closing, price, listing)
-    cost = _opening_cost(member, listing, price, size - closing)
+    leverage = leverage_of(member, request)
+    check_risk(member, request.side, size - closing, price, listing, leverage)
+    if request.force_hold:
+        closing = 0
+    cost = _opening_cost(member, listing, price, size - closing, leverage)
     cost -= _freed(member, engine, closing, price)
     wallet = wallet_at_marks(venue, member, listing.settle, engine.now_ns)
+    if member.margin_mode(request.symbol) == "CROSS":
+        cost -= _netted(member, request, cost)
     if size > closing and cost > wallet.available:
         raise OrderRefused(
             _NO_FUNDS["futures"],
             f"Balance insufficient. The order would cost {decimal_text(cost)} {listing.settle}.",
         )
+    if size > closing and member.margin_mode(request.symbol) == "CROSS":
+        check_capacity(
+            member, request.side, size - closing, price, listing, wallet.available - cost
+        )
     return size
 
 
-def _opening_cost(member: Member, listing: Listing, price: Decimal, size: int) -> Decimal:
+def leverage_of(member: Member, request: OrderRequest) -> Decimal:
+    """Return the leverage of what an order opens: cross margin has the symbol's."""
+    if request.leverage is None or member.margin_mode(request.symbol) == "CROSS":
+        return member.leverage(request.symbol)
+    return request.leverage
+
+
+def check_margin_mode(member: Member, request: OrderRequest) -> None:
+    """Check that an order names the margin mode of its symbol, if it names one: else 330005."""
+    if request.margin_mode not in ("", member.margin_mode(request.symbol)):
+        raise OrderRefused(
+            "330005",
+            "The order's margin mode does not match the selected one. Please switch and try again.",
+        )
+
+
+def _closing(member: Member, request: OrderRequest) -> OrderRequest:
+    # An order that closes the whole position takes side and size from it.
+    position = member.positions.get(request.symbol)
+    quantity = position.quantity if position is not None else 0
+    if request.stop:
+        return replace(request, reduce_only=True)
+    if not quantity:
+        raise OrderRefused("300009", "No open positions to close.")
+    side: Side = "sell" if quantity > 0 else "buy"
+    return replace(request, side=side, size=Decimal(abs(quantity)), reduce_only=True)
+
+
+def _expected_price(side: str, engine: Market, size: int, price_ticks: int | None) -> Decimal:
+    # What the order pays: its limit, or the average of what a market order finds in the book.
+    if price_ticks is not None:
+        return price_of(engine, price_ticks)
+    levels = engine.levels("sell" if side == "buy" else "buy", _LEVELS)
+    if not levels:
+        raise OrderRefused("300008", _EMPTY)
+    left, total = size, ZERO
+    for ticks, units in levels:
+        taken = min(left, units)
+        total += taken * price_of(engine, ticks)
+        left -= taken
+        if not left:
+            break
+    return total / (size - left)
+
+
+def _netted(member: Member, request: OrderRequest, cost: Decimal) -> Decimal:
+    # Cross margin binds the larger one of the two sides of a symbol's open orders, not their sum
+    # (trading reference, section 4.3): this much of the cost is bound already.
+    bound = member.order_margins(request.symbol)
+    own = bound[request.side]
+    other = bound["sell" if request.side == "buy" else "buy"]
+    return max(ZERO, min(cost, other - own))
+
+
+def _opening_cost(
+    member: Member, listing: Listing, price: Decimal, size: int, leverage: Decimal
+) -> Decimal:
     # The margin that the lots would bind, and the fee of a taker.
     value = abs(contract_value(listing, price, size))
-    margin = member.margin_use(listing, value)
+    margin = member.margin_use(listing, value, leverage)
     return margin.total + value * fraction(listing.taker_fee)
 
 

@@ -12,12 +12,20 @@ from decimal import Decimal
 
 from kucoin_research.errors import InvalidInput, UnknownSymbol, shown
 from kucoin_research.sim.accounts.futures_wallets import cross_risk_rate, wallet_at_marks
+from kucoin_research.sim.accounts.isolated_margin import IsolatedMargin
 from kucoin_research.sim.accounts.keys import Account
 from kucoin_research.sim.accounts.ledger import ZERO, MarginRules, decimal_text
 from kucoin_research.sim.accounts.margin import MarginLender
-from kucoin_research.sim.accounts.members import FuturesWallet, LiveOrder, Member
-from kucoin_research.sim.accounts.order_bounds import check_limits, check_worth
+from kucoin_research.sim.accounts.members import AccountOrder, FuturesWallet, Member, StopOrder
+from kucoin_research.sim.accounts.order_bounds import (
+    check_client_oid,
+    check_limits,
+    check_state,
+    check_worth,
+)
 from kucoin_research.sim.accounts.order_checks import CheckedOrder, check_order, check_request
+from kucoin_research.sim.accounts.order_pairs import OrderPairs
+from kucoin_research.sim.accounts.order_timers import OrderTimers
 from kucoin_research.sim.accounts.order_units import size_of, units_of
 from kucoin_research.sim.accounts.orders import OrderRefused, OrderRequest
 from kucoin_research.sim.accounts.position_marks import PositionMarks
@@ -25,6 +33,7 @@ from kucoin_research.sim.accounts.private_reports import PrivateReports
 from kucoin_research.sim.accounts.settlement import Settlement
 from kucoin_research.sim.accounts.stop_orders import StopOrders
 from kucoin_research.sim.accounts.trader import RandomTrader
+from kucoin_research.sim.accounts.transfers import Transfers
 from kucoin_research.sim.accounts.venue import Venue
 from kucoin_research.sim.engine.account_orders import Submission
 from kucoin_research.sim.engine.market import Event, Market, Trade
@@ -55,11 +64,15 @@ class OrderEntry:
         self.members = {account.key: Member(account, margin_rules) for account in accounts}
         self._reports = PrivateReports(venue)
         self.lender = MarginLender(self._reports, venue.seed)
-        self._orders: dict[str, LiveOrder] = {}
+        self._orders: dict[str, AccountOrder] = {}
         self._settlement = Settlement(venue, self._reports)
-        self._stops = StopOrders(venue, self._reports, self._place)
-        self._positions = PositionMarks(venue, self._reports, self)
+        self._stops = StopOrders(venue, self._reports, self._place, self._on_reached)
+        self.positions = IsolatedMargin(venue, self._reports)
+        self._marks = PositionMarks(venue, self._reports, self, self.positions)
+        self.pairs = OrderPairs(venue, self, self._wait)
+        self.timers = OrderTimers(venue, self)
         self._traders: dict[str, list[RandomTrader]] = {}
+        self.transfers = Transfers(venue, self._reports)
 
     def interests(self) -> set[str]:
         """Return the symbols whose engines must run even without listeners."""
@@ -93,7 +106,7 @@ class OrderEntry:
         for trader in self._traders.get(symbol, ()):
             trader.act(now_ns)
         if not now_ns % _SECOND and engine.listing.market == "futures":
-            self._positions.act(self.members.values(), engine, now_ns)
+            self._marks.act(self.members.values(), engine, now_ns)
 
     def on_grid(self, now_ns: int) -> None:
         """Report debt ratios, at the end of a slice."""
@@ -109,8 +122,23 @@ class OrderEntry:
             Where KuCoin would refuse it; ``code`` is KuCoin's.
         """
         if request.taken_over_at is None:
-            self._check_settlement(self._engine(request.symbol))
+            self._check_entry(member, request)
         return self._place(member, request)
+
+    def test(self, member: Member, request: OrderRequest) -> None:
+        """Check an order as `place` does, without entering it."""
+        engine = self._check_entry(member, request)
+        if request.stop:
+            check_request(member, request, engine.listing)
+        else:
+            check_order(self.venue, member, request, engine)
+
+    def _check_entry(self, member: Member, request: OrderRequest) -> Market:
+        engine = self._engine(request.symbol)
+        check_state(self.venue.trading_status(request.symbol), engine.listing)
+        self._check_settlement(engine)
+        check_client_oid(member, request, engine.listing)
+        return engine
 
     def _check_settlement(self, engine: Market) -> None:
         # A settlement at the first instant is over: the clock may stand still there for long.
@@ -121,13 +149,13 @@ class OrderEntry:
                 "300015", f"the funding of {symbol} is being settled: place the order after its end"
             )
 
-    def _place(self, member: Member, request: OrderRequest) -> str:
+    def _place(self, member: Member, request: OrderRequest, stop: StopOrder | None = None) -> str:
         # Not only what arrives: a stop order was accepted before a settlement in which it triggers.
         engine = self._engine(request.symbol)
         if request.stop:
             size, _ = check_request(member, request, engine.listing)
             return self._stops.place(member, request, engine, size)
-        return self._submit(check_order(self.venue, member, request, engine))
+        return self._submit(check_order(self.venue, member, request, engine), stop)
 
     def cancel(self, member: Member, order_id: str) -> None:
         """Cancel an order or a stop order.
@@ -142,6 +170,7 @@ class OrderEntry:
         stop = member.stops.get(order_id)
         if stop is not None:
             self._stops.drop(stop, "cancel")
+            self.pairs.on_end(stop)
             return
         order = member.orders.get(order_id)
         if order is None:
@@ -169,15 +198,19 @@ class OrderEntry:
             check_worth(units, order.price_ticks, order.engine)
         less = old_size - units
         self.venue.order(order.symbol, lambda engine: _as_submission(engine.reduce(order_id, less)))
+        self._shrink(order, units)
+
+    def _shrink(self, order: AccountOrder, units: int) -> None:
+        less, old_size = order.size - units, order.size
         released = order.hold * less / order.remaining if order.remaining else ZERO
-        order.size = units
         now_ns = order.engine.now_ns
+        order.size, order.updated_ns = units, now_ns
         self._reports.report_order(order, "update", now_ns, old_size=old_size)
-        if order.engine.listing.market == "spot":
+        if order.market == "spot":
             order.hold -= released
             self._settlement.release(order, released, now_ns)
         else:
-            self._reports.report_wallet(member, order.engine.listing.settle, now_ns)
+            self._reports.report_wallet(order.member, order.engine.listing.settle, now_ns)
 
     def start_trader(
         self, member: Member, symbol: str, orders_per_minute: float, seed: int
@@ -219,8 +252,19 @@ class OrderEntry:
             raise OrderRefused("100001", f"leverage {leverage}: {symbol} allows 1 to {most}")
         if leverage > most:
             raise OrderRefused("300016", f"The leverage cannot be greater than {most}.")
+        is_cross = member.margin_mode(symbol) == "CROSS"
+        before = member.leverage(symbol)
         member.set_leverage(symbol, leverage)
-        if member.margin_mode(symbol) == "CROSS":
+        if is_cross and leverage < before:
+            left = self.futures_wallet(member, engine.listing.settle).available
+            if left < 0:
+                member.set_leverage(symbol, before)
+                raise OrderRefused(
+                    "300003",
+                    f"Balance insufficient. {symbol} at leverage {decimal_text(leverage)} would "
+                    f"need {decimal_text(-left)} {engine.listing.settle} more.",
+                )
+        if is_cross:
             data = {symbol: {"leverage": decimal_text(leverage)}}
             topic = "/contract/crossLeverage"
             self._reports.send(member, "futures", topic, "user.config", data, engine.now_ns)
@@ -232,7 +276,8 @@ class OrderEntry:
         if wallet == "futures":
             if self.futures_wallet(member, currency).available + amount < 0:
                 raise OrderRefused("200004", f"not enough {currency} in the futures account")
-            member.futures[currency] += amount
+            event = "Deposit" if amount > 0 else "Withdrawal"
+            self._reports.book_contracts(member, currency, amount, event, {}, now_ns)
             self._reports.report_wallet(member, currency, now_ns)
             return
         if wallet not in ("spot", "margin"):
@@ -273,7 +318,7 @@ class OrderEntry:
             raise OrderRefused("200003", f"{symbol} is a spot market: it has no margin settings")
         return engine
 
-    def _submit(self, checked: CheckedOrder) -> str:
+    def _submit(self, checked: CheckedOrder, stop: StopOrder | None) -> str:
         member, request, engine = checked.member, checked.request, checked.engine
         done = self.venue.order(
             request.symbol,
@@ -284,35 +329,55 @@ class OrderEntry:
                 time_in_force=request.time_in_force,
                 owner=member.user_id,
                 worst_ticks=checked.worst_ticks,
+                stp=checked.stp,
             ),
         )
         now_ns = engine.now_ns // _MS * _MS
-        order = _live_order(checked, done.order_id, now_ns)
-        if engine.listing.market == "spot":
+        order = _account_order(checked, done.order_id, now_ns)
+        member.archive.add(order)
+        if stop is not None:
+            stop.order, order.stop = order, stop
+        if order.market == "spot":
             self._settlement.hold(order, now_ns)
             self._reports.report_order(order, "received", now_ns)
+        self._settle(order, done, now_ns)
+        if done.resting:
+            self._rest(order, done.dropped, now_ns)
+        else:
+            self._finish(order, now_ns, is_canceled=done.status != "filled")
+        if done.filled:
+            self.pairs.on_fill(order)
+        if done.filled or done.resting:
+            self._cut_surplus(request.symbol)
+        self.venue.watch()
+        return order.order_id
+
+    def _settle(self, order: AccountOrder, done: Submission, now_ns: int) -> None:
+        # The fills of a new order, and what self-trade prevention took from older ones.
         for event in done.events:
             if isinstance(event, Trade):
                 if event.maker_order_id in self._orders:
                     self._fill_maker(event)
                 self._settlement.fill(order, event, is_taker=True)
-        if done.resting:
-            self._orders[order.order_id] = member.orders[order.order_id] = order
-            self._reports.report_order(order, "open", now_ns)
-            if engine.listing.market == "futures":
-                self._reports.report_wallet(member, engine.listing.settle, now_ns)
-        else:
-            self._finish(order, now_ns, is_canceled=done.status != "filled")
-        if done.filled or done.resting:
-            self._cut_surplus(request.symbol)
-        self.venue.watch()
-        return order.order_id
+        for prevented in done.prevented:
+            self._take_away(self._orders[prevented.order_id], prevented.size, now_ns)
+
+    def _rest(self, order: AccountOrder, dropped: int, now_ns: int) -> None:
+        self._orders[order.order_id] = order.member.orders[order.order_id] = order
+        self._reports.report_order(order, "open", now_ns)
+        if order.market == "futures":
+            self._reports.report_wallet(order.member, order.engine.listing.settle, now_ns)
+        if dropped:
+            self._shrink(order, order.size - dropped)
+        if order.request.time_in_force == "GTT":
+            self.timers.expire(order)
 
     def _fill_maker(self, trade: Trade) -> None:
         order = self._orders[trade.maker_order_id]
         self._settlement.fill(order, trade, is_taker=False)
         if not order.remaining:
             self._finish(order, trade.time_ns, is_canceled=False)
+        self.pairs.on_fill(order)
 
     def _cut_surplus(self, symbol: str) -> None:
         # An order that may only reduce is cut to what those ahead of it in the book leave of the
@@ -329,21 +394,40 @@ class OrderEntry:
                             self.amend(member, order.order_id, size)
                     left = max(0, left - order.remaining)
 
-    def _finish(self, order: LiveOrder, now_ns: int, *, is_canceled: bool) -> None:
+    def _finish(self, order: AccountOrder, now_ns: int, *, is_canceled: bool) -> None:
         self._orders.pop(order.order_id, None)
         order.member.orders.pop(order.order_id, None)
         if is_canceled:
             order.canceled = order.remaining
+        order.ended_ns = order.updated_ns = now_ns
+        order.member.archive.end(order)
         self._reports.report_order(order, "canceled" if is_canceled else "filled", now_ns)
         if order.engine.listing.market == "futures":
             self._reports.report_wallet(order.member, order.engine.listing.settle, now_ns)
         elif order.hold:
             released, order.hold = order.hold, ZERO
             self._settlement.release(order, released, now_ns)
+        if is_canceled:
+            self.pairs.on_end(order)
         self.venue.watch()
 
+    def _on_reached(self, stop: StopOrder) -> None:
+        self.pairs.on_reached(stop)
 
-def _as_in_book(orders: list[LiveOrder], side: str) -> list[LiveOrder]:
+    def _wait(self, member: Member, request: OrderRequest) -> str:
+        engine = self._engine(request.symbol)
+        size = 0 if request.size is None else units_of(engine.listing, request.size)
+        return self._stops.place(member, request, engine, size)
+
+    def _take_away(self, order: AccountOrder, size: int, now_ns: int) -> None:
+        # Self-trade prevention took this much of a resting order, perhaps all.
+        if size == order.remaining:
+            self._finish(order, now_ns, is_canceled=True)
+        else:
+            self._shrink(order, order.size - size)
+
+
+def _as_in_book(orders: list[AccountOrder], side: str) -> list[AccountOrder]:
     """Sort the orders of a side, oldest first, by the order in which takers meet them."""
     sign = -1 if side == "buy" else 1
     return sorted(
@@ -356,9 +440,9 @@ def _as_submission(events: list[Event]) -> Submission:
     return Submission("", "canceled", 0, 0, events)
 
 
-def _live_order(checked: CheckedOrder, order_id: str, now_ns: int) -> LiveOrder:
+def _account_order(checked: CheckedOrder, order_id: str, now_ns: int) -> AccountOrder:
     member, symbol = checked.member, checked.request.symbol
-    return LiveOrder(
+    return AccountOrder(
         member=member,
         engine=checked.engine,
         request=checked.request,
@@ -368,5 +452,5 @@ def _live_order(checked: CheckedOrder, order_id: str, now_ns: int) -> LiveOrder:
         time_ns=now_ns,
         hold=checked.hold,
         is_cross=member.margin_mode(symbol) == "CROSS",
-        leverage=member.leverage(symbol),
+        leverage=checked.request.leverage or member.leverage(symbol),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Literal, TypeAlias
 
 from kucoin_research.sim.accounts.ledger import ZERO, decimal_text
-from kucoin_research.sim.accounts.members import LiveOrder, StopOrder
+from kucoin_research.sim.accounts.members import AccountOrder, StopOrder
 from kucoin_research.sim.engine.market import Trade
 
 __all__ = ["OrderEvent", "futures_order_data", "spot_order_data", "stop_order_data"]
@@ -18,7 +18,7 @@ _MS = 1_000_000
 OrderEvent: TypeAlias = Literal["received", "open", "match", "update", "filled", "canceled"]
 
 
-def _match_fields(order: LiveOrder, trade: Trade, *, is_taker: bool) -> dict[str, Any]:
+def _match_fields(order: AccountOrder, trade: Trade, *, is_taker: bool) -> dict[str, Any]:
     engine = order.engine
     return {
         "matchPrice": engine.price_text(trade.price_ticks),
@@ -29,7 +29,7 @@ def _match_fields(order: LiveOrder, trade: Trade, *, is_taker: bool) -> dict[str
 
 
 def futures_order_data(
-    order: LiveOrder,
+    order: AccountOrder,
     event: OrderEvent,
     time_ns: int,
     *,
@@ -69,7 +69,7 @@ def futures_order_data(
 
 
 def spot_order_data(
-    order: LiveOrder,
+    order: AccountOrder,
     event: OrderEvent,
     time_ns: int,
     *,

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from kucoin_research.errors import InvalidInput
-from kucoin_research.sim.engine.account_orders import TimeInForce
+from kucoin_research.sim.engine.account_orders import SelfTrade, TimeInForce
 from kucoin_research.sim.engine.market import Side
 
 __all__ = ["Fill", "OrderRefused", "OrderRequest"]
@@ -44,11 +44,28 @@ class OrderRequest:
     funds
         Spot market buys only: the amount to spend, fee included.
     time_in_force
-        ``"GTC"``, ``"IOC"``, ``"FOK"`` or ``"PO"`` (post only).
+        ``"GTC"``, ``"GTT"`` (spot: for `cancel_after`), ``"IOC"``, ``"FOK"`` or ``"PO"`` (post
+        only).
+    cancel_after
+        Seconds of virtual time after which a ``"GTT"`` order is canceled.
     reduce_only
         Futures only: may close a position, never open one.
+    close_order
+        Futures only: closes the whole position; side and size follow from it.
+    force_hold
+        Futures only: binds margin even where it reduces a position.
+    leverage
+        Futures only: the leverage of what an isolated order opens; None for the symbol's.
+    margin_mode
+        Futures only: ``"ISOLATED"`` or ``"CROSS"``, which must be the symbol's; empty for that.
+    stp
+        What happens instead of a trade with an own order: ``"CN"`` cancels the new order, ``"CO"``
+        the old one, ``"CB"`` both, and ``"DC"`` (spot) makes the larger one smaller and cancels the
+        smaller one; empty for a trade. The taker's counts.
     client_oid
         The client's own id.
+    remark, tags
+        The client's notes.
     stop, stop_price, stop_price_type
         ``"up"`` or ``"down"`` on futures, ``"entry"`` or ``"loss"`` on spot: the order waits until
         the price has risen or fallen to the stop price. The price is the last trade (``"TP"``), the
@@ -64,8 +81,16 @@ class OrderRequest:
     price: Decimal | None = None
     funds: Decimal | None = None
     time_in_force: TimeInForce = "GTC"
+    cancel_after: int = 0
     reduce_only: bool = False
+    close_order: bool = False
+    force_hold: bool = False
+    leverage: Decimal | None = None
+    margin_mode: str = ""
+    stp: SelfTrade = ""
     client_oid: str = ""
+    remark: str = ""
+    tags: str = ""
     stop: str = ""
     stop_price: Decimal | None = None
     stop_price_type: str = "TP"

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
+from kucoin_research.sim.accounts.account_book import FundingRow
 from kucoin_research.sim.accounts.cross_margin import CANCEL_AT, LIQUIDATE_AT, take_over_prices
 from kucoin_research.sim.accounts.futures_wallets import cross_risk_rate, mark_of, wallet_at_marks
+from kucoin_research.sim.accounts.isolated_margin import IsolatedMargin
 from kucoin_research.sim.accounts.ledger import Position, fraction
 from kucoin_research.sim.accounts.members import Member, position_mark_data
 from kucoin_research.sim.accounts.orders import OrderRequest
@@ -30,10 +32,15 @@ class PositionMarks:
         Sends each change to the account's listeners.
     orders
         Cancels and places the orders of a liquidation.
+    margins
+        Adds margin to positions whose accounts have asked for it.
     """
 
-    def __init__(self, venue: Venue, reports: PrivateReports, orders: OrderPlacer) -> None:
+    def __init__(
+        self, venue: Venue, reports: PrivateReports, orders: OrderPlacer, margins: IsolatedMargin
+    ) -> None:
         self._venue = venue
+        self._margins = margins
         self._reports = reports
         self._orders = orders
 
@@ -57,7 +64,22 @@ class PositionMarks:
         paid = size * fraction(rate) * (1 if position.quantity > 0 else -1)
         fee = -paid.quantize(Decimal("1e-12"))
         position.receive_funding(fee)
-        member.futures[listing.settle] += fee
+        context = {"symbol": listing.symbol}
+        self._reports.book_contracts(member, listing.settle, fee, "RealisedPNL", context, now_ns)
+        member.book.fundings.add(
+            FundingRow(
+                row_id=self._reports.next_event_id(),
+                time_ns=now_ns,
+                symbol=listing.symbol,
+                rate=rate,
+                mark=fraction(mark),
+                quantity=position.quantity,
+                value=position.value(fraction(mark)),
+                funding=fee,
+                settle=listing.settle,
+                margin_mode="CROSS" if position.is_cross else "ISOLATED",
+            )
+        )
         data = {
             "fundingTime": now_ns // _MS,
             "qty": position.quantity,
@@ -76,7 +98,9 @@ class PositionMarks:
         mark = fraction(engine.mark_price(now_ns))
         if position.is_cross:
             self._watch_cross(member, settle, now_ns)
-        elif position.margin.total + position.unrealised(mark) <= position.maintenance(mark):
+        elif _is_spent(position, mark) and not (
+            self._margins.rescue(member, position) and not _is_spent(position, mark)
+        ):
             self._liquidate(member, position, position.bankruptcy_price)
         if not position.quantity:
             return
@@ -120,3 +144,7 @@ class PositionMarks:
             taken_over_at=price,
         )
         self._orders.place(member, request)
+
+
+def _is_spent(position: Position, mark: Decimal) -> bool:
+    return position.margin.total + position.unrealised(mark) <= position.maintenance(mark)

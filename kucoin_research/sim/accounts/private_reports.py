@@ -5,11 +5,18 @@ Shapes from the protocol reference, sections 8.1 (futures) and 8.2 (spot).
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
+from kucoin_research.sim.accounts.account_book import LedgerRow, WalletName
 from kucoin_research.sim.accounts.futures_wallets import wallet_at_marks
-from kucoin_research.sim.accounts.ledger import BalanceChange, account_number, decimal_text
-from kucoin_research.sim.accounts.members import LiveOrder, Member, StopOrder
+from kucoin_research.sim.accounts.ledger import (
+    ZERO,
+    BalanceChange,
+    account_number,
+    decimal_text,
+)
+from kucoin_research.sim.accounts.members import AccountOrder, Member, StopOrder
 from kucoin_research.sim.accounts.order_messages import (
     OrderEvent,
     futures_order_data,
@@ -23,10 +30,12 @@ __all__ = ["PrivateReports"]
 
 _MS = 1_000_000
 _FIRST_EVENT_ID = 354_689_988_084_000
+# Isolated margin accounts have no ledger here.
+_WALLETS: dict[str, WalletName] = {"main": "main", "trade": "trade", "margin": "margin"}
 
 
 class PrivateReports:
-    """Sends the private frames of all accounts of one exchange.
+    """Sends the private frames of all accounts, and enters balance changes in their ledgers.
 
     Parameters
     ----------
@@ -58,7 +67,7 @@ class PrivateReports:
 
     def report_order(
         self,
-        order: LiveOrder,
+        order: AccountOrder,
         event: OrderEvent,
         now_ns: int,
         *,
@@ -124,6 +133,33 @@ class PrivateReports:
             frame_id=self._venue.frame_id(f"{member.user_id} {currency} {version}", now_ns),
         )
 
+    def next_event_id(self) -> int:
+        """Return the number of the next change: later ones have greater numbers."""
+        self._event_id += 1
+        return self._event_id
+
+    def book_contracts(
+        self,
+        member: Member,
+        currency: str,
+        amount: Decimal,
+        event: str,
+        context: dict[str, str],
+        now_ns: int,
+        *,
+        fee: Decimal = ZERO,
+    ) -> None:
+        """Add to a futures balance, the fee already taken; `report_wallet` reports it.
+
+        ``event`` is KuCoin's ``type`` of the transaction history.
+        """
+        member.futures[currency] += amount
+        balance = member.futures[currency]
+        number = self.next_event_id()
+        member.book.ledger.add(
+            LedgerRow(number, now_ns, "futures", currency, amount, fee, balance, event, context)
+        )
+
     def report_balance(
         self,
         member: Member,
@@ -131,15 +167,25 @@ class PrivateReports:
         event: str,
         context: dict[str, str],
         now_ns: int,
+        *,
+        fee: Decimal = ZERO,
     ) -> None:
-        """Report a change of coins; ``event`` is KuCoin's ``relationEvent``."""
-        self._event_id += 1
-        event_id = str(self._event_id)
-        account = account_number(member.user_id, event.partition(".")[0], change.currency)
+        """Enter a change of coins in the ledger and report it.
+
+        ``event`` is KuCoin's ``relationEvent``; ``fee`` has been taken from what is available.
+        """
+        number = self.next_event_id()
+        event_id, kind = str(number), event.partition(".")[0]
+        account = account_number(member.user_id, kind, change.currency)
+        total, amount = change.available + change.hold, change.available_change + change.hold_change
+        wallet = _WALLETS.get(kind)
+        if amount and wallet is not None:
+            row = (number, now_ns, wallet, change.currency, amount, fee, total, event, context)
+            member.book.ledger.add(LedgerRow(*row))
         data = {
             "accountId": str(account),
             "currency": change.currency,
-            "total": decimal_text(change.available + change.hold),
+            "total": decimal_text(total),
             "available": decimal_text(change.available),
             "hold": decimal_text(change.hold),
             "availableChange": decimal_text(change.available_change),

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from kucoin_research.sim.accounts.account_book import ClosedPosition, FillRow
 from kucoin_research.sim.accounts.futures_wallets import wallet_at_marks
-from kucoin_research.sim.accounts.ledger import ZERO, contract_value, fraction
-from kucoin_research.sim.accounts.members import LiveOrder, position_data
+from kucoin_research.sim.accounts.ledger import (
+    ZERO,
+    EndedPosition,
+    Position,
+    contract_value,
+    fraction,
+)
+from kucoin_research.sim.accounts.members import AccountOrder, position_data
 from kucoin_research.sim.accounts.order_units import price_of, size_of
 from kucoin_research.sim.accounts.orders import Fill
 from kucoin_research.sim.accounts.private_reports import PrivateReports
@@ -34,21 +41,21 @@ class Settlement:
         self._venue = venue
         self._reports = reports
 
-    def hold(self, order: LiveOrder, now_ns: int) -> None:
+    def hold(self, order: AccountOrder, now_ns: int) -> None:
         """Set aside the coins of a new spot order."""
         listing, wallet = order.engine.listing, order.member.spot
         currency = listing.quote if order.request.side == "buy" else listing.base
         change = wallet.change(currency, -order.hold, order.hold)
         self._reports.report_balance(order.member, change, "trade.hold", order.context, now_ns)
 
-    def release(self, order: LiveOrder, amount: Decimal, now_ns: int) -> None:
+    def release(self, order: AccountOrder, amount: Decimal, now_ns: int) -> None:
         """Return coins that a spot order had set aside to the available balance."""
         listing, wallet = order.engine.listing, order.member.spot
         currency = listing.quote if order.request.side == "buy" else listing.base
         change = wallet.change(currency, amount, -amount)
         self._reports.report_balance(order.member, change, "trade.hold", order.context, now_ns)
 
-    def fill(self, order: LiveOrder, trade: Trade, *, is_taker: bool) -> None:
+    def fill(self, order: AccountOrder, trade: Trade, *, is_taker: bool) -> None:
         """Book one fill of an order: its fee, and the coins or contracts that change hands."""
         engine, listing = order.engine, order.engine.listing
         rate = fraction(listing.taker_fee if is_taker else listing.maker_fee)
@@ -59,28 +66,43 @@ class Settlement:
         fee = value * rate if is_spot else (value * rate).quantize(_FINENESS)
         if order.request.taken_over_at is not None:
             price, fee = order.request.taken_over_at, _closing_fee(order, trade.size)
+            value = abs(contract_value(listing, price, trade.size))
         order.filled += trade.size
-        order.member.fills.append(
-            Fill(
-                trade.time_ns,
-                order.symbol,
-                order.order_id,
-                trade.trade_id,
-                order.request.side,
-                price,
-                trade.size,
-                fee,
-                is_taker,
-            )
+        order.value += value
+        order.fees += fee
+        order.updated_ns = trade.time_ns
+        fill = Fill(
+            trade.time_ns,
+            order.symbol,
+            order.order_id,
+            trade.trade_id,
+            order.request.side,
+            price,
+            trade.size,
+            fee,
+            is_taker,
         )
         self._reports.report_order(order, "match", trade.time_ns, trade=trade, is_taker=is_taker)
+        closing_fee = ZERO
         if is_spot:
             self._settle_coins(order, trade, value, size, fee)
         else:
-            self._settle_contracts(order, trade, price, fee)
+            closing_fee = self._settle_contracts(order, trade, price, fee)
+        order.member.book.fills.add(
+            FillRow(
+                row_id=self._reports.next_event_id(),
+                fill=fill,
+                request=order.request,
+                stop=order.stop.request.stop if order.stop is not None else "",
+                margin_mode="" if is_spot else "CROSS" if order.is_cross else "ISOLATED",
+                value=value,
+                fee_rate=rate,
+                closing_fee=closing_fee,
+            )
+        )
 
     def _settle_coins(
-        self, order: LiveOrder, trade: Trade, value: Decimal, size: Decimal, fee: Decimal
+        self, order: AccountOrder, trade: Trade, value: Decimal, size: Decimal, fee: Decimal
     ) -> None:
         wallet, listing = order.member.spot, order.engine.listing
         if order.request.side == "sell":
@@ -99,12 +121,18 @@ class Settlement:
         context = order.context | {"tradeId": trade.trade_id}
         for change in changes:
             self._reports.report_balance(
-                order.member, change, "trade.setted", context, trade.time_ns
+                order.member,
+                change,
+                "trade.setted",
+                context,
+                trade.time_ns,
+                fee=fee if change.currency == listing.quote else ZERO,
             )
 
     def _settle_contracts(
-        self, order: LiveOrder, trade: Trade, price: Decimal, fee: Decimal
-    ) -> None:
+        self, order: AccountOrder, trade: Trade, price: Decimal, fee: Decimal
+    ) -> Decimal:
+        # Returns the part of the fee that belongs to closed lots.
         member, listing = order.member, order.engine.listing
         position = member.position_in(listing)
         if not position.quantity:
@@ -112,8 +140,19 @@ class Settlement:
         # Cross margin has one leverage for the symbol, isolated margin one for each order.
         leverage = member.leverage(order.symbol) if position.is_cross else order.leverage
         time_ms = trade.time_ns // _MS
-        profit = position.fill(order.request.side, price, trade.size, fee, time_ms, leverage)
-        member.futures[listing.settle] += profit - fee
+        booked = position.fill(order.request.side, price, trade.size, fee, time_ms, leverage)
+        context = order.context | {"tradeId": trade.trade_id}
+        self._reports.book_contracts(
+            member,
+            listing.settle,
+            booked.profit - fee,
+            "RealisedPNL",
+            context,
+            trade.time_ns,
+            fee=fee,
+        )
+        if booked.ended is not None:
+            self._note_end(order, position, booked.ended, time_ms)
         reason = "positionChange" if order.request.taken_over_at is None else "liquidation"
         mark = fraction(order.engine.mark_price(trade.time_ns))
         cross = ZERO
@@ -122,9 +161,33 @@ class Settlement:
         data = position_data(position, mark, time_ms, cross, reason)
         self._reports.report_position(member, order.symbol, "position.change", data, trade.time_ns)
         self._reports.report_wallet(member, listing.settle, trade.time_ns)
+        return booked.closing_fee
+
+    def _note_end(
+        self, order: AccountOrder, position: Position, ended: EndedPosition, time_ms: int
+    ) -> None:
+        order.member.book.closed_positions.add(
+            ClosedPosition(
+                row_id=self._reports.next_event_id(),
+                opened_ms=ended.opened_ms,
+                closed_ms=time_ms,
+                symbol=order.symbol,
+                settle=order.engine.listing.settle,
+                side="LONG" if ended.lots > 0 else "SHORT",
+                is_liquidated=order.request.taken_over_at is not None,
+                margin_mode="CROSS" if position.is_cross else "ISOLATED",
+                leverage=ended.leverage,
+                entry_price=ended.entry_price,
+                exit_price=ended.exit_price,
+                gross_profit=ended.gross_profit,
+                fees=ended.fees,
+                funding=ended.funding,
+                lots=abs(ended.lots),
+            )
+        )
 
 
-def _closing_fee(order: LiveOrder, lots: int) -> Decimal:
+def _closing_fee(order: AccountOrder, lots: int) -> Decimal:
     # The exchange takes an isolated position over for the closing fee that its margin has set
     # aside, if any. What the market pays above or below the price is the insurance fund's.
     # (trading reference, section 4.5) Cross margin is lost as a whole by the price.

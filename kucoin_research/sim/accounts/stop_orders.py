@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from random import Random
 
 from kucoin_research.sim.accounts.members import Member, StopOrder
@@ -27,18 +28,22 @@ class StopOrders:
     reports
         Sends each event to the account's listeners.
     place
-        Places the order that a stop order becomes.
+        Places the order that a stop order becomes, and links the two.
+    before
+        Called with each stop order that is about to be triggered.
     """
 
     def __init__(
         self,
         venue: Venue,
         reports: PrivateReports,
-        place: Callable[[Member, OrderRequest], str],
+        place: Callable[[Member, OrderRequest, StopOrder], str],
+        before: Callable[[StopOrder], None],
     ) -> None:
         self._venue = venue
         self._reports = reports
         self._place = place
+        self._before = before
         self._stops: dict[str, dict[str, StopOrder]] = {}
         self._random = Random(f"{venue.seed}:desk")
 
@@ -50,7 +55,8 @@ class StopOrders:
     def act(self, symbol: str, now_ns: int) -> None:
         """Trigger the stop orders of a symbol whose price is reached."""
         for stop in list(self._stops.get(symbol, {}).values()):
-            self._trigger_if_reached(stop, now_ns)
+            if stop.is_active:  # the trigger of another one may have canceled it
+                self._trigger_if_reached(stop, now_ns)
 
     def place(self, member: Member, request: OrderRequest, engine: Market, size: int) -> str:
         """Let an order of this many units wait for its price; return the stop order's id."""
@@ -66,6 +72,7 @@ class StopOrders:
             time_ns=engine.now_ns // _MS * _MS,
         )
         member.stops[order_id] = stop
+        member.archive.add(stop)
         self._stops.setdefault(request.symbol, {})[order_id] = stop
         self._reports.report_stop(stop, "open", stop.time_ns)
         self._venue.watch()
@@ -75,7 +82,10 @@ class StopOrders:
         """Remove a stop order; ``event`` is ``"cancel"`` or ``"triggered"``, perhaps with error."""
         del stop.member.stops[stop.order_id]
         del self._stops[stop.request.symbol][stop.order_id]
-        self._reports.report_stop(stop, event, stop.engine.now_ns // _MS * _MS, error)
+        stop.ended_ns = stop.engine.now_ns // _MS * _MS
+        stop.is_triggered, stop.error = event == "triggered", error
+        stop.member.archive.end(stop)
+        self._reports.report_stop(stop, event, stop.ended_ns, error)
         self._venue.watch()
 
     def _trigger_if_reached(self, stop: StopOrder, now_ns: int) -> None:
@@ -90,6 +100,7 @@ class StopOrders:
             price = engine.price(engine.last_trade.price_ticks)
         if not stop.is_reached(price):
             return
+        self._before(stop)
         error = ""
         request = _without_stop(stop.request)
         # The trigger is reported before the new order, and says whether that can be placed. So the
@@ -100,19 +111,11 @@ class StopOrders:
             error = str(refused)
         self.drop(stop, "triggered", error)
         if not error:
-            self._place(stop.member, request)
+            self._place(stop.member, request, stop)
 
 
 def _without_stop(request: OrderRequest) -> OrderRequest:
-    return OrderRequest(
-        symbol=request.symbol,
-        side=request.side,
-        size=request.size,
-        price=request.price,
-        time_in_force=request.time_in_force,
-        reduce_only=request.reduce_only,
-        client_oid=request.client_oid,
-    )
+    return replace(request, stop="", stop_price=None)
 
 
 def _base36(value: int) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, NamedTuple, TypeAlias, TypeVar
 
 from kucoin_research.errors import InvalidInput, shown
-from kucoin_research.sim.accounts.ledger import CoinWallet
+from kucoin_research.sim.accounts.account_book import WALLETS, WalletName
+from kucoin_research.sim.accounts.ledger import CoinWallet, read_amount
 from kucoin_research.sim.accounts.members import FuturesWallet, Member
 from kucoin_research.sim.accounts.order_entry import OrderEntry
 from kucoin_research.sim.accounts.orders import Fill, OrderRequest
-from kucoin_research.sim.engine.account_orders import TimeInForce
+from kucoin_research.sim.engine.account_orders import SelfTrade, TimeInForce
 from kucoin_research.sim.engine.market import Side
 
 __all__ = ["Amount", "Balance", "TradingAccount"]
@@ -70,6 +71,11 @@ class TradingAccount:
         stop_price: Amount | None = None,
         stop_price_type: str = "TP",
         client_oid: str = "",
+        cancel_after: int = 0,
+        leverage: Amount | None = None,
+        close_order: bool = False,
+        force_hold: bool = False,
+        stp: SelfTrade = "",
     ) -> str:
         """Place an order.
 
@@ -86,8 +92,9 @@ class TradingAccount:
         funds
             On spot market buys, the amount to spend, in place of a size.
         time_in_force
-            ``"GTC"``, ``"IOC"``, ``"FOK"`` or ``"PO"`` (post only). An order that cannot be
-            executed this way is canceled at once.
+            ``"GTC"``, ``"GTT"`` (spot, for `cancel_after` seconds of virtual time), ``"IOC"``,
+            ``"FOK"`` or ``"PO"`` (post only). An order that cannot be executed this way is canceled
+            at once.
         reduce_only
             On futures: may close a position, never open one.
         stop, stop_price, stop_price_type
@@ -95,7 +102,21 @@ class TradingAccount:
             the stop price of the last trade (``"TP"``), the mark (``"MP"``) or the index
             (``"IP"``). Checked every 10 ms.
         client_oid
-            The caller's own id.
+            The caller's own id, up to 40 letters, digits, underscores and hyphens; each may be used
+            once on each market.
+        cancel_after
+            See `time_in_force`.
+        leverage
+            On futures, the leverage of what an order with isolated margin opens; None for the
+            symbol's.
+        close_order
+            On futures, close the whole position: side and size follow from it.
+        force_hold
+            On futures, bind margin even where the order reduces a position.
+        stp
+            What happens instead of a trade with an own order: ``"CN"`` cancels this one, ``"CO"``
+            the older one, ``"CB"`` both, ``"DC"`` (spot) takes the smaller size from both. Empty
+            for a trade.
 
         Returns
         -------
@@ -119,6 +140,11 @@ class TradingAccount:
             time_in_force=time_in_force,
             reduce_only=reduce_only,
             client_oid=client_oid,
+            cancel_after=cancel_after,
+            leverage=_optional(leverage),
+            close_order=close_order,
+            force_hold=force_hold,
+            stp=stp,
             stop=stop,
             stop_price=_optional(stop_price),
             stop_price_type=stop_price_type,
@@ -181,6 +207,25 @@ class TradingAccount:
         value = _decimal(amount)
         self._do(lambda: self._order_entry.deposit(self._member, wallet, currency, value))
 
+    def transfer(
+        self, source: WalletName, target: WalletName, currency: str, amount: Amount
+    ) -> None:
+        """Move coins between the wallets ``"main"``, ``"trade"``, ``"margin"`` and ``"futures"``.
+
+        ``"trade"`` is the wallet of spot orders. BTC and XBT name the same coin.
+
+        Raises
+        ------
+        OrderRefused
+            If too little is available.
+        """
+        for wallet in (source, target):
+            if wallet not in WALLETS:
+                raise InvalidInput(f"no wallet {shown(wallet)}; wallets: {', '.join(WALLETS)}")
+        value = _decimal(amount)
+        transfers = self._order_entry.transfers
+        self._do(lambda: transfers.move(self._member, source, target, currency, value))
+
     def borrow(self, currency: str, amount: Amount, *, symbol: str = "") -> None:
         """Borrow on cross margin, or on the isolated margin of a spot symbol."""
         order_entry, value = self._order_entry, _decimal(amount)
@@ -221,12 +266,9 @@ def _balances(coins: CoinWallet) -> dict[str, Balance]:
 
 
 def _decimal(amount: Amount) -> Decimal:
-    try:
-        value = Decimal(str(amount))
-    except InvalidOperation as error:
-        raise InvalidInput(f"{shown(amount)} is no number") from error
-    if not value.is_finite():
-        raise InvalidInput(f"{shown(amount)} is no finite number")
+    value = read_amount(str(amount))
+    if value is None:
+        raise InvalidInput(f"{shown(amount)} is no number, or one of over 40 digits")
     return value
 
 

@@ -32,6 +32,12 @@ class Venue(Protocol):
     def order(self, symbol: str, action: Callable[[Market], Submission]) -> Submission:
         """Apply an action to an engine's book; streams, tape and REST then show it."""
 
+    def at(self, time_ns: int, call: Callable[[], None]) -> None:
+        """Call a function when everything up to a virtual time has happened."""
+
+    def trading_status(self, symbol: str) -> str:
+        """Return a symbol's trading status: ``Open``, or another of KuCoin's words."""
+
     def watch(self) -> None:
         """Find again the engines that must be advanced."""
 
@@ -49,6 +55,9 @@ class OrderPlacer(Protocol):
 
     def place(self, member: Member, request: OrderRequest) -> str:
         """Enter an order; return its id."""
+
+    def test(self, member: Member, request: OrderRequest) -> None:
+        """Check an order as `place` does, without entering it."""
 
     def cancel(self, member: Member, order_id: str) -> None:
         """Cancel an order or a stop order."""

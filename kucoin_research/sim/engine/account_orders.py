@@ -8,9 +8,12 @@ from kucoin_research.sim.engine.fair_price import FairPrice
 from kucoin_research.sim.engine.matching import BookSide, Event, MatchingBook, Order, Side, Trade
 from kucoin_research.sim.engine.order_flow import OrderFlow
 
-__all__ = ["AccountOrders", "Submission", "TimeInForce"]
+__all__ = ["AccountOrders", "Prevented", "SelfTrade", "Submission", "TimeInForce"]
 
-TimeInForce: TypeAlias = Literal["GTC", "IOC", "FOK", "PO"]
+TimeInForce: TypeAlias = Literal["GTC", "GTT", "IOC", "FOK", "PO"]
+#: Self-trade prevention: cancel the new order, the old one, both, or decrease and cancel; "" for
+#: a trade.
+SelfTrade: TypeAlias = Literal["", "CN", "CO", "CB", "DC"]
 
 # Market orders reach this far past the best price, as a fraction of it.
 _MARKET_REACH = 0.05
@@ -19,11 +22,19 @@ _MARKET_REACH = 0.05
 _PRICE_BAND = 0.15
 
 
+class Prevented(NamedTuple):
+    """What self-trade prevention took from a resting order, in units."""
+
+    order_id: str
+    size: int
+
+
 class Submission(NamedTuple):
     """The outcome of a submitted order, and the events it caused.
 
     ``status`` is ``"open"`` (rests, perhaps partly filled), ``"filled"``, ``"canceled"`` (the part
-    not filled has been dropped) or ``"rejected"`` (nothing happened).
+    not filled has been dropped) or ``"rejected"`` (nothing happened). ``dropped`` is what
+    self-trade prevention took from the order, and ``prevented`` what it took from older ones.
     """
 
     order_id: str
@@ -31,6 +42,8 @@ class Submission(NamedTuple):
     filled: int
     resting: int
     events: list[Event]
+    dropped: int = 0
+    prevented: tuple[Prevented, ...] = ()
 
 
 class AccountOrders:
@@ -69,6 +82,7 @@ class AccountOrders:
         owner: str,
         now_ms: int,
         worst_ticks: int | None = None,
+        stp: SelfTrade = "",
     ) -> Submission:
         """Match an order, and rest the remainder in the book if its time in force allows.
 
@@ -85,21 +99,43 @@ class AccountOrders:
         if price_ticks is not None and self._is_out_of_band(own, key, now_ms):
             return Submission(order_id, "rejected", 0, 0, [])
         if (time_in_force == "PO" and crosses) or (
-            time_in_force == "FOK" and _reachable(other, -key) < size
+            time_in_force == "FOK" and _reachable(other, -key, owner if stp else None) < size
         ):
             return Submission(order_id, "rejected", 0, 0, [])
-        book.take(order)
-        filled = size - order.remaining
+        dropped, prevented = self._take(order, other, stp)
+        filled = size - order.remaining - dropped
         resting = 0
-        status: Literal["open", "filled", "canceled"] = "filled"
+        status: Literal["open", "filled", "canceled"] = "canceled" if dropped else "filled"
         if order.remaining:
             status = "canceled"
-            if price_ticks is not None and time_in_force in ("GTC", "PO"):
+            if price_ticks is not None and time_in_force in ("GTC", "GTT", "PO"):
                 status, resting = "open", order.remaining
                 book.rest(own, order)
                 self.open_orders[order_id] = order
         self._flow.keep_alive()
-        return Submission(order_id, status, filled, resting, [])
+        return Submission(order_id, status, filled, resting, [], dropped, tuple(prevented))
+
+    def _take(self, order: Order, other: BookSide, stp: SelfTrade) -> tuple[int, list[Prevented]]:
+        # Returns what was taken from the order, and from own orders that it met.
+        if not stp:
+            self._book.take(order)
+            return 0, []
+        dropped, prevented = 0, []
+        while (met := self._book.take_from_others(order)) is not None:
+            new, old = _shares(stp, order.remaining, met.remaining)
+            order.remaining -= new
+            dropped += new
+            if old:
+                order_id = self._book.order_text(met.number)
+                prevented.append(Prevented(order_id, old))
+                if old == met.remaining:
+                    self._book.cancel(other, met)
+                    self.open_orders.pop(order_id, None)
+                else:
+                    self._book.reduce(other, met, old)
+            if not order.remaining:
+                break
+        return dropped, prevented
 
     def cancel(self, order_id: str, now_ms: int) -> None:
         """Cancel the resting part of an order; does nothing if none rests."""
@@ -139,10 +175,24 @@ def _market_key(own: BookSide, other: BookSide) -> int:
     return best + int(abs(best) * _MARKET_REACH)
 
 
-def _reachable(side: BookSide, limit: int) -> int:
+def _shares(stp: SelfTrade, new: int, old: int) -> tuple[int, int]:
+    """Return what is taken from a new order and from an old one of the same owner, in units."""
+    if stp == "DC":
+        return min(new, old), min(new, old)
+    return new if stp in ("CN", "CB") else 0, old if stp in ("CO", "CB") else 0
+
+
+def _reachable(side: BookSide, limit: int, own: str | None = None) -> int:
+    # With `own`, up to the first order of that owner.
     total = 0
     for key in reversed(side.keys):
         if key < limit:
             break
-        total += side.sizes[key]
+        if own is None:
+            total += side.sizes[key]
+            continue
+        for order in side.queues[key]:
+            if order.owner == own:
+                return total
+            total += order.remaining
     return total

@@ -8,11 +8,12 @@ from typing import Any, Literal
 
 from kucoin_research.sim.engine.risk_tiers import RiskTier, risk_tiers
 
-__all__ = ["HOUR_MS", "LISTINGS", "MMR_LIMIT", "Flow", "Listing"]
+__all__ = ["HOUR_MS", "IMR_FACTOR", "LISTINGS", "MMR_LIMIT", "Flow", "Listing"]
 
 HOUR_MS = 3_600_000
 #: The highest maintenance margin of cross margin, a fraction of the value.
 MMR_LIMIT = Decimal("0.3")
+IMR_FACTOR = Decimal("1.3")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +113,13 @@ class Listing:
         """
         growth = 1 + coins / Decimal(repr(self.mmr_size))
         return min(MMR_LIMIT, growth / (2 * self.max_leverage))
+
+    def cross_initial(self, coins: Decimal, leverage: Decimal) -> Decimal:
+        """Return the initial margin of a position in cross margin, a fraction of its value.
+
+        It is at least the row's ``f`` times the maintenance margin. (trading reference, 4.3)
+        """
+        return max(1 / leverage, IMR_FACTOR * self.cross_maintenance(coins))
 
     def price_limits(self, reference: Decimal) -> tuple[Decimal, Decimal]:
         """Return the lowest price of a sell order and the highest one of a buy order."""

@@ -12,7 +12,12 @@ from functools import partial
 from random import Random
 
 from kucoin_research.errors import InvalidInput
-from kucoin_research.sim.engine.account_orders import AccountOrders, Submission, TimeInForce
+from kucoin_research.sim.engine.account_orders import (
+    AccountOrders,
+    SelfTrade,
+    Submission,
+    TimeInForce,
+)
 from kucoin_research.sim.engine.candle_history import CandleHistory
 from kucoin_research.sim.engine.candles import (
     DAY_MS,
@@ -174,6 +179,7 @@ class Market:
         time_in_force: TimeInForce = "GTC",
         owner: str = "",
         worst_ticks: int | None = None,
+        stp: SelfTrade = "",
     ) -> Submission:
         """Enter an account's order at ``now_ns``, in the book in which the crowd trades.
 
@@ -193,6 +199,10 @@ class Market:
             Account; the crowd never cancels an owned order.
         worst_ticks
             The worst price of a market order in ticks; None for 5 % beyond the best.
+        stp
+            Instead of a trade with an order of the same owner: ``"CN"`` drops the rest of this one,
+            ``"CO"`` cancels the older one, ``"CB"`` does both, and ``"DC"`` takes the size of the
+            smaller one from both. Empty for a trade.
 
         Returns
         -------
@@ -213,6 +223,7 @@ class Market:
             time_in_force=time_in_force,
             owner=owner,
             worst_ticks=worst_ticks,
+            stp=stp,
             now_ms=self.now_ns // MS_NS,
         )
         return done._replace(events=self._drain())

@@ -29,6 +29,7 @@ MS_NS = 1_000_000
 _ORDER_EPOCH_MS = 1_672_813_200_000
 _COUNTER_BITS = 22
 _COUNTER_MASK = (1 << _COUNTER_BITS) - 1
+_NOBODY = "(nobody)"  # owns no order
 
 
 class BookChange(NamedTuple):
@@ -236,6 +237,21 @@ class MatchingBook:
         while order.remaining and side.keys and side.keys[-1] >= limit:
             self._take_level(order, side, side.keys[-1])
 
+    def take_from_others(self, order: Order) -> Order | None:
+        """Match an order like `take`, but stop at the first order of its own owner.
+
+        Returns that order, which the taker would trade with next; None if there is none.
+        """
+        side = self.asks if order.side == "buy" else self.bids
+        limit = -order.key
+        while order.remaining and side.keys and side.keys[-1] >= limit:
+            key = side.keys[-1]
+            first = side.queues[key][0]
+            if first.owner == order.owner:
+                return first
+            self._take_level(order, side, key, own=order.owner)
+        return None
+
     def cancel(self, side: BookSide, order: Order) -> None:
         """Remove a resting order from the book."""
         key = order.key
@@ -275,11 +291,16 @@ class MatchingBook:
         """Record a change that this book has not made; for faults."""
         self._record_change(side, key, total)
 
-    def _take_level(self, taker: Order, side: BookSide, key: int) -> None:
+    def _take_level(
+        self, taker: Order, side: BookSide, key: int, own: str | None = _NOBODY
+    ) -> None:
+        # Stops at an order of `own`, if that is given.
         queue = side.queues[key]
         total = side.sizes[key]
         while queue and taker.remaining:
             maker = queue[0]
+            if maker.owner == own:
+                break
             size = min(maker.remaining, taker.remaining)
             maker.remaining -= size
             taker.remaining -= size

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-from kucoin_research.sim.engine.catalog import HOUR_MS, MMR_LIMIT, Listing
+from kucoin_research.sim.engine.catalog import HOUR_MS, IMR_FACTOR, MMR_LIMIT, Listing
 from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.engine.order_limits import order_limits
 
@@ -143,7 +143,7 @@ def _contract_facts(listing: Listing) -> Row:
         "sourceExchanges": ["okex", "binance", "kucoin", "bybit", "bitget"],
         "k": listing.mmr_size * 49 / 30,  # as XBTUSDTM's 490 to 300
         "m": listing.mmr_size,
-        "f": 1.3,
+        "f": float(IMR_FACTOR),
         "mmrLimit": float(MMR_LIMIT),
         "mmrLevConstant": float(listing.max_leverage),
         "supportCross": True,

@@ -188,6 +188,8 @@ class Door:
         The market as REST sees it, and its calls.
     wake
         Called when virtual time may have begun to pass.
+    flush
+        Sends what waits for all connections.
 
     Attributes
     ----------
@@ -198,12 +200,18 @@ class Door:
     """
 
     def __init__(
-        self, core: ExchangeCore[Any], site: BaseSite, table: RouteTable, wake: Callable[[], None]
+        self,
+        core: ExchangeCore[Any],
+        site: BaseSite,
+        table: RouteTable,
+        wake: Callable[[], None],
+        flush: Callable[[], None],
     ) -> None:
         self.core = core
         self.machine = core.clock.machine
         self.settings = core.settings
         self.wake = wake
+        self.flush = flush
         self.site = site
         self.table = table
         self.market = site.market

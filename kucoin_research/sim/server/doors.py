@@ -95,7 +95,8 @@ class Doors:
         self._core = core
         self._has_pro = has_pro
         self._doors = {
-            market: Door(core, sites[market], tables[market], self._wake) for market in MARKETS
+            market: Door(core, sites[market], tables[market], self._wake, self._flush)
+            for market in MARKETS
         }
         self._faults = FaultInjector(core, self._doors)
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -6,14 +6,17 @@ import asyncio
 
 from tornado.web import RequestHandler
 
+from kucoin_research.errors import InvalidInput, UnknownSymbol
 from kucoin_research.sim.accounts.members import Member
+from kucoin_research.sim.accounts.orders import OrderRefused
 from kucoin_research.sim.accounts.signing import SignedRequest, SigningRefused
 from kucoin_research.sim.faults.kinds import (
     Fault,
 )
+from kucoin_research.sim.server.call_values import BadBody, Values, body_values
 from kucoin_research.sim.server.door import Door
 from kucoin_research.sim.server.not_served import not_served
-from kucoin_research.sim.server.routes import Reply, Route, Values, error, find_route
+from kucoin_research.sim.server.routes import AccountAnswer, Reply, Route, error, find_route
 from kucoin_research.sim.server.visitors import refusal
 from kucoin_research.sim.server.wire_frames import json_bytes
 
@@ -24,6 +27,11 @@ _LIST_PATIENCE = 0.5  # seconds (wall) for bringing all symbols to the present, 
 
 _TOKEN_CALLS = frozenset({"bullet-public", "bullet-private"})
 
+
+# KuCoin's codes of orders on symbols that are not there, and of parameters that make no sense.
+# (trading reference, section 5.2)
+_UNKNOWN_SYMBOL = {"futures": "100003", "spot": "900001"}
+_INVALID = {"futures": "100001", "spot": "400100"}
 
 _HTML_ERROR = (
     "<html><head><title>{status} Bad Gateway</title></head><body><center>"
@@ -99,7 +107,7 @@ class RestHandler(RequestHandler):
 
     async def _reply(self, method: str, path: str) -> Reply:
         door = self._door
-        route, values = find_route(door.table, path)
+        route, values = find_route(door.table, path, method)
         if route is None or method != route.method:
             return not_served(door.market, method, path, is_path_served=route is not None)
         if door.is_shut and route.name in _TOKEN_CALLS:
@@ -125,18 +133,44 @@ class RestHandler(RequestHandler):
             agent = self.request.headers.get("User-Agent", "")
             data = door.token_reply(self.request.host, user_id, agent=agent)
             return Reply(200, {"code": "200000", "data": data})
-        parameters = {name: self.get_query_argument(name) for name in self.request.query_arguments}
-        return await self._look_up(route, parameters | values, member)
+        return await self._look_up(route, values, member)
 
-    async def _look_up(self, route: Route, parameters: Values, member: Member | None) -> Reply:
+    def _body_values(self) -> dict[str, str]:
+        kind = self.request.headers.get("Content-Type", "")
+        if self.request.method == "GET" or not self.request.body:
+            return {}
+        if "json" not in kind.lower():
+            raise BadBody("Content-Type must be application/json")
+        return body_values(self.request.body)
+
+    async def _look_up(self, route: Route, in_path: Values, member: Member | None) -> Reply:
         door = self._door
+        asked = {name: self.get_query_argument(name) for name in self.request.query_arguments}
+        try:
+            parameters = asked | self._body_values() | dict(in_path)
+        except BadBody as bad:
+            return error(400, "400101", f"Invalid request data: {bad}.")
         symbols = list(route.touches(door.site, parameters))
         patience = _LIST_PATIENCE if route.is_list(symbols) else None
         await door.core.catch_up(symbols, patience)
         if member is not None and route.account_answer is not None:
-            return route.account_answer(door.site, parameters, member)
+            return self._account_answer(route.account_answer, parameters, member)
         answer = route.answer(door.site, parameters)
         return answer if isinstance(answer, Reply) else await door.core.in_turns(answer)
+
+    def _account_answer(self, answer: AccountAnswer, parameters: Values, member: Member) -> Reply:
+        door = self._door
+        try:
+            return answer(door.site, parameters, member)
+        except OrderRefused as refused:
+            return error(200, refused.code, str(refused))
+        except UnknownSymbol as unknown:
+            return error(200, _UNKNOWN_SYMBOL[door.market], str(unknown))
+        except InvalidInput as invalid:
+            return error(200, _INVALID[door.market], str(invalid))
+        finally:
+            # What the call did is on its way to the streams, even while the clock stands.
+            door.flush()
 
     def _send_reply(self, reply: Reply) -> None:
         self._send(reply.status, json_bytes(reply.body))

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from kucoin_research.sim.engine.catalog import Listing
 from kucoin_research.sim.engine.market import Market
+from kucoin_research.sim.server.call_values import Values
 
 if TYPE_CHECKING:
     from kucoin_research.sim.accounts.members import Member
@@ -34,6 +35,7 @@ __all__ = [
     "Work",
     "error",
     "find_route",
+    "for_account",
     "for_symbol",
     "integer",
     "not_found",
@@ -49,8 +51,6 @@ __all__ = [
 
 MS = 1_000_000  # ns
 TRADES_PER_REPLY = 100
-
-Values: TypeAlias = Mapping[str, str]
 
 
 class Reply(NamedTuple):
@@ -149,13 +149,14 @@ class Route:
     touches
         Names the symbols whose engines the answer needs.
     method
-        The only HTTP method allowed.
+        Its HTTP method; another call of the same path can have another one.
     is_private
         Whether it needs a key.
     shows_quota
         Whether its replies carry the quota headers.
     account_answer
-        Makes the reply if that depends on the account that asks.
+        Makes the reply if that depends on the account that asks. An `OrderRefused` that it raises
+        becomes KuCoin's reply with that code.
     """
 
     path: str
@@ -180,13 +181,21 @@ class Route:
 RouteTable: TypeAlias = list[tuple[re.Pattern[str], Route]]
 
 
-def find_route(table: RouteTable, path: str) -> tuple[Route | None, dict[str, str]]:
-    """Find the route of a path, and the values in it; None if there is no such path."""
+def find_route(
+    table: RouteTable, path: str, method: str = "GET"
+) -> tuple[Route | None, dict[str, str]]:
+    """Find the route of a path, and the values in it; None if there is no such path.
+
+    One path can have several methods; if it has others only, one of those is returned.
+    """
+    other: tuple[Route | None, dict[str, str]] = None, {}
     for pattern, route in table:
         match = pattern.fullmatch(path)
-        if match:
+        if match and route.method == method:
             return route, match.groupdict()
-    return None, {}
+        if match and other[0] is None:
+            other = route, match.groupdict()
+    return other
 
 
 def error(status: int, code: str, message: str) -> Reply:
@@ -216,6 +225,21 @@ INVALID_SYMBOL = error(200, "200003", "Invalid symbol.")
 def not_found(_site: BaseSite, _values: Values) -> Reply:
     """Answer 404: never seen, since the server answers such calls itself or by `account_answer`."""
     return error(404, "404", "Not Found")
+
+
+def for_account(
+    method: str, path: str, weight: int, answer: AccountAnswer, touches: Touch = touches_symbol
+) -> Route:
+    """Make the route of a signed call whose reply depends on the account."""
+    return Route(
+        path,
+        weight,
+        not_found,
+        touches,
+        method=method,
+        is_private=True,
+        account_answer=answer,
+    )
 
 
 def for_symbol(answer: Callable[[Site, Market, Values], Any], unknown: Reply) -> Answer:

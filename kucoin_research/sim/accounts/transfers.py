@@ -1,0 +1,99 @@
+"""Transfers between the wallets of an account."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from kucoin_research.sim.accounts.account_book import Transfer, WalletName
+from kucoin_research.sim.accounts.futures_wallets import wallet_at_marks
+from kucoin_research.sim.accounts.members import Member
+from kucoin_research.sim.accounts.orders import OrderRefused
+from kucoin_research.sim.accounts.private_reports import PrivateReports
+from kucoin_research.sim.accounts.venue import Venue
+
+__all__ = ["Transfers"]
+
+# Only bitcoin has another name in the futures wallet. (protocol reference, section 1.2)
+_TO_FUTURES = {"BTC": "XBT"}
+_FROM_FUTURES = {"XBT": "BTC"}
+
+
+class Transfers:
+    """Moves coins between the wallets of an account.
+
+    Parameters
+    ----------
+    venue
+        The exchange.
+    reports
+        Enters each change in the ledgers and sends it to the account's listeners.
+    """
+
+    def __init__(self, venue: Venue, reports: PrivateReports) -> None:
+        self._venue = venue
+        self._reports = reports
+
+    def transferable(self, member: Member, wallet: WalletName, currency: str) -> Decimal:
+        """Return how much of a coin may leave a wallet now."""
+        if wallet != "futures":
+            return member.coins(wallet).available(_FROM_FUTURES.get(currency, currency))
+        coin = _TO_FUTURES.get(currency, currency)
+        found = wallet_at_marks(self._venue, member, coin, self._venue.clock.reached_ns)
+        # Unrealised profit of cross positions is margin, but cannot leave.
+        return max(Decimal(0), found.available - max(found.cross_pnl, Decimal(0)))
+
+    def move(
+        self,
+        member: Member,
+        source: WalletName,
+        target: WalletName,
+        currency: str,
+        amount: Decimal,
+        client_oid: str = "",
+    ) -> Transfer:
+        """Move coins from one wallet to another; BTC and XBT name the same coin.
+
+        A transfer with a known `client_oid` is not made again: the first one is returned.
+
+        Raises
+        ------
+        OrderRefused
+            260200 for an amount that is not above zero, 260210 for two equal wallets, 230003 if
+            too little is available.
+        """
+        if client_oid:
+            for row in member.book.transfers.newest_first():
+                if row.client_oid == client_oid:
+                    return row
+        if amount <= 0:
+            raise OrderRefused("260200", f"amount {amount} must be above zero")
+        if source == target:
+            raise OrderRefused("260210", f"a transfer needs two wallets, not {source} twice")
+        if amount > self.transferable(member, source, currency):
+            raise OrderRefused("230003", "Balance insufficient!")
+        now_ns = self._venue.clock.reached_ns
+        self._change(member, source, currency, -amount, f"to {target}", now_ns)
+        self._change(member, target, currency, amount, f"from {source}", now_ns)
+        number = self._reports.next_event_id()
+        done = Transfer(number, now_ns, source, target, currency, amount, client_oid)
+        member.book.transfers.add(done)
+        return done
+
+    def _change(
+        self,
+        member: Member,
+        wallet: WalletName,
+        currency: str,
+        amount: Decimal,
+        remark: str,
+        now_ns: int,
+    ) -> None:
+        if wallet == "futures":
+            coin = _TO_FUTURES.get(currency, currency)
+            event = "TransferIn" if amount > 0 else "TransferOut"
+            context = {"remark": remark}
+            self._reports.book_contracts(member, coin, amount, event, context, now_ns)
+            self._reports.report_wallet(member, coin, now_ns)
+            return
+        change = member.coins(wallet).change(_FROM_FUTURES.get(currency, currency), amount)
+        self._reports.report_balance(member, change, f"{wallet}.transfer", {}, now_ns)
