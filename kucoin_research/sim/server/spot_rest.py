@@ -46,21 +46,27 @@ _SPOT_CANDLES = 1_500
 
 
 def _coin_accounts(_site: Site, values: Values, member: Member) -> Reply:
-    wallets = {"trade": member.spot, "margin": member.margin.wallet}
-    # The name from before classic and high-frequency accounts became one; ccxt still uses it.
-    chosen = "trade" if values.get("type") == "trade_hf" else values.get("type")
+    # trade_hf is the name from before classic and high-frequency accounts became one: ccxt asks by
+    # it, and looks for it in the rows. The documents call margin accounts abandoned here.
+    wallets = {
+        "trade": ("trade", member.spot),
+        "trade_hf": ("trade", member.spot),
+        "margin": ("margin", member.margin.wallet),
+    }
+    kind = values.get("type") or "trade"
+    if kind not in wallets:
+        return ok([])
+    name, wallet = wallets[kind]
     return ok(
         [
             {
-                "id": str(account_number(member.user_id, kind, coin)),
+                "id": str(account_number(member.user_id, name, coin)),
                 "currency": coin,
                 "type": kind,
                 "balance": decimal_text(wallet.total(coin)),
                 "available": decimal_text(wallet.available(coin)),
                 "holds": decimal_text(wallet.hold(coin)),
             }
-            for kind, wallet in wallets.items()
-            if chosen in (None, "", kind)
             for coin in wallet.currencies
             if values.get("currency") in (None, "", coin)
         ]

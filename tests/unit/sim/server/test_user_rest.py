@@ -46,7 +46,14 @@ def test_the_spot_account_answers_to_its_former_name(exchange):
     former = asked(exchange, "/api/v1/accounts?type=trade_hf")
 
     assert former
-    assert former == asked(exchange, "/api/v1/accounts?type=trade")
+    assert {row.pop("type") for row in former} == {"trade_hf"}
+    now = asked(exchange, "/api/v1/accounts?type=trade")
+    assert former == [{name: row[name] for name in row if name != "type"} for row in now]
+
+
+def test_the_margin_account_is_not_listed_unless_asked_for(exchange):
+    assert {row["type"] for row in asked(exchange, "/api/v1/accounts")} == {"trade"}
+    assert {row["type"] for row in asked(exchange, "/api/v1/accounts?type=margin")} == {"margin"}
 
 
 @pytest.mark.parametrize(
