@@ -153,9 +153,13 @@ async def seen(manager, place_and_cancel):
     frames = Frames()
     async with manager as stream:
         reader = asyncio.create_task(read(stream, frames))
-        frame = await own_order(frames, place_and_cancel, "canceled")
+        order = asyncio.create_task(own_order(frames, place_and_cancel, "canceled"))
+        await asyncio.wait({reader, order}, return_when=asyncio.FIRST_COMPLETED)
+        if reader.done():  # it never ends, unless by an error
+            order.cancel()
+            reader.result()
         reader.cancel()
-        return frame
+        return order.result()
 
 
 async def read(stream, frames):
