@@ -275,7 +275,7 @@ def _venue(venue: Venue, credentials: Credentials | None) -> Iterator[Check]:
     yield from _ways(venue)
     for market in Market:
         where = f"{venue.name} {market}"
-        # No retries: a call that fails now shows the fault of now.
+        # No retries: a failure now is the finding.
         with Rest(
             venue, credentials=credentials, timeout=_TIMEOUTS, total=sum(_TIMEOUTS), patience=0.0
         ) as rest:
