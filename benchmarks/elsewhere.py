@@ -25,8 +25,11 @@ with kr.simulate(**json.loads(sys.argv[1])) as exchange:
 
 @contextmanager
 def exchange(**options: Any) -> Iterator[kr.Venue]:
-    """Run an exchange elsewhere; the options are those of ``kr.simulate``."""
-    command = [sys.executable, "-c", _EXCHANGE, json.dumps(options)]
+    """Run an exchange elsewhere; the options are those of ``kr.simulate``.
+
+    Unless told otherwise, it starts at the same time in each run.
+    """
+    command = [sys.executable, "-c", _EXCHANGE, json.dumps({"start": "2026-01-05"} | options)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:

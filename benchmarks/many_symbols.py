@@ -25,7 +25,9 @@ _ALL = 10**9
 
 def measure(held: HeldTime, symbols: int, delay: float, quota: int) -> dict[str, float]:
     """Return the held seconds of each measured event, by its name."""
-    with kr.simulate(seed=7, quiet_contracts=symbols, rate_limit=quota) as exchange:
+    with kr.simulate(
+        seed=7, quiet_contracts=symbols, rate_limit=quota, start="2026-01-05"
+    ) as exchange:
         names = kr.get_active_symbols(venue=exchange.venue)[:symbols]
         for path in _CALLS:
             exchange.inject("slow_reply", path=path, delay=delay, count=None)

@@ -22,6 +22,7 @@ import websocket
 from benchmarks.busy_kernel import idle, python_loop
 from kucoin_research.sim import Exchange
 
+START = "2026-01-05"
 PROBE = """
 import json, sys, time, requests
 for line in sys.stdin:
@@ -64,14 +65,14 @@ class Probe:
 
 
 def quiet(probe: Probe, seconds: float) -> list[float]:
-    with Exchange() as exchange:
+    with Exchange(start=START) as exchange:
         return probe.times(exchange, seconds, lambda: idle(seconds))
 
 
 def all_symbols_touched(probe: Probe, seconds: float, quiet_contracts: int = 0) -> list[float]:
     times: list[float] = []
     for seed in range(max(1, int(seconds))):
-        with Exchange(seed=seed, quiet_contracts=quiet_contracts) as exchange:
+        with Exchange(seed=seed, quiet_contracts=quiet_contracts, start=START) as exchange:
             times += probe.times(exchange, 1.0, lambda: _ask_for_lists(exchange))
     return times
 
@@ -81,7 +82,7 @@ def hundreds_touched(probe: Probe, seconds: float) -> list[float]:
 
 
 def streaming(probe: Probe, seconds: float) -> list[float]:
-    with Exchange(speed=5_000.0) as exchange:
+    with Exchange(speed=5_000.0, start=START) as exchange:
         reader = threading.Thread(target=_read, args=(exchange, seconds + 1))
         reader.start()
         times = probe.times(exchange, seconds, lambda: idle(seconds))
@@ -90,14 +91,14 @@ def streaming(probe: Probe, seconds: float) -> list[float]:
 
 
 def busy_main_thread(probe: Probe, seconds: float) -> list[float]:
-    with Exchange() as exchange:
+    with Exchange(start=START) as exchange:
         return probe.times(exchange, seconds, lambda: python_loop(seconds))
 
 
 def all_in_a_busy_kernel(probe: Probe, seconds: float) -> list[float]:
     times: list[float] = []
     for seed in range(max(1, int(seconds))):
-        with Exchange(seed=seed) as exchange:
+        with Exchange(seed=seed, start=START) as exchange:
             asking = threading.Thread(target=_ask_for_lists, args=(exchange,))
             asking.start()
             times += probe.times(exchange, 1.0, lambda: python_loop(1.0))

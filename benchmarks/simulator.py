@@ -9,6 +9,7 @@ import sys
 
 from kucoin_research.sim import Exchange
 
+START = "2026-01-05"
 READER = """
 import json, sys, time, requests, websocket
 data = requests.post(sys.argv[1] + "/api/v1/bullet-public").json()["data"]
@@ -35,7 +36,7 @@ print(f"{frames / 5:,.0f} frames/s, {bytes_ / 5e6:.1f} MB/s")
 
 
 def main() -> None:
-    with Exchange(speed=5_000.0) as exchange:
+    with Exchange(speed=5_000.0, start=START) as exchange:
         subprocess.run([sys.executable, "-c", READER, exchange.futures_url], check=True)
         virtual = (exchange.now_ns - exchange.clock.start_ns) / 1e9
         print(f"virtual time ran at {virtual / 5:,.0f} x; withheld: {len(exchange.withheld)}")

@@ -58,6 +58,7 @@ __all__ = ["main"]
 DONE, FAILED, WRONG_USE = 0, 1, 2  # exit statuses
 
 _DEMO_ROWS = 1_000
+_DEMO_START = "2026-01-05"  # fixed, so that the rows do not depend on the day
 _SAVE_INTERVAL = 1.0  # seconds
 _REDRAW_INTERVAL = 0.5  # seconds
 _SLICE = 0.05  # seconds
@@ -510,7 +511,13 @@ def _symbols(arguments: argparse.Namespace) -> int:
 def _describe_simulate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=7, help="the same seed gives the same market")
     parser.add_argument("--speed", type=float, default=1.0, help="virtual seconds per second")
-    parser.add_argument("--start", help="ISO time, or 'now'; the default is always the same")
+    parser.add_argument(
+        "--start",
+        metavar="TIME",
+        help="ISO time at which the exchange's clock stands until the first subscription, so that "
+        "the first rows are the same in each run; the default is this machine's present, which "
+        "passes at once",
+    )
     parser.add_argument(
         "--trader",
         type=_rate,
@@ -675,7 +682,7 @@ def _demo(arguments: argparse.Namespace) -> int:  # noqa: ARG001  every command 
     from kucoin_research.api.simulated import simulate
 
     print("Starting the simulated exchange on this machine; nothing leaves it.")
-    with simulate(speed=30.0) as exchange, tempfile.TemporaryDirectory() as root:
+    with simulate(speed=30.0, start=_DEMO_START) as exchange, tempfile.TemporaryDirectory() as root:
         print(f"futures {exchange.futures_url} · spot {exchange.spot_url} · 30 x real time\n")
         channels = ["ticker", "level2", "trade"]
         recording = streams.record(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import kucoin_research as kr
 
-SEED, SECONDS = 7, 60
+SEED, START, SECONDS = 7, "2026-01-05", 60
 CHANNELS = ["ticker", "trade", "candle", "mark_price", "level2"]
 OUTAGE_AT, OUTAGE_SECONDS = 25.0, 5.0
 TARGET = Path(__file__).parents[1] / "data" / "sample"
@@ -22,7 +22,7 @@ TARGET = Path(__file__).parents[1] / "data" / "sample"
 
 def make() -> None:
     """Record a session, check it, and replace the sample's files."""
-    with tempfile.TemporaryDirectory() as root, kr.simulate(seed=SEED) as exchange:
+    with tempfile.TemporaryDirectory() as root, kr.simulate(seed=SEED, start=START) as exchange:
         exchange.inject("maintenance", at=OUTAGE_AT, delay=OUTAGE_SECONDS)
         with kr.record(
             "XBTUSDTM", CHANNELS, venue=exchange.venue, root=root, seconds=SECONDS

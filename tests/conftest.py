@@ -16,6 +16,7 @@ import kucoin_research as kr
 from kucoin_research.api import checks, registry, simulated
 from kucoin_research.foundation import clocks
 from tests import processes
+from tests.exchanges import simulate
 from tests.held_time import HeldTime
 
 HERE = Path(__file__).parent
@@ -154,7 +155,7 @@ def real_time(held_time):
 @pytest.fixture
 def real_exchange(real_time):
     """A simulated exchange in the machine's time, for child processes."""
-    with kr.simulate(seed=7, speed=30.0) as running:
+    with simulate(seed=7, speed=30.0) as running:
         yield running
 
 
@@ -210,5 +211,5 @@ def _no_figure_left_live():
 @pytest.fixture(scope="module")
 def exchange(held_time):
     """A simulated exchange at thirty times real time, shared by a test module."""
-    with kr.simulate(seed=7, speed=30.0) as running:
+    with simulate(seed=7, speed=30.0) as running:
         yield running

@@ -23,10 +23,17 @@ class SetClock(Clock):
 
 
 class SetMachine(Machine):
-    """A machine whose monotonic clock stands at ``ns`` until a test moves it."""
+    """A machine whose monotonic clock stands at ``ns`` until a test moves it.
 
-    def __init__(self):
+    Its wall clock is at ``wall_ns`` when the other one is at 0.
+    """
+
+    def __init__(self, wall_ns=0):
         self.ns = 0
+        self._origin_ns = wall_ns
 
     def monotonic_ns(self):
         return self.ns
+
+    def wall_ns(self):
+        return self._origin_ns + self.ns

@@ -56,7 +56,7 @@ class ServedSession(OwnServer, ReplayExchange):
     Attributes
     ----------
     session
-        What is served.
+        The recording that is served.
     """
 
     def __init__(self, session: Session, **options: Any) -> None:
@@ -85,11 +85,11 @@ def serve(
     in their order of arrival, at `speed`. After the last one the server stays up, silently. Books
     over REST are in the sequence of the recorded changes; a gap in the recording is a jump in it,
     and while it was not mended the book is refused with 503, as busy. The connection stays open
-    through a recorded outage: what has no sequence shows nothing of it. Symbols that the recording
-    does not describe, as those of other programs, are listed with the finest steps that their first
-    rows show, and a multiplier of 1. All goes out in the shapes of the classic feed: a recording of
-    the pro feed keeps its best levels, and its times are cut to the classic feed's milliseconds
-    where that has no more.
+    through a recorded outage: channels without a sequence show nothing of it. Symbols that the
+    recording does not describe, as those of other programs, are listed with the finest steps that
+    their first rows show, and a multiplier of 1. All goes out in the shapes of the classic feed: a
+    recording of the pro feed keeps its best levels, and its times are cut to the classic feed's
+    milliseconds where that has no more.
 
     Parameters
     ----------

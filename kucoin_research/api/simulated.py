@@ -44,12 +44,13 @@ def simulate(*, seed: int = 7, speed: float = 1.0, **options: Any) -> SimulatedE
     seed
         The same seed gives the same market, to the byte.
     speed
-        Virtual seconds per second, from 1 to 1000. The clock stands still until the first
-        subscription, so a second channel begins a few (virtual) moments later. Where all are to
-        begin with the same row: ``pause()`` before ``kr.stream``, ``wait_until_live()`` after it,
-        then ``resume()``.
+        Virtual seconds per second, from 1 to 1000. At 1 the exchange's time is this machine's. A
+        second channel begins a few (virtual) moments after the first. Where all are to begin with
+        the same row: ``pause()`` before ``kr.stream``, ``wait_until_live()`` after it, then
+        ``resume()``.
     **options
-        Passed on to ``kucoin_research.sim.Exchange``: ``start``,
+        Passed on to ``kucoin_research.sim.Exchange``: ``start="2026-01-05"`` (the exchange's clock
+        stands there until the first subscription, so that the first rows are the same in each run),
         ``contracts`` (``contracts=700`` offers as many as KuCoin), ``symbols``, ``margin_rules``,
         ``ping_interval_ms`` …
 

@@ -81,8 +81,8 @@ def screener(
 
     Notes
     -----
-    The clock of a simulated exchange stands still until something is subscribed to, or
-    ``resume()`` is called; so do the figures.
+    The clock of a simulated exchange that was made with ``start=`` stands still until something is
+    subscribed to, or ``resume()`` is called; so do the figures.
 
     Examples
     --------

@@ -20,7 +20,7 @@ from tests.processes import PATIENCE
 
 MAKE = """
 import kucoin_research as kr
-exchange = kr.simulate(seed=7, speed=5)
+exchange = kr.simulate(seed=7, speed=5, start="2026-01-05")
 board = kr.dashboard("XBTUSDTM", venue=exchange.venue, root="sessions")
 board
 """
@@ -424,7 +424,9 @@ while time.monotonic() < end or not pathlib.Path({str(seen)!r}).exists():
     sum(range(1000))
 print("FREE")
 """
-    start = "import kucoin_research as kr; exchange = kr.simulate(seed=7, speed=5)"
+    start = (
+        "import kucoin_research as kr; exchange = kr.simulate(seed=7, speed=5, start='2026-01-05')"
+    )
     again = 'board = kr.dashboard("XBTUSDTM", venue=exchange.venue, start=True); board'
     book = notebook("runs.ipynb", start, again, count)
     for _ in range(3):
@@ -462,7 +464,9 @@ print("FREE")
 
 
 def test_a_dashboard_shown_twice_is_live_in_sight_until_its_kernel_is_lost(notebook, page, shots):
-    start = "import kucoin_research as kr; exchange = kr.simulate(seed=7, speed=5)"
+    start = (
+        "import kucoin_research as kr; exchange = kr.simulate(seed=7, speed=5, start='2026-01-05')"
+    )
     make = 'board = kr.dashboard("XBTUSDTM", venue=exchange.venue, start=True); board'
     book = notebook("twice.ipynb", start, make)
     book.run_all()

@@ -13,12 +13,13 @@ import pytest
 import kucoin_research as kr
 from scripts import notebook_pictures
 from tests.browser.lab import find_chromium
+from tests.exchanges import simulate
 
 
 def test_a_figure_is_exported_as_png_without_a_network(chromium, tmp_path, monkeypatch):
     pytest.importorskip("kaleido")
     monkeypatch.setenv("BROWSER_PATH", find_chromium())
-    with kr.simulate(speed=100.0) as x:
+    with simulate(speed=100.0) as x:
         trades = kr.stream_to_frame("XBTUSDTM", "trade", rows=50, venue=x.venue, progress=False)
 
     path = kr.figures.price(trades).to_png(tmp_path / "price.png", width=640, scale=1.0)
@@ -50,7 +51,7 @@ def test_an_exported_page_shows_a_symbol_that_means_harm_as_it_is(chromium, tmp_
         '<a href="https://evil.example">XBT</a>', "</script><script>alert(1)</script>",
         "<b>a</b><sup>2</sup>&lt;i&gt;", "$x^2$", "<img src=x onerror=alert(1)>", "1000$A & 'B'",
     ]  # fmt: skip
-    with kr.simulate(speed=100.0) as x:
+    with simulate(speed=100.0) as x:
         trades = kr.stream_to_frame("XBTUSDTM", "trade", rows=50, venue=x.venue, progress=False)
     page = chromium.new_page()
     dialogs = []

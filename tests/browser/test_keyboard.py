@@ -6,7 +6,7 @@ from tests.browser.waits import look_until, wait_for_count, wait_for_text
 
 MAKE = """
 import kucoin_research as kr
-exchange = kr.simulate(seed=7, speed=5)
+exchange = kr.simulate(seed=7, speed=5, start="2026-01-05")
 board = kr.dashboard("XBTUSDTM", venue=exchange.venue, root="by-keys")
 board
 """

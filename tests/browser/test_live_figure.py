@@ -71,7 +71,7 @@ def words_at_gap(page):
 
 def test_a_gap_is_explained_and_the_last_picture_stays_where_the_figure_was(notebook, page, shots):
     made = START.replace('"demo"', "exchange.venue").replace(
-        "stream =", "exchange = kr.simulate(seed=7, speed=5)\nstream =", 1
+        "stream =", "exchange = kr.simulate(seed=7, speed=5, start='2026-01-05')\nstream =", 1
     )
     book = notebook("kept.ipynb", made)
     book.run_all()
@@ -165,7 +165,9 @@ while not Path("enough").exists():
     sum(range(1000))
 print("DRAWN", "while busy")
 """
-    book = notebook("busy.ipynb", START.replace('"demo"', "kr.simulate(speed=10).venue"))
+    book = notebook(
+        "busy.ipynb", START.replace('"demo"', "kr.simulate(speed=10, start='2026-01-05').venue")
+    )
     book.run_all()
     page.wait_for_selector(".kr-figure[data-frame] .js-plotly-plot")
     wait_for_frames(page, FIGURE, 2)

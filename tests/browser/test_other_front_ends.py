@@ -9,7 +9,7 @@ from tests.processes import PATIENCE
 
 MAKE = """
 import kucoin_research as kr
-exchange = kr.simulate(seed=7, speed=5)
+exchange = kr.simulate(seed=7, speed=5, start="2026-01-05")
 board = kr.dashboard("XBTUSDTM", venue=exchange.venue, start=True)
 board
 """

@@ -15,6 +15,7 @@ import requests
 import kucoin_research as kr
 from tests.browser.lab import FLAGS, find_chromium
 from tests.conftest import wait_until
+from tests.exchanges import simulate
 from tests.processes import PATIENCE
 
 EVIL, HERE = "evil.example", "localhost"
@@ -46,7 +47,7 @@ def recording(tmp_path_factory):
     """A recorded session, to be served."""
     root = tmp_path_factory.mktemp("recorded")
     with (
-        kr.simulate(seed=7, speed=100.0) as x,
+        simulate(seed=7, speed=100.0) as x,
         kr.record("XBTUSDTM", ["trade"], root=root, venue=x.venue, progress=False) as recording,
     ):
         recording.stream.wait(rows=20, channel="trade")
@@ -56,7 +57,7 @@ def recording(tmp_path_factory):
 @pytest.fixture(scope="module", params=["simulate", "serve"])
 def exchange(request, recording):
     """Run each kind of exchange that listens on this machine."""
-    made = kr.simulate(seed=7) if request.param == "simulate" else kr.serve(recording)
+    made = simulate(seed=7) if request.param == "simulate" else kr.serve(recording)
     with made as running:
         yield running
 

@@ -5,7 +5,7 @@ from tests.browser.waits import wait_for_count
 START = """
 import ipywidgets
 import kucoin_research as kr
-exchange = kr.simulate(seed=7)
+exchange = kr.simulate(seed=7, start="2026-01-05")
 stream = kr.stream("XBTUSDTM", ["ticker", "trade", "depth50"], venue=exchange.venue)
 """
 PLAIN = "ipywidgets.VBox([ipywidgets.IntSlider() for _ in range(5)])"

@@ -5,7 +5,7 @@ from tests.browser.waits import look_until, wait_for_text
 
 START = """
 import kucoin_research as kr
-exchange = kr.simulate(contracts=700)
+exchange = kr.simulate(contracts=700, start="2026-01-05")
 exchange.resume()
 screener = kr.screener(exchange.venue, live=True)
 screener

@@ -22,7 +22,7 @@ class Turns:
         broker.target(-2 if size > 0 else 3)
 """
 RECORD = """
-exchange = kr.simulate(seed=7, speed=20)
+exchange = kr.simulate(seed=7, speed=20, start="2026-01-05")
 with kr.record("XBTUSDTM", ["ticker", "trade", "depth50", "mark_price"], seconds=60,
                venue=exchange.venue, root="sessions", progress=False) as recording:
     pass
@@ -160,7 +160,10 @@ def test_a_strategy_on_a_replay(notebook, page, shots):
 
 def test_a_strategy_on_a_stream(notebook, page, shots):
     book = notebook(
-        "strategy_live.ipynb", STRATEGY, "exchange = kr.simulate(seed=7, speed=5)", LIVE
+        "strategy_live.ipynb",
+        STRATEGY,
+        "exchange = kr.simulate(seed=7, speed=5, start='2026-01-05')",
+        LIVE,
     )
     book.run_all()
     look_until(page, ".kr-run")

@@ -20,6 +20,7 @@ from kucoin_research.model.channels import Market, parse_channel
 from kucoin_research.model.orderbook import BookDelta
 from kucoin_research.model.records import CHANNELS, columns_of
 from tests.conftest import wait_until
+from tests.exchanges import simulate
 
 #: Impatient, so that a test sees in seconds what takes minutes with KuCoin.
 FAST = kr.Healing(overlap=0.3, connects_per_minute=600, most_backoff=1.0)
@@ -81,7 +82,7 @@ class Rig:
         self.symbol = SYMBOLS[market]
         self.channels = CHANNELS_OF[market] if channels is None else channels
         settings = {"ping_interval_ms": 1_000, "ping_timeout_ms": 1_000} | settings
-        self.x = kr.simulate(seed=seed, speed=speed, journal=True, **settings)
+        self.x = simulate(seed=seed, speed=speed, journal=True, **settings)
         try:
             self.s = kr.stream(
                 self.symbol, self.channels, venue=self.x.venue, healing=healing, feed=feed,

@@ -19,6 +19,7 @@ import kucoin_research as kr
 from kucoin_research.exchange.token import Server, Token
 from kucoin_research.model.channels import Market, Subscription, parse_channel
 from tests.conftest import wait_until
+from tests.exchanges import simulate
 from tests.healing.rig import FAST, Rig
 from tests.healing.test_rollover import UNHURRIED, begin_rollover
 from tests.held_time import HeldTime
@@ -166,7 +167,7 @@ WAITING = "s.wait('bbo', rows=10**9, timeout=60)"
 
 @pytest.fixture
 def exchange(real_time):
-    with kr.simulate(seed=3, speed=5.0) as running:
+    with simulate(seed=3, speed=5.0) as running:
         yield running
 
 

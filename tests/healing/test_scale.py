@@ -8,6 +8,7 @@ import pytest
 
 import kucoin_research as kr
 from tests.conftest import wait_until
+from tests.exchanges import simulate
 
 QUIET = 690
 SPEED = 3.0
@@ -31,7 +32,7 @@ def patient_symbols(venue):
 
 @pytest.fixture(scope="module")
 def crowd():
-    with kr.simulate(seed=11, speed=SPEED, quiet_contracts=QUIET, journal=True) as running:
+    with simulate(seed=11, speed=SPEED, quiet_contracts=QUIET, journal=True) as running:
         yield running, patient_symbols(running.venue)
 
 

@@ -15,6 +15,7 @@ import kucoin_research as kr
 from kucoin_research.model.records import Trade
 from kucoin_research.sim import Chaos
 from tests.conftest import wait_until
+from tests.exchanges import simulate
 from tests.healing.rig import FAST, Rig
 from tests.healing.test_faults import BOOK_PATHS, TRADE_PATHS
 
@@ -283,7 +284,7 @@ def test_a_last_change_that_was_kept_back_is_asked_for_at_the_end(market, fault)
 
 
 def test_a_last_change_is_asked_for_though_the_connection_of_another_book_is_lost():
-    with kr.simulate(seed=5, speed=5.0) as x:
+    with simulate(seed=5, speed=5.0) as x:
         s = kr.stream(["XBTUSDTM", "BTC-USDT"], ["level2"], venue=x.venue, healing=FAST)
         s.wait("level2", rows=1_000)
         wait_until(lambda: s.verdict is kr.Verdict.COMPLETE)

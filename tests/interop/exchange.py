@@ -13,6 +13,7 @@ import sys
 import threading
 
 import kucoin_research as kr
+from tests.exchanges import simulate
 
 
 def say(**line):
@@ -23,7 +24,7 @@ def make(kind, options):
     if kind == "serve":
         return kr.serve(options.pop("paths"), is_held=True, **options)
     orders_per_minute = options.pop("trader", None)
-    exchange = kr.simulate(**options)
+    exchange = simulate(**options)
     exchange.pause()
     if orders_per_minute is not None:
         exchange.start_trader(orders_per_minute=orders_per_minute)

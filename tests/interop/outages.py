@@ -16,6 +16,7 @@ import pytest
 
 import kucoin_research as kr
 from tests.conftest import wait_until
+from tests.exchanges import simulate
 from tests.interop.processes import client_process, message, messages
 
 OUTAGES = pytest.StashKey()
@@ -145,7 +146,7 @@ class ReplayState:
     def __init__(self, stack, name, seed):
         self.name, self.outage = name, FAULTS[name]
         self.x = stack.enter_context(
-            kr.simulate(seed=seed, speed=SPEED, journal=True, **self.outage.settings)
+            simulate(seed=seed, speed=SPEED, journal=True, **self.outage.settings)
         )
         self.s = stack.enter_context(
             kr.stream(SYMBOL, list(TOPICS), venue=self.x, name=f"ours through {name}")

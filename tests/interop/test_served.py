@@ -4,6 +4,7 @@ import pytest
 
 import kucoin_research as kr
 from tests.conftest import wait_until
+from tests.exchanges import simulate
 from tests.interop import test_ccxt_stream as ccxt
 from tests.interop import test_sdk_stream as sdk
 from tests.interop.conftest import (
@@ -30,7 +31,7 @@ FEW = 10
 def recordings(tmp_path_factory):
     """One folder per market, twenty seconds before a funding settlement and some after it."""
     root = tmp_path_factory.mktemp("recordings")
-    with kr.simulate(seed=7, speed=20.0, start=START) as x:
+    with simulate(seed=7, speed=20.0, start=START) as x:
         x.pause()  # until both are subscribed: the settlement is a second away
         kept = {"venue": x.venue, "progress": False}
         with (

@@ -1,11 +1,12 @@
 """Sessions that tests of several wings play."""
 
 import kucoin_research as kr
+from tests.exchanges import simulate
 
 
 def a_minute(folder, speed):
     """Record a minute of the simulated exchange, which runs ``speed`` times as fast."""
-    with kr.simulate(seed=11, speed=speed) as x:
+    with simulate(seed=11, speed=speed) as x:
         run = kr.record(
             "XBTUSDTM",
             ["ticker", "trade", "mark_price"],

@@ -403,6 +403,7 @@ def test_a_console_without_unicode_shows_what_it_can(tmp_path, exchange):
 
 
 def test_simulate_prints_its_addresses_and_serves_until_interrupted(tmp_path):
+    began = datetime.now(UTC)
     with Process(*COMMAND, "simulate", "--speed", "20", cwd=tmp_path) as process:
         urls = json.loads(process.line())
         status = requests.get(urls["spot"] + "/api/v1/status", timeout=60).json()
@@ -414,6 +415,7 @@ def test_simulate_prints_its_addresses_and_serves_until_interrupted(tmp_path):
         assert (process.wait(), process.stderr) == (0, "")
     assert status["data"]["status"] == "open"
     assert frame.height == 50
+    assert began < frame["timestamp"][0]
 
 
 def test_simulate_misbehaves_as_told(tmp_path):

@@ -12,6 +12,7 @@ import pytest
 import kucoin_research as kr
 from kucoin_research import DataProcessor, KuCoinWebSocket, compat
 from tests.conftest import wait_until
+from tests.exchanges import simulate
 from tests.processes import run
 
 MESSAGE = {
@@ -446,7 +447,7 @@ def test_on_message_that_raises_does_not_end_the_feed(exchange):
 
 def test_a_failed_connect_leaves_nothing_running(monkeypatch):
     monkeypatch.setattr(compat, "_CONNECT_TIMEOUT", 0.5)  # instead of half a minute
-    x = kr.simulate()
+    x = simulate()
     client = KuCoinWebSocket(venue=x.venue)
     client.connect("XBTUSDTM")  # loads the symbols, so that the next call fails later
     client.close()
@@ -461,7 +462,7 @@ def test_a_failed_connect_leaves_nothing_running(monkeypatch):
 def test_a_connect_that_is_never_answered_is_an_error(monkeypatch):
     monkeypatch.setattr(compat, "_CONNECT_TIMEOUT", 0.2)  # instead of half a minute
 
-    with kr.simulate() as x:
+    with simulate() as x:
         x.inject("slow_reply", path="/api/v1/bullet", delay=5.0)  # no token, no connection
         with pytest.raises(kr.ConnectionLost, match="was not live within"):
             KuCoinWebSocket(venue=x.venue).connect("XBTUSDTM")

@@ -8,6 +8,7 @@ import pytest
 import kucoin_research as kr
 from kucoin_research.exchange.rest.client import Rest
 from tests.conftest import spawn, wait_until
+from tests.exchanges import simulate
 from tests.held_time import HeldTime, Stuck
 
 
@@ -137,7 +138,7 @@ def test_a_lost_pong_is_answered_by_another_connection(held_time):
     """The example of CONTRIBUTING."""
     settings = {"ping_interval_ms": 1_000, "ping_timeout_ms": 1_000}
     with (
-        kr.simulate(seed=7, speed=5.0, **settings) as x,
+        simulate(seed=7, speed=5.0, **settings) as x,
         kr.stream("XBTUSDTM", "bbo", venue=x.venue) as s,
     ):
         s.wait(rows=100)
@@ -151,7 +152,7 @@ def test_a_lost_pong_is_answered_by_another_connection(held_time):
 
 
 def rows_of_a_run():
-    with HeldTime() as time, kr.simulate(seed=11, speed=10.0) as x:
+    with HeldTime() as time, simulate(seed=11, speed=10.0) as x:
         channels = ["bbo", "trade", "level2", "status"]
         with kr.stream("XBTUSDTM", channels[:3], venue=x.venue) as s:
             s.wait("trade", rows=30)

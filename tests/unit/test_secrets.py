@@ -20,6 +20,7 @@ from kucoin_research.exchange.rest import client as rest_module
 from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.sessions.frame_csv import append_csv
 from tests.conftest import wait_until
+from tests.exchanges import simulate
 from tests.held_time import SkewedTime
 
 KEY, SECRET, PASSPHRASE = "markerkey0000000000000001", "markersecret-0002", "markerphrase-0003"
@@ -113,7 +114,7 @@ def mine():
 def test_no_secret_is_in_anything_emitted(emitted, mine, tmp_path):
     credentials = kr.Credentials(KEY, SECRET, PASSPHRASE)
     emitted.show("credentials", credentials)
-    with kr.simulate(speed=30.0, accounts=[mine]) as x:
+    with simulate(speed=30.0, accounts=[mine]) as x:
         venue = x.venue
         channels = ["order", "fill", "balance", "position", "ticker"]
         with kr.stream("XBTUSDTM", channels, venue=venue, credentials=credentials) as s:
@@ -152,7 +153,7 @@ def test_no_secret_is_in_anything_emitted(emitted, mine, tmp_path):
 
 
 def test_no_secret_is_in_any_refusal(emitted, mine, held_time):
-    with kr.simulate(speed=30.0, accounts=[mine]) as x:
+    with simulate(speed=30.0, accounts=[mine]) as x:
         with kr.stream("XBTUSDTM", "ticker", venue=x.venue) as s:  # a token to look for
             s.wait("ticker")
         for part in range(3):
@@ -164,6 +165,7 @@ def test_no_secret_is_in_any_refusal(emitted, mine, held_time):
             )  # fmt: skip
         credentials = kr.Credentials(*MARKERS)
         clock = SkewedTime(held_time, 3_600 * 10**9)
+        x.inject("html_error", path="/api/v1/timestamp", count=None)  # cannot be measured
         with Rest(x.venue, credentials=credentials, clock=clock) as rest:
             emitted.fail("a wrong clock", rest.token, "futures", private=True)
         gone = x.venue

@@ -32,6 +32,7 @@ from kucoin_research.exchange.websocket import connection
 from kucoin_research.foundation.hidden import Hidden, Settings, bare, masked, sealed
 from kucoin_research.model.channels import Market, Subscription, parse_channel
 from tests.conftest import wait_until
+from tests.exchanges import simulate
 from tests.unit.exchange.rest import answering
 from tests.unit.exchange.rest.answering import Answer, ok, refusal
 from tests.unit.exchange.websocket.test_connection import Server as SocketServer
@@ -450,7 +451,7 @@ def test_no_socket_that_is_not_there_shows_its_token():
 @pytest.mark.parametrize("wrong", range(3))
 def test_no_key_that_an_exchange_refuses_shows(wrong, secrets):
     parts = [each.strip() for each in PARTS]
-    with kr.simulate(
+    with simulate(
         accounts=[sim.Account(**dict(zip(("key", "secret", "passphrase"), parts, strict=True)))]
     ) as x:
         secrets["another"] = parts[wrong] = parts[wrong] + "-not"

@@ -82,12 +82,14 @@ class Transfer(NamedTuple):
 
 
 class FillRow(NamedTuple):
-    """One fill with what it was charged.
+    """One fill and its charge.
 
     Attributes
     ----------
     row_id, fill
         Its number, and the fill.
+    counter_order_id
+        The order on the other side of the trade.
     request, stop
         What the filled order asked for, and the ``stop`` of the stop order that it was, if any.
     margin_mode
@@ -102,6 +104,7 @@ class FillRow(NamedTuple):
 
     row_id: int
     fill: Fill
+    counter_order_id: str
     request: OrderRequest
     stop: str
     margin_mode: str

@@ -107,15 +107,15 @@ class CoinWallet:
 
     def available(self, currency: str) -> Decimal:
         """Return the amount that can be spent."""
-        return self._available[currency]
+        return self._available.get(currency, ZERO)
 
     def hold(self, currency: str) -> Decimal:
         """Return the amount that open orders have set aside."""
-        return self._hold[currency]
+        return self._hold.get(currency, ZERO)
 
     def total(self, currency: str) -> Decimal:
         """Return the amount owned: available and on hold."""
-        return self._available[currency] + self._hold[currency]
+        return self.available(currency) + self.hold(currency)
 
     def change(self, currency: str, available: Decimal, hold: Decimal = ZERO) -> BalanceChange:
         """Add to both parts; neither may become negative."""

@@ -67,6 +67,11 @@ class MarginLender:
         if not now_ns % _PERIOD_NS and member.margin.is_in_debt:
             self._report_ratio(member, now_ns)
 
+    def value(self, coin: str, now_ns: int) -> Decimal:
+        """Return the value of a coin in USDT by the exchange's markets; 1 for dollars."""
+        found = self._values.get(_ALIASES.get(coin, coin))
+        return Decimal(1) if found is None else Decimal(repr(round(found.at(now_ns), 8)))
+
     def _move(
         self, member: Member, currency: str, amount: Decimal, symbol: str, now_ns: int
     ) -> None:
@@ -90,8 +95,7 @@ class MarginLender:
         debtor, topic = member.margin, "/margin/position"
 
         def value(coin: str) -> Decimal:
-            found = self._values.get(_ALIASES.get(coin, coin))
-            return Decimal(1) if found is None else Decimal(repr(round(found.at(now_ns), 8)))
+            return self.value(coin, now_ns)
 
         assets, debts = (worth / value("BTC") for worth in debtor.worth(value))
         ratio = debts / assets if assets else ZERO

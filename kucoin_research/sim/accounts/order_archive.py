@@ -32,7 +32,8 @@ class OrderArchive(Generic[_Order]):
     def __init__(self) -> None:
         self._by_id: dict[str, _Order] = {}
         self._by_client_oid: dict[tuple[str, str], _Order] = {}
-        self._done: dict[str, None] = {}
+        self._done: dict[str, int] = {}
+        self._ended = 0
 
     def add(self, order: _Order) -> None:
         """Keep a new order."""
@@ -42,7 +43,8 @@ class OrderArchive(Generic[_Order]):
 
     def end(self, order: _Order) -> None:
         """Take note that an order is done; the one that was done first may be forgotten."""
-        self._done[order.order_id] = None
+        self._ended += 1
+        self._done[order.order_id] = self._ended
         while len(self._done) > _DONE_KEPT:
             oldest = next(iter(self._done))
             del self._done[oldest]
@@ -63,3 +65,12 @@ class OrderArchive(Generic[_Order]):
     def newest_first(self, market: str) -> Iterator[_Order]:
         """Go through a market's orders from the newest to the oldest."""
         return (one for one in reversed(self._by_id.values()) if one.market == market)
+
+    def done(self, market: str) -> Iterator[tuple[int, _Order]]:
+        """Go through a market's orders that are done, each with its number, the last one first.
+
+        An order that ends later has a greater number, so that a list can be read on from a number
+        while more orders end.
+        """
+        ended = ((number, self._by_id[one]) for one, number in reversed(self._done.items()))
+        return ((number, order) for number, order in ended if order.market == market)

@@ -139,11 +139,11 @@ def _check_funds(funds: Decimal, listing: Listing) -> None:
     limits = order_limits(listing)
     assert limits.funds_step is not None, "only spot orders have funds"
     assert limits.max_funds is not None
+    if funds > limits.max_funds:
+        raise OrderRefused("400100", f"funds {funds} are above the maximum, {limits.max_funds}")
     if funds % limits.funds_step:
         why = f"funds {funds} are no multiple of {decimal_text(limits.funds_step)}"
         raise OrderRefused("400100", f"Funds increment invalid. ({why})")
-    if funds > limits.max_funds:
-        raise OrderRefused("400100", f"funds {funds} are above the maximum, {limits.max_funds}")
     _check_least(funds, listing)
 
 

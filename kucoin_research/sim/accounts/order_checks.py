@@ -156,18 +156,24 @@ def _check_words(request: OrderRequest, listing: Listing) -> None:
         or request.side == "sell"
         or request.price is not None
         or request.size is not None
-        or request.stop
         or request.funds <= 0
     ):
         raise OrderRefused(invalid, "funds are for spot market buys, in place of a size")
     if (request.reduce_only or request.close_order) and listing.market == "spot":
         raise OrderRefused(invalid, "reduce_only and close_order are for futures")
-    if (request.time_in_force == "GTT") != (request.cancel_after > 0):
-        raise OrderRefused(invalid, "GTT needs cancelAfter above zero, and cancelAfter needs GTT")
-    if request.time_in_force == "GTT" and (listing.market == "futures" or request.price is None):
-        raise OrderRefused(invalid, "GTT is for limit orders on spot")
+    _check_end(request, listing)
     if request.stp == "DC" and request.price is None:
         raise OrderRefused(invalid, "DC is for limit orders")
+
+
+def _check_end(request: OrderRequest, listing: Listing) -> None:
+    # On KuCoin an order that may only rest can have a time limit too.
+    invalid, is_limited = _INVALID[listing.market], request.cancel_after > 0
+    words = ("GTT", "PO") if is_limited else ("GTC", "IOC", "FOK", "PO")
+    if request.time_in_force not in words:
+        raise OrderRefused(invalid, "GTT needs cancelAfter above zero, and cancelAfter needs GTT")
+    if is_limited and (listing.market == "futures" or request.price is None):
+        raise OrderRefused(invalid, "GTT is for limit orders on spot")
 
 
 def _spot_hold(

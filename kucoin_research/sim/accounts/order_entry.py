@@ -178,6 +178,24 @@ class OrderEntry:
         self.venue.order(order.symbol, lambda engine: _as_submission(engine.cancel(order_id)))
         self._finish(order, order.engine.now_ns, is_canceled=True)
 
+    def replace(self, member: Member, order_id: str, request: OrderRequest) -> str:
+        """Cancel an order and place another one instead, which keeps its client's own id.
+
+        The coins that the old order has set aside are free for the new one. So the old one is
+        canceled even if the new one is then refused.
+
+        Raises
+        ------
+        OrderRefused
+            If the old order is not open, and where KuCoin would refuse the new one.
+        """
+        engine = self._engine(request.symbol)
+        check_state(self.venue.trading_status(request.symbol), engine.listing)
+        self._check_settlement(engine)
+        check_request(member, request, engine.listing)
+        self.cancel(member, order_id)
+        return self._place(member, request)
+
     def amend(self, member: Member, order_id: str, size: Decimal) -> None:
         """Make an open order smaller; it keeps its place in the queue.
 
@@ -369,7 +387,7 @@ class OrderEntry:
             self._reports.report_wallet(order.member, order.engine.listing.settle, now_ns)
         if dropped:
             self._shrink(order, order.size - dropped)
-        if order.request.time_in_force == "GTT":
+        if order.request.cancel_after:
             self.timers.expire(order)
 
     def _fill_maker(self, trade: Trade) -> None:

@@ -47,7 +47,8 @@ class OrderRequest:
         ``"GTC"``, ``"GTT"`` (spot: for `cancel_after`), ``"IOC"``, ``"FOK"`` or ``"PO"`` (post
         only).
     cancel_after
-        Seconds of virtual time after which a ``"GTT"`` order is canceled.
+        Seconds of virtual time after which a ``"GTT"`` order is canceled, and on spot also a
+        ``"PO"`` order; 0 for never.
     reduce_only
         Futures only: may close a position, never open one.
     close_order

@@ -172,7 +172,7 @@ class PrivateReports:
     ) -> None:
         """Enter a change of coins in the ledger and report it.
 
-        ``event`` is KuCoin's ``relationEvent``; ``fee`` has been taken from what is available.
+        ``event`` is KuCoin's ``relationEvent``; ``fee`` is taken from the available amount.
         """
         number = self.next_event_id()
         event_id, kind = str(number), event.partition(".")[0]

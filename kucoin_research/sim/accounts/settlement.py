@@ -92,6 +92,7 @@ class Settlement:
             FillRow(
                 row_id=self._reports.next_event_id(),
                 fill=fill,
+                counter_order_id=trade.maker_order_id if is_taker else trade.taker_order_id,
                 request=order.request,
                 stop=order.stop.request.stop if order.stop is not None else "",
                 margin_mode="" if is_spot else "CROSS" if order.is_cross else "ISOLATED",

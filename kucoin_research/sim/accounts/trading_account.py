@@ -93,8 +93,8 @@ class TradingAccount:
             On spot market buys, the amount to spend, in place of a size.
         time_in_force
             ``"GTC"``, ``"GTT"`` (spot, for `cancel_after` seconds of virtual time), ``"IOC"``,
-            ``"FOK"`` or ``"PO"`` (post only). An order that cannot be executed this way is canceled
-            at once.
+            ``"FOK"`` or ``"PO"`` (post only, on spot perhaps with `cancel_after`). An order that
+            cannot be executed this way is canceled at once.
         reduce_only
             On futures: may close a position, never open one.
         stop, stop_price, stop_price_type

@@ -116,7 +116,7 @@ class AccountOrders:
         return Submission(order_id, status, filled, resting, [], dropped, tuple(prevented))
 
     def _take(self, order: Order, other: BookSide, stp: SelfTrade) -> tuple[int, list[Prevented]]:
-        # Returns what was taken from the order, and from own orders that it met.
+        # Returns the sizes taken from the order, and from own orders that it met.
         if not stp:
             self._book.take(order)
             return 0, []

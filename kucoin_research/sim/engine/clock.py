@@ -1,13 +1,12 @@
 """The simulated exchange's own time.
 
-Virtual time stands still until it is started, then runs at ``speed`` times wall time. It moves in
-slices of 10 ms on the absolute grid, so that depth frames, candles and marks happen at exact
-virtual times.
+Virtual time begins at a chosen moment and stands still until it is started, or it begins at the
+machine's present and runs at once. It runs at ``speed`` times wall time, in slices of 10 ms on the
+absolute grid, so that depth frames, candles and marks happen at exact virtual times.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from numbers import Real
@@ -19,16 +18,15 @@ from kucoin_research.errors import InvalidInput, column_hint, shown
 from kucoin_research.sim.engine.machine import Machine
 
 __all__ = [
-    "DEFAULT_START",
     "SLICE_NS",
     "Start",
     "VirtualClock",
+    "clock_from",
     "is_number",
     "named",
     "parse_start",
 ]
 
-DEFAULT_START = "2026-01-05T00:00:00Z"
 SLICE_NS = 10_000_000
 
 # The exchange may be this far behind the wall before `slip` writes the lag off, in wall ns.
@@ -45,8 +43,8 @@ def parse_start(start: Start) -> int:
     Parameters
     ----------
     start
-        ISO 8601 text, ``"now"``, a date, a datetime (a naive one is taken as UTC), a numpy
-        ``datetime64``, integer ns, or None for ``DEFAULT_START``.
+        ISO 8601 text, a date, a datetime (a naive one is taken as UTC), a numpy ``datetime64``, or
+        integer ns.
 
     Returns
     -------
@@ -58,10 +56,6 @@ def parse_start(start: Start) -> int:
     InvalidInput
         If the text is not a time, or the number cannot be ns.
     """
-    if isinstance(start, str) and start == "now":
-        return time.time_ns()
-    if start is None:
-        start = DEFAULT_START
     # numpy converts its units in 64 bits and wraps silently; its text is right.
     when = _of_text(start) if isinstance(start, str | np.datetime64) else start
     if isinstance(when, date) and when == when:  # false for pandas' NaT
@@ -101,7 +95,8 @@ def _of_calendar(when: date, start: object) -> int:
 
 def _no_start(start: object) -> InvalidInput:
     return InvalidInput(
-        f"no start time {shown(start)}; give ISO 8601 text, a datetime, integer ns or 'now'"
+        f"no start time {shown(start)}; give ISO 8601 text, a datetime or integer ns, "
+        "or leave it out for the present"
     )
 
 
@@ -135,12 +130,45 @@ def named(symbols: object) -> list[Any]:
     return found
 
 
+def clock_from(start: Start, speed: float, machine: Machine | None = None) -> VirtualClock:
+    """Make the clock of an exchange.
+
+    Parameters
+    ----------
+    start
+        A time that `parse_start` reads: the clock stands there until it is started. With None or
+        ``"now"`` it begins at the machine's present and runs already.
+    speed
+        Virtual seconds per wall second, above zero.
+    machine
+        Where wall time comes from; the real one when left out.
+
+    Raises
+    ------
+    InvalidInput
+        If the start or the speed is invalid.
+    """
+    machine = Machine() if machine is None else machine
+    is_present = start is None or (isinstance(start, str) and start == "now")
+    start_ns = machine.wall_ns() if is_present else parse_start(start)
+    clock = VirtualClock(
+        start_ns // SLICE_NS * SLICE_NS,
+        speed,
+        machine=machine,
+        keeps_up=is_present,
+    )
+    if is_present:
+        clock.start()
+    return clock
+
+
 class VirtualClock:
     """Virtual time, anchored to a monotonic clock.
 
     The exchange reads ``target_ns``, works up to that time, and reports it with ``reach``. If the
     machine is too slow, ``slip`` writes the difference off: virtual time falls behind the wall,
-    and nothing is skipped.
+    and nothing is skipped. A clock that keeps up makes the difference good instead, as soon as the
+    machine is fast enough again.
 
     Parameters
     ----------
@@ -150,6 +178,9 @@ class VirtualClock:
         Virtual seconds per wall second, above zero.
     machine
         Where wall time comes from; the real one when left out.
+    keeps_up
+        Whether virtual time began at the machine's present. At speed 1 it stays so, and nothing is
+        written off.
 
     Attributes
     ----------
@@ -159,6 +190,8 @@ class VirtualClock:
         Virtual time written off so far, because the machine or a reader was too slow.
     slips
         Number of times that virtual time was written off.
+    keeps_up
+        Whether virtual time stays the machine's present.
     """
 
     def __init__(
@@ -167,6 +200,7 @@ class VirtualClock:
         speed: float = 1.0,
         *,
         machine: Machine | None = None,
+        keeps_up: bool = False,
     ) -> None:
         if not is_number(speed) or not 0 < speed < float("inf"):
             raise InvalidInput(
@@ -178,6 +212,7 @@ class VirtualClock:
         self.slipped_ns = 0
         self.slips = 0
         self.machine = Machine() if machine is None else machine
+        self.keeps_up = keeps_up and self.speed == 1
         self._anchor_ns: int | None = None  # wall time at which virtual time was `_origin_ns`
         self._origin_ns = start_ns
 
@@ -221,7 +256,7 @@ class VirtualClock:
     def slip(self, *, tolerance_ns: int = _PATIENCE_NS) -> None:
         """Write off the distance to the target if it exceeds `tolerance_ns` of wall time."""
         behind = self.target_ns - self.reached_ns - SLICE_NS
-        if self._anchor_ns is None or behind <= tolerance_ns * self.speed:
+        if self.keeps_up or self._anchor_ns is None or behind <= tolerance_ns * self.speed:
             return
         self.slips += 1
         self.slipped_ns += behind

@@ -1,4 +1,4 @@
-"""The limits of orders on a listing: its row in the instrument lists shows what is enforced."""
+"""The limits of orders on a listing: its row in the instrument lists shows those that hold."""
 
 from __future__ import annotations
 

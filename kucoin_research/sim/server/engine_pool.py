@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from kucoin_research.sim.engine.catalog import Listing
@@ -16,6 +16,8 @@ __all__ = ["EnginePool", "Work"]
 
 # Virtual time that an engine is advanced by in one piece: some milliseconds of work.
 _CATCH_UP_NS = 1_000_000_000
+# Virtual time that an engine may be behind: a busy one makes it up in some 30 ms.
+_LONGEST_BEHIND_NS = 60_000_000_000
 
 # Shared by all exchanges of this process.
 _WARM = WarmMarkets()
@@ -100,6 +102,21 @@ class EnginePool:
             engine.advance(min(target_ns, engine.now_ns + _CATCH_UP_NS))
             self._keep_if_warm(symbol)
             yield
+
+    def keeping_up(self, is_watched: Callable[[str], bool]) -> Iterator[bool]:
+        """Keep engines near the present, in pieces and without end.
+
+        An engine that nobody has asked for during hours would take long to answer. Those that are
+        watched advance by themselves. It yields whether there was something to do.
+        """
+        while True:
+            began_ns = self._clock.reached_ns
+            for symbol in list(self._engines):
+                if not is_watched(symbol):
+                    for _ in self.advance(symbol, began_ns):
+                        yield True
+            while self._clock.reached_ns < began_ns + _LONGEST_BEHIND_NS:
+                yield False
 
     def warm_days(self, symbols: Iterable[str]) -> Work:
         """Build the last 24 hours of symbols in pieces."""

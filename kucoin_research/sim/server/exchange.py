@@ -10,12 +10,10 @@ from kucoin_research.errors import InvalidInput, UnknownSymbol, shown
 from kucoin_research.sim.accounts.keys import DEMO_ACCOUNT, Account
 from kucoin_research.sim.accounts.trading_account import TradingAccount
 from kucoin_research.sim.engine.clock import (
-    SLICE_NS,
     Start,
-    VirtualClock,
+    clock_from,
     is_number,
     named,
-    parse_start,
 )
 from kucoin_research.sim.engine.machine import Machine
 from kucoin_research.sim.faults.chaos import Chaos, Planned
@@ -36,11 +34,15 @@ class Exchange(Doors):
     loop of its own, so it works the same in scripts and in notebooks, whose loop it leaves alone.
     All methods may be called from any thread.
 
-    Virtual time stands still until the first subscription, so that the first rows are reproducible.
-    Then it runs at `speed`. A symbol's order flow starts when the symbol is first touched (by a
-    subscription or a REST call) and costs nothing before. The same seed, start and subscriptions at
-    virtual time zero produce the same bytes on every topic. If the machine or a reader is too slow,
-    virtual time slips behind; nothing is left out.
+    By default virtual time begins at the machine's present and passes from then on, at `speed`. At
+    speed 1 it stays the machine's present, so a client may ask for the last hour by its own clock.
+    With `start`, virtual time stands still there until the first subscription, so that the first
+    rows are reproducible: the same seed, start and subscriptions at that moment produce the same
+    bytes on every topic.
+
+    A symbol's order flow starts when the symbol is first touched (by a subscription or a REST call)
+    and costs nothing before. If the machine or a reader is too slow, virtual time slips behind, and
+    nothing is left out; at speed 1 from the present it catches up again.
 
     Parameters
     ----------
@@ -51,8 +53,9 @@ class Exchange(Doors):
     symbols
         Symbols on offer; None for the whole catalog, with as many more as ``contracts`` asks for.
     start
-        First virtual instant: ISO text, a date, a datetime, one of numpy, integer ns, or ``"now"``;
-        None for 2026-01-05T00:00:00Z. Rounded down to 10 ms.
+        Virtual time at which to stand until the first subscription: ISO text, a date, a datetime,
+        one of numpy, or integer ns. None or ``"now"`` for the machine's present, which passes at
+        once. Rounded down to 10 ms.
     host
         Address to listen on.
     futures_port, spot_port
@@ -103,16 +106,14 @@ class Exchange(Doors):
     ) -> None:
         if isinstance(seed, bool) or not isinstance(seed, int):
             raise InvalidInput(f"seed must be a whole number, not {shown(seed)}")
-        start_ns = parse_start(start) // SLICE_NS * SLICE_NS
         # Checked before anything runs, so that a wrong value leaves nothing running.
         if chaos is not None and not isinstance(chaos, Chaos):
             chaos = Chaos(seed=chaos)
         self._schedule = [] if chaos is None else chaos.schedule()
         made = make_settings(settings)
         listings = listings_for(symbols, made.quiet_contracts, made.contracts)
-        self._core: MarketCore = MarketCore(
-            seed, VirtualClock(start_ns, speed, machine=machine), listings, made
-        )
+        clock = clock_from(start, speed, machine)
+        self._core: MarketCore = MarketCore(seed, clock, listings, made)
         sites = {market: Site(self._core, market) for market in MARKETS}
         ports = {"futures": futures_port, "spot": spot_port}
         super().__init__(self._core, sites, ROUTES, host=host, ports=ports)
@@ -188,8 +189,8 @@ class Exchange(Doors):
         """Let an account trade at random, from now on, in virtual time.
 
         It places limit, market and stop orders, amends and cancels. With the same seed and the same
-        virtual time of its start (before the first subscription, or while paused), it does the
-        same.
+        virtual time of its start (before the first subscription of an exchange with ``start=``, or
+        while paused), it does the same.
 
         Parameters
         ----------

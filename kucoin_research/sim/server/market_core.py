@@ -30,6 +30,9 @@ from kucoin_research.sim.server.wire_frames import text_frame
 
 __all__ = ["MarketCore", "listings_for"]
 
+# Share of a turn for engines that nobody watches.
+_IDLE_SHARE = 0.1
+
 # The frames of these topics describe the last 24 hours.
 _DAILY_TOPICS = frozenset({"/contractMarket/snapshot", "/market/snapshot"})
 
@@ -71,8 +74,10 @@ class _Watch:
 class MarketCore(ExchangeCore[_Channel]):
     """Makes one exchange's data from simulated order flow, one engine per symbol.
 
-    It runs on one thread. An engine starts at the virtual time of its symbol's first touch. It
-    advances only while somebody listens to it or asks for it, so unwatched symbols cost nothing.
+    It runs on one thread. An engine starts at the virtual time of its symbol's first touch; before,
+    it costs nothing. It advances while somebody listens to it or asks for it. If virtual time is
+    the machine's present, it is never far behind, so that it answers soon after hours in which
+    nobody asked.
 
     Parameters
     ----------
@@ -117,6 +122,7 @@ class MarketCore(ExchangeCore[_Channel]):
         self._interests: set[str] = set()
         self._watches: dict[str, _Watch] = {}
         self._is_stale = False  # `_watches` no longer fits the channels
+        self._keeping_up = self._engines.keeping_up(lambda symbol: symbol in self._watched())
         self.order_entry = OrderEntry(
             self, (DEMO_ACCOUNT, *settings.accounts), settings.margin_rules
         )
@@ -283,6 +289,16 @@ class MarketCore(ExchangeCore[_Channel]):
         return self._watches
 
     # Time
+
+    def tick(self) -> bool:
+        """Advance as `ExchangeCore.tick` does; when nothing is due, see to idle engines."""
+        is_more_due = super().tick()
+        if not is_more_due and not self._holds and self.clock.keeps_up:
+            deadline = self.clock.machine.worked() + self.turn * _IDLE_SHARE
+            for has_worked in self._keeping_up:
+                if not has_worked or self.clock.machine.worked() >= deadline:
+                    break
+        return is_more_due
 
     def _step(self, target_ns: int) -> int:
         if not self._watched() and not self.order_entry.has_debts:

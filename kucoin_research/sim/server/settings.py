@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.sim.accounts.keys import DEMO_ACCOUNT, Account
@@ -81,9 +81,6 @@ class Settings:
     private_rate_limit
         Quota of signed calls per market and account; None for KuCoin's own: 4000 on spot, 2000 on
         futures.
-    signing_clock
-        The clock that signed timestamps are compared with: ``"wall"``, by which clients sign, or
-        ``"virtual"``.
     margin_rules
         The rules by which isolated positions are liquidated: KuCoin's since 2025-05-22
         (``"2025-05"``), or those before (``"legacy"``).
@@ -130,7 +127,6 @@ class Settings:
     warm_up: float = 60.0
     accounts: tuple[Account, ...] = ()
     private_rate_limit: int | None = None
-    signing_clock: Literal["wall", "virtual"] = "wall"
     margin_rules: MarginRules = "2025-05"
     journal: bool = False
     dead_servers: int = 0
@@ -140,8 +136,6 @@ class Settings:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             _check(field.name, str(field.type), getattr(self, field.name))
-        if self.signing_clock not in ("wall", "virtual"):
-            raise InvalidInput(f"no clock {shown(self.signing_clock)}; clocks: wall, virtual")
         if self.margin_rules not in MARGIN_RULES:
             raise InvalidInput(
                 f"no margin_rules {shown(self.margin_rules)}; rules: {', '.join(MARGIN_RULES)}"

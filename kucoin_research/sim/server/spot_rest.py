@@ -6,18 +6,18 @@ Shapes from the protocol reference, section 4.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from kucoin_research.sim.accounts.ledger import (
-    account_number,
-    decimal_text,
-)
 from kucoin_research.sim.engine.candles import INTERVALS
 from kucoin_research.sim.engine.catalog import Listing
 from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.messages.feed import last_price_and_size, plain
 from kucoin_research.sim.messages.instrument_rows import symbol_row
 from kucoin_research.sim.server.candle_pages import candle_page
+from kucoin_research.sim.server.classic_orders_rest import CLASSIC_ORDER_ROUTES
+from kucoin_research.sim.server.ledger_rest import LEDGER_ROUTES
+from kucoin_research.sim.server.margin_accounts_rest import MARGIN_ACCOUNT_ROUTES
+from kucoin_research.sim.server.oco_rest import OCO_ROUTES
 from kucoin_research.sim.server.routes import (
     BULLETS,
     TRADES_PER_REPLY,
@@ -29,48 +29,22 @@ from kucoin_research.sim.server.routes import (
     error,
     for_symbol,
     integer,
-    not_found,
     ok,
     status,
     timestamp,
     touches_all,
     touches_none,
 )
-
-if TYPE_CHECKING:
-    from kucoin_research.sim.accounts.members import Member
+from kucoin_research.sim.server.spot_accounts_rest import ACCOUNT_BY_ID, SPOT_ACCOUNT_ROUTES
+from kucoin_research.sim.server.spot_alter_rest import SPOT_ALTER_ROUTES
+from kucoin_research.sim.server.spot_order_lists_rest import SPOT_ORDER_LIST_ROUTES
+from kucoin_research.sim.server.spot_orders_rest import SPOT_ORDER_ROUTES
+from kucoin_research.sim.server.spot_stops_rest import SPOT_STOP_ROUTES
+from kucoin_research.sim.server.transfers_rest import TRANSFER_ROUTES
 
 __all__ = ["SPOT_ROUTES", "currency_row"]
 
 _SPOT_CANDLES = 1_500
-
-
-def _coin_accounts(_site: Site, values: Values, member: Member) -> Reply:
-    # trade_hf is the name from before classic and high-frequency accounts became one: ccxt asks by
-    # it, and looks for it in the rows. The documents call margin accounts abandoned here.
-    wallets = {
-        "trade": ("trade", member.spot),
-        "trade_hf": ("trade", member.spot),
-        "margin": ("margin", member.margin.wallet),
-    }
-    kind = values.get("type") or "trade"
-    if kind not in wallets:
-        return ok([])
-    name, wallet = wallets[kind]
-    return ok(
-        [
-            {
-                "id": str(account_number(member.user_id, name, coin)),
-                "currency": coin,
-                "type": kind,
-                "balance": decimal_text(wallet.total(coin)),
-                "available": decimal_text(wallet.available(coin)),
-                "holds": decimal_text(wallet.hold(coin)),
-            }
-            for coin in wallet.currencies
-            if values.get("currency") in (None, "", coin)
-        ]
-    )
 
 
 _NO_DATA = ok(None)
@@ -288,14 +262,17 @@ SPOT_ROUTES: tuple[Route, ...] = (
         for_symbol(_spot_book(None), _NO_DATA),
         is_private=True,
     ),
-    Route(
-        "/api/v1/accounts",
-        5,
-        not_found,
-        touches_none,
-        is_private=True,
-        account_answer=_coin_accounts,
-    ),
     Route("/api/v1/market/histories", 3, for_symbol(_histories, _NO_DATA)),
     Route("/api/v1/market/candles", 3, _spot_candles),
+    *SPOT_ALTER_ROUTES,
+    *SPOT_ORDER_ROUTES,
+    *SPOT_ORDER_LIST_ROUTES,
+    *CLASSIC_ORDER_ROUTES,
+    *SPOT_STOP_ROUTES,
+    *OCO_ROUTES,
+    *SPOT_ACCOUNT_ROUTES,
+    *LEDGER_ROUTES,
+    *MARGIN_ACCOUNT_ROUTES,
+    *TRANSFER_ROUTES,
+    ACCOUNT_BY_ID,
 )

@@ -11,6 +11,7 @@ import kucoin_research as kr
 from kucoin_research import cli
 from kucoin_research.api import doctor
 from kucoin_research.api.doctor import Check, Diagnosis, Severity
+from kucoin_research.exchange.rest.client import ClockOffset
 
 
 def names(diagnosis, health):
@@ -71,8 +72,6 @@ def test_a_clock_that_is_off_is_told(offset, health):
         venue = kr.LIVE
 
         def clock_offset(self, _market):
-            from kucoin_research.exchange.rest.client import ClockOffset
-
             return ClockOffset(int(offset * 1e9), 1_000_000)
 
     found, detail, fix = doctor._clock(Clock(), "futures")
@@ -80,6 +79,20 @@ def test_a_clock_that_is_off_is_told(offset, health):
     assert found is health
     assert f"{-offset:+.2f} s off" in detail
     assert bool(fix) == (health is not Severity.OK)
+
+
+@pytest.mark.parametrize("offset", [1.3, -3e7])
+def test_the_clock_of_an_exchange_on_this_machine_may_differ(offset):
+    class Clock:
+        venue = kr.Venue("http://127.0.0.1:1", "http://127.0.0.1:2")
+
+        def clock_offset(self, _market):
+            return ClockOffset(int(offset * 1e9), 1_000_000)
+
+    found, detail, fix = doctor._clock(Clock(), "futures")
+
+    assert (found, fix) == (Severity.OK, "")
+    assert "its clock is its own" in detail
 
 
 def test_limits_are_read_from_jupyters_own_files(monkeypatch, tmp_path):

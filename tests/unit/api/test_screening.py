@@ -10,11 +10,12 @@ import pytest
 import kucoin_research as kr
 from kucoin_research.api.screening import plain_screener
 from tests.conftest import wait_until
+from tests.exchanges import simulate
 
 
 @pytest.fixture
 def exchange():
-    with kr.simulate(contracts=40) as running:
+    with simulate(contracts=40) as running:
         yield running
 
 
@@ -219,7 +220,7 @@ def test_without_the_libraries_of_widgets_it_works_and_says_what_they_would_add(
 import sys
 sys.modules.update(dict.fromkeys(("anywidget", "itables")))
 import kucoin_research as kr
-with kr.simulate(contracts=12) as x, kr.screener(x.venue) as s:
+with kr.simulate(contracts=12, start="2026-01-05") as x, kr.screener(x.venue) as s:
     print(len(str(s).splitlines()), s.view)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -11,6 +11,7 @@ from kucoin_research.errors import ExchangeError, InvalidInput, UnknownSymbol
 from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.sim import DEMO_ACCOUNT
 from tests.conftest import wait_until
+from tests.exchanges import simulate
 from tests.healing.rig import FAST
 from tests.processes import Process
 from tests.unit.sim.client import ask
@@ -37,7 +38,7 @@ def sessions(tmp_path_factory):
     """One recording of each market, all channels."""
     root = tmp_path_factory.mktemp("recorded")
     found = {}
-    with kr.simulate(seed=3, speed=20.0, start=START) as x:
+    with simulate(seed=3, speed=20.0, start=START) as x:
         for market, symbol in SYMBOLS.items():
             with kr.record(
                 symbol, CHANNELS[market], venue=x.venue, root=root / market, progress=False
@@ -56,7 +57,7 @@ def broken(tmp_path_factory):
 
 
 def _record_broken(market, root):
-    with kr.simulate(seed=5, speed=10.0) as x:
+    with simulate(seed=5, speed=10.0) as x:
         x.pause()
         s = kr.stream(SYMBOLS[market], ["level2", "trade"], venue=x.venue, healing=FAST)
         recorder = s.record(root)
@@ -151,7 +152,7 @@ def test_a_gap_stays_a_gap(market, speed, broken):
 def test_a_recording_of_the_pro_feed_is_served_on_the_classic_one(market, tmp_path):
     symbol, channels = SYMBOLS[market], ["trade", "level2"]
     with (
-        kr.simulate(seed=5, speed=10.0) as x,
+        simulate(seed=5, speed=10.0) as x,
         kr.record(
             symbol, channels, venue=x.venue, root=tmp_path, feed="pro", progress=False
         ) as recording,

@@ -5,7 +5,7 @@ import re
 import signal
 import sys
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import polars as pl
 import pytest
@@ -15,6 +15,7 @@ from kucoin_research.model.records import Candle, Level2, Ticker, Trade, schema_
 from kucoin_research.streaming import collect, engine
 from kucoin_research.streaming.limits import ConnectBudget
 from tests.conftest import spawn, wait_until
+from tests.exchanges import simulate
 from tests.processes import run
 
 START = datetime(2026, 1, 5, tzinfo=UTC)  # of the exchange's clock
@@ -45,7 +46,7 @@ def test_a_list_of_channels_gives_a_dict_under_the_names_given(exchange):
 
 @pytest.mark.parametrize("speed", [60.0, 600.0])
 def test_minutes_count_on_the_venue_clock(held_time, speed):
-    with kr.simulate(seed=7, speed=speed) as x:
+    with simulate(seed=7, speed=speed) as x:
         started = held_time.monotonic()
         frame = quick("XBTUSDTM", minutes=5, venue=x.venue)
         elapsed = held_time.monotonic() - started
@@ -66,7 +67,7 @@ def test_minutes_begin_with_the_first_row_where_the_clock_slips_at_once(held_tim
         return read(clock)
 
     monkeypatch.setattr(collect._VenueClock, "_read", slowly)
-    with kr.simulate(seed=7, speed=600.0) as x:
+    with simulate(seed=7, speed=600.0) as x:
         frame = quick("XBTUSDTM", minutes=5, venue=x.venue)
 
     span = frame["timestamp"].max() - frame["timestamp"].min()
@@ -122,7 +123,7 @@ def draws(capfd):
 @pytest.mark.parametrize("speed", [7.0, 60.0, 600.0])
 @pytest.mark.parametrize("channels", [["ticker"], ["trade", "level2", "candle", "status"]])
 def test_rows_and_bar_end_with_the_same_second_of_the_venue(capfd, speed, channels):
-    with kr.simulate(seed=7, speed=speed) as x:
+    with simulate(seed=7, speed=speed) as x:
         frames = kr.stream_to_frame("XBTUSDTM", channels, seconds=30, venue=x.venue)
 
     shown = draws(capfd)
@@ -142,7 +143,7 @@ def test_a_clock_that_halts_meanwhile_sets_no_bar_back(capfd, held_time, halt):
         held_time.pass_by(halt)
         x.resume()
 
-    with kr.simulate(seed=7, speed=20.0) as x:
+    with simulate(seed=7, speed=20.0) as x:
         thread = spawn(hold)
         frame = kr.stream_to_frame("XBTUSDTM", seconds=40, venue=x.venue)
         thread.join()
@@ -163,7 +164,7 @@ def test_rows_that_come_while_a_stream_is_stopped_are_none_of_the_five_minutes(
         stop(stream, timeout)
 
     monkeypatch.setattr(kr.Stream, "stop", slowly)
-    with kr.simulate(seed=7, speed=60.0) as x:
+    with simulate(seed=7, speed=60.0) as x:
         frame = kr.stream_to_frame("XBTUSDTM", minutes=1, venue=x.venue)
 
     assert draws(capfd)[-1] == (60, frame.height)
@@ -200,7 +201,7 @@ def test_an_interrupt_returns_the_rows_so_far(exchange):
 
 
 def test_strict_raises_with_what_there_is():
-    with kr.simulate(seed=7, speed=20.0) as x:
+    with simulate(seed=7, speed=20.0) as x:
         x.inject("drop", topic="/contractMarket/level2:XBTUSDTM", count=2, after=2_000)
         with pytest.raises(kr.Incomplete, match="2 missing") as caught:
             quick("XBTUSDTM", "level2", rows=6_000, venue=x.venue, strict=True)
@@ -210,7 +211,7 @@ def test_strict_raises_with_what_there_is():
 
 
 def test_a_frame_that_lacks_rows_is_not_returned_in_silence():
-    with kr.simulate(seed=7, speed=20.0) as x:
+    with simulate(seed=7, speed=20.0) as x:
         x.inject("drop", topic="/contractMarket/level2:XBTUSDTM", count=2, after=2_000)
         with pytest.warns(
             kr.IncompleteData, match="2 missing sequence numbers.*strict=True"
@@ -223,7 +224,7 @@ def test_a_frame_that_lacks_rows_is_not_returned_in_silence():
 
 def test_lists_of_all_symbols_come_soon_however_fast_the_clock():
     with (
-        kr.simulate(seed=1, speed=300.0) as x,
+        simulate(seed=1, speed=300.0) as x,
         kr.stream("XBTUSDM", "trade", venue=x.venue) as s,
     ):
         s.wait(rows=300, timeout=60)
@@ -232,7 +233,7 @@ def test_lists_of_all_symbols_come_soon_however_fast_the_clock():
 
 def test_credentials_give_the_whole_book_of_a_spot_pair():
     with (
-        kr.simulate(seed=5, speed=5.0) as x,
+        simulate(seed=5, speed=5.0) as x,
         kr.stream(
             "BTC-USDT", "level2", venue=x.venue, credentials=x.credentials, name="whole"
         ) as whole,
@@ -266,6 +267,20 @@ def test_the_demo_venue_starts_by_itself_once():
 
     assert first.height == 20
     assert threading.active_count() == threads
+
+
+def test_rows_of_a_simulated_exchange_are_of_this_moment(held_time):
+    with kr.simulate() as x:
+        held_time.pass_by(3.3)
+        trades = quick("XBTUSDTM", "trade", rows=50, venue=x.venue)
+        candles = kr.candles("XBTUSDTM", venue=x.venue, progress=False)
+        now_ns = held_time.wall_ns()
+
+    late = trades["local_timestamp"] - trades["timestamp"]
+    assert timedelta(0) <= late.min() <= late.max() < timedelta(milliseconds=100)
+    opened = candles["timestamp"].to_physical()
+    assert opened.diff().drop_nulls().unique().to_list() == [60 * 10**9]
+    assert 0 < now_ns - opened[-1] < 60 * 10**9
 
 
 def test_the_environment_names_the_venue(exchange, monkeypatch):
@@ -330,7 +345,7 @@ def test_no_network_is_one_sentence_with_the_host():
 
 @pytest.mark.timeout(20)  # a stream whose network only hiccups has half a minute
 def test_a_network_that_went_after_the_symbols_were_read_is_told_soon():
-    with kr.simulate() as x:
+    with simulate() as x:
         kr.symbols(venue=x.venue)
         gone = x.venue
 
@@ -415,7 +430,7 @@ def test_an_impossible_time_is_told(exchange):
 
 def test_the_first_rows_of_a_seed_are_always_the_same():
     def first_rows():
-        with kr.simulate(seed=11, speed=50.0) as x:
+        with simulate(seed=11, speed=50.0) as x:
             return quick("XBTUSDTM", "bbo", rows=300, venue=x.venue).drop("local_timestamp")
 
     assert first_rows().equals(first_rows())
@@ -431,7 +446,7 @@ def test_importing_starts_nothing_and_needs_no_network():
 
 
 def test_minutes_cost_few_requests():
-    with kr.simulate(seed=7, speed=60.0) as x:
+    with simulate(seed=7, speed=60.0) as x:
         quick("XBTUSDTM", minutes=1, venue=x.venue)
         asked = sum(path == "/api/v1/timestamp" for _, path in x.requests)
 
@@ -439,7 +454,7 @@ def test_minutes_cost_few_requests():
 
 
 def test_minutes_wait_for_a_clock_that_stands_still(held_time):
-    with kr.simulate(seed=7, speed=60.0) as x:
+    with simulate(seed=7, speed=60.0) as x:
 
         def hold():
             wait_until(lambda: any(s.total() >= 20 for s in kr.running()))
@@ -456,7 +471,7 @@ def test_minutes_wait_for_a_clock_that_stands_still(held_time):
 
 
 def test_a_venue_that_stops_telling_its_time_costs_no_rows():
-    with kr.simulate(seed=7, speed=60.0) as x:
+    with simulate(seed=7, speed=60.0) as x:
         # The first two calls are the clock offset and the beginning, in whatever order.
         x.inject("html_error", path="/api/v1/timestamp", after=2, count=None)
 

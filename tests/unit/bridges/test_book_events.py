@@ -10,6 +10,7 @@ from kucoin_research.bridges.book_events import book_events
 from kucoin_research.bridges.hft_events import DEPTH, DEPTH_CLEAR, DEPTH_SNAPSHOT, in_both_orders
 from kucoin_research.model.records import Level2, Status
 from kucoin_research.sessions.book_rebuild import BookRebuild
+from tests.exchanges import simulate
 from tests.unit.bridges.played import books
 from tests.unit.strategy.tapes import START, U, at, disconnected, level, tape
 
@@ -213,7 +214,7 @@ def test_the_book_is_at_any_moment_that_of_a_replay(seed):
 
 @pytest.mark.parametrize(("symbol", "feed"), [("XBTUSDTM", "classic"), ("BTC-USDT", "pro")])
 def test_a_recording_of_the_simulated_exchange_ends_with_its_book(tmp_path, symbol, feed):
-    with kr.simulate(seed=5, speed=60.0) as exchange:
+    with simulate(seed=5, speed=60.0) as exchange:
         run = kr.record(
             symbol, ["trade", "level2"], venue=exchange.venue, root=tmp_path, feed=feed,
             progress=False, credentials=exchange.credentials,

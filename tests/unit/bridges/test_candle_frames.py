@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 import kucoin_research as kr
+from tests.exchanges import simulate
 from tests.unit.strategy.tapes import SECOND, START, at, candle, gap, tape, ticker, trade
 
 SAMPLE = Path(__file__).parents[3] / "data" / "sample"
@@ -120,7 +121,7 @@ def test_the_candles_of_one_of_several_intervals_are_named():
 
 
 def test_candles_of_the_simulated_exchange_are_taken_whole():
-    with kr.simulate(seed=3) as exchange:
+    with simulate(seed=3) as exchange:
         rows = kr.candles("BTC-USDT", "1min", venue=exchange.venue, progress=False)
 
     frame = kr.to_backtesting(rows)
@@ -132,7 +133,7 @@ def test_candles_of_the_simulated_exchange_are_taken_whole():
 
 
 def test_the_candles_of_a_recording_are_those_that_its_trades_make(tmp_path):
-    with kr.simulate(seed=3, speed=60.0) as exchange:
+    with simulate(seed=3, speed=60.0) as exchange:
         with kr.record(
             "XBTUSDTM", ["trade", "candle"], venue=exchange.venue, root=tmp_path, progress=False
         ) as run:

@@ -20,6 +20,7 @@ from kucoin_research.bridges.hft_events import (
     TRADE,
 )
 from kucoin_research.model.units import datetime_of
+from tests.exchanges import simulate
 from tests.unit.bridges.played import books, seen
 from tests.unit.bridges.test_book_events import snapshot
 from tests.unit.strategy.tapes import (
@@ -193,7 +194,7 @@ def test_gaps_of_snapshots_and_of_trades_are_warned_of():
 
 
 def test_a_recording_of_the_simulated_exchange_is_taken_as_it_is(tmp_path):
-    with kr.simulate(seed=9, speed=1.0) as exchange:
+    with simulate(seed=9, speed=1.0) as exchange:
         run = kr.record(
             "XBTUSDTM", ["trade", "level2", "depth50"], venue=exchange.venue, root=tmp_path,
             progress=False,
@@ -215,7 +216,7 @@ def test_a_recording_of_the_simulated_exchange_is_taken_as_it_is(tmp_path):
 
 
 def test_between_two_sessions_the_book_is_empty_and_no_candle_is_made(tmp_path, held_time):
-    with kr.simulate(seed=9, speed=60.0) as exchange:
+    with simulate(seed=9, speed=60.0) as exchange:
         paths = []
         for _ in range(2):
             run = kr.record(

@@ -10,6 +10,7 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research.model.records import CHANNELS, schema_of
+from tests.exchanges import simulate
 from tests.unit.strategy.tapes import START, bbo, depth50, tape, trade
 
 SAMPLE = Path(__file__).parents[3] / "data" / "sample"
@@ -124,7 +125,7 @@ def test_a_stream_and_a_replay_are_read_as_far_as_they_have_come():
     with kr.replay(SAMPLE, speed=None) as replay:
         assert replay.wait_until_done(60)
         assert len(kr.to_pandas(replay, "trade")) == 496
-    with kr.simulate(seed=1) as exchange, kr.stream("XBTUSDTM", venue=exchange.venue) as stream:
+    with simulate(seed=1) as exchange, kr.stream("XBTUSDTM", venue=exchange.venue) as stream:
         stream.wait(rows=5)
         stream.stop()
         frame = kr.to_pandas(stream)

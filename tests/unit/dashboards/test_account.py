@@ -15,6 +15,7 @@ from kucoin_research.figures.tail import Joined, Tail
 from kucoin_research.figures.time_axis import Zone
 from kucoin_research.model.size_unit import SizeUnit, Unit
 from tests.conftest import wait_until
+from tests.exchanges import simulate
 
 CHANNELS = ["ticker", "order", "fill", "position"]
 HEALING = kr.Healing(connects_per_minute=600, most_backoff=1.0)
@@ -22,7 +23,7 @@ HEALING = kr.Healing(connects_per_minute=600, most_backoff=1.0)
 
 @pytest.fixture
 def exchange():
-    with kr.simulate(seed=3, speed=5.0) as running:
+    with simulate(seed=3, speed=5.0) as running:
         yield running
 
 

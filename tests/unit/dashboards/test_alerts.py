@@ -19,6 +19,7 @@ from kucoin_research.figures.time_axis import Zone
 from kucoin_research.foundation import clocks
 from kucoin_research.model.channels import Channel
 from tests.conftest import wait_until
+from tests.exchanges import simulate
 from tests.unit.dashboards.written_market import Market
 
 SAMPLE = Path(__file__).parents[3] / "data" / "sample"
@@ -354,7 +355,7 @@ def test_an_expression_joins_no_rows_of_two_streams(desk):
 def test_quotes_marks_funding_and_lag_are_read_from_a_stream(desk):
     channels = ["ticker", "trade", "mark_price", "funding_rate"]
     with (
-        kr.simulate(seed=5, speed=60.0) as x,
+        simulate(seed=5, speed=60.0) as x,
         kr.stream("XBTUSDTM", channels, venue=x.venue) as s,
     ):
         for channel in channels:
@@ -377,7 +378,7 @@ def test_quotes_marks_funding_and_lag_are_read_from_a_stream(desk):
 
 def test_a_gap_is_told_with_its_cause_and_those_of_before_are_not(desk):
     with (
-        kr.simulate(seed=5, speed=60.0) as x,
+        simulate(seed=5, speed=60.0) as x,
         kr.stream("XBTUSDTM", ["trade"], venue=x.venue) as s,
     ):
         s.wait("trade", rows=3)
@@ -401,7 +402,7 @@ def test_a_gap_is_told_with_its_cause_and_those_of_before_are_not(desk):
 @pytest.mark.parametrize("others", [[], ["depth5"]], ids=["one channel", "another switched off"])
 def test_each_outage_is_told(desk, others):
     with (
-        kr.simulate(seed=5, speed=60.0) as x,
+        simulate(seed=5, speed=60.0) as x,
         kr.stream("XBTUSDTM", ["trade", *others], venue=x.venue) as s,
     ):
         s.wait("trade", rows=3)
@@ -421,7 +422,7 @@ def test_each_outage_is_told(desk, others):
 
 def test_silence_is_told(desk):
     with (
-        kr.simulate(seed=5, speed=30.0) as x,
+        simulate(seed=5, speed=30.0) as x,
         kr.stream("XBTUSDTM", ["trade"], venue=x.venue) as s,
     ):
         s.wait("trade", rows=3)
@@ -513,7 +514,7 @@ def test_a_window_is_whole_behind_a_rewind_as_well(desk):
 
 def test_a_gap_is_told_again_where_a_replay_comes_to_it_again(desk, tmp_path):
     with (
-        kr.simulate(seed=5, speed=60.0) as x,
+        simulate(seed=5, speed=60.0) as x,
         kr.stream("XBTUSDTM", ["trade"], venue=x.venue) as s,
         s.record(tmp_path) as recorder,
     ):

@@ -14,6 +14,7 @@ from kucoin_research.figures import notebook_cells
 from kucoin_research.figures.history_rows import HistoryRows
 from kucoin_research.figures.past import Want
 from tests.conftest import wait_until
+from tests.exchanges import simulate
 from tests.processes import run
 
 # One thread of the process draws all figures, in the machine's time.
@@ -84,7 +85,7 @@ def threads():
 
 
 def test_the_badge_turns_red_when_the_exchange_is_gone_and_says_so(make):
-    with kr.simulate(seed=5, speed=30.0) as gone:
+    with simulate(seed=5, speed=30.0) as gone:
         board = make(venue=gone.venue, start=True)
         board.source.wait("trade", rows=5)
         assert board.health.colour is Colour.GREEN
@@ -96,7 +97,7 @@ def test_the_badge_turns_red_when_the_exchange_is_gone_and_says_so(make):
 
 
 def test_the_badge_turns_amber_when_rows_are_lost_and_when_a_topic_falls_silent(make):
-    with kr.simulate(seed=5, speed=30.0) as x:
+    with simulate(seed=5, speed=30.0) as x:
         board = make(venue=x.venue, channels=["ticker", "trade", "level2"], start=True)
         board.source.wait("trade", rows=150, timeout=60)  # so that its beat is known
 
@@ -311,7 +312,7 @@ def test_a_chip_ends_a_channel_and_brings_it_back_with_its_rows(make):
 
 
 def test_a_press_that_the_exchange_refuses_leaves_all_as_it_was(make):
-    with kr.simulate(seed=5, speed=30.0, max_topics=3) as x:
+    with simulate(seed=5, speed=30.0, max_topics=3) as x:
         board = make(venue=x.venue, start=True)
         running = board.source
         running.wait("trade", rows=3)

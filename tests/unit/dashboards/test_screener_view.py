@@ -6,11 +6,12 @@ import pytest
 import kucoin_research as kr
 from kucoin_research.foundation import clocks
 from tests.conftest import wait_until
+from tests.exchanges import simulate
 
 
 @pytest.fixture
 def exchange():
-    with kr.simulate(contracts=12) as running:
+    with simulate(contracts=12) as running:
         yield running
 
 

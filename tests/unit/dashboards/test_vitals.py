@@ -9,6 +9,7 @@ import kucoin_research as kr
 from kucoin_research.dashboards.kernel_busy import KernelBusy
 from kucoin_research.dashboards.vitals import VitalsMonitor, histogram, trouble_of
 from tests.conftest import wait_until
+from tests.exchanges import simulate
 
 HEALING = kr.Healing(connects_per_minute=600, most_backoff=1.0)
 
@@ -40,7 +41,7 @@ def test_a_histogram_has_shares_that_sum_up():
 
 def test_a_loss_of_the_last_minute_is_counted_however_many_notes_come_after_it():
     with (
-        kr.simulate(seed=3) as exchange,
+        simulate(seed=3) as exchange,
         kr.stream("XBTUSDTM", "ticker", venue=exchange.venue, healing=HEALING) as stream,
     ):
         assert stream.wait_until_live()

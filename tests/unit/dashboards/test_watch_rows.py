@@ -13,6 +13,7 @@ from kucoin_research.dashboards.tiles import Tiles
 from kucoin_research.dashboards.watch_rows import WatchRows
 from kucoin_research.figures.time_axis import Zone
 from tests.conftest import wait_until
+from tests.exchanges import simulate
 from tests.unit.dashboards.written_market import Market
 
 SECOND = 1_000_000_000
@@ -224,7 +225,7 @@ def test_of_an_idle_source_nothing_is_known():
 
 def test_the_cards_of_a_stream_say_spread_and_age():
     with (
-        kr.simulate(seed=5, speed=30.0) as x,
+        simulate(seed=5, speed=30.0) as x,
         kr.stream(["XBTUSDTM", "BTC-USDT"], ["ticker", "trade"], venue=x.venue) as s,
     ):
         watch = WatchRows(s, 60 * SECOND)

@@ -9,6 +9,7 @@ from kucoin_research.dashboards.watchlist import Watchlist, offered
 from kucoin_research.exchange.topics import Feed
 from kucoin_research.model.channels import Channel, Market, Subscription
 from tests.conftest import wait_until
+from tests.exchanges import simulate
 
 
 def test_a_market_has_only_some_channels():
@@ -21,7 +22,7 @@ def test_a_market_has_only_some_channels():
 
 def test_a_refusal_on_one_market_takes_back_what_came_on_the_other():
     with (
-        kr.simulate(seed=5, speed=30.0, max_topics=2) as x,
+        simulate(seed=5, speed=30.0, max_topics=2) as x,
         kr.stream("XBTUSDTM", ["ticker"], venue=x.venue) as s,
     ):
         watched = Watchlist(s, "XBTUSDTM", ["ticker"])
@@ -38,7 +39,7 @@ def test_a_refusal_on_one_market_takes_back_what_came_on_the_other():
 
 def test_a_symbol_whose_market_has_none_of_the_channels_is_refused():
     with (
-        kr.simulate(seed=5, speed=30.0) as x,
+        simulate(seed=5, speed=30.0) as x,
         kr.stream("XBTUSDTM", ["ticker"], venue=x.venue) as s,
     ):
         watched = Watchlist(s, "XBTUSDTM", ["ticker"])
@@ -51,7 +52,7 @@ def test_a_symbol_whose_market_has_none_of_the_channels_is_refused():
 
 def test_the_line_names_the_channels_that_the_market_lacks():
     with (
-        kr.simulate(seed=5, speed=30.0) as x,
+        simulate(seed=5, speed=30.0) as x,
         kr.stream("XBTUSDTM", ["ticker"], venue=x.venue) as s,
     ):
         watched = Watchlist(s, "XBTUSDTM", ["ticker"])
@@ -91,7 +92,7 @@ def test_a_symbol_that_streams_unasked_is_kept_in_mind_behind_the_refusal_of_ano
 def test_a_symbol_that_cannot_be_given_up_holds_up_no_other_one():
     asked = ["XBTUSDTM", "ETHUSDTM", "SOLUSDTM", "DOGEUSDTM"]
     with (
-        kr.simulate(seed=5, speed=30.0) as x,
+        simulate(seed=5, speed=30.0) as x,
         kr.stream("BTC-USDT", ["ticker"], venue=x.venue) as s,
     ):
         watched = Watchlist(s, "BTC-USDT", ["ticker"])
@@ -117,7 +118,7 @@ def test_a_symbol_that_cannot_be_given_up_holds_up_no_other_one():
 
 def test_symbols_of_a_watch_list_are_not_given_up():
     with (
-        kr.simulate(seed=5, speed=30.0) as x,
+        simulate(seed=5, speed=30.0) as x,
         kr.stream(["XBTUSDTM", "ETHUSDTM"], ["ticker"], venue=x.venue) as s,
     ):
         pins = ["XBTUSDTM", "ETHUSDTM", "BTC-USDT", "ETH-USDT", "SOLUSDTM"]
@@ -141,7 +142,7 @@ def test_symbols_of_a_watch_list_are_not_given_up():
 
 def test_an_unknown_symbol_of_a_watch_list_adds_none():
     with (
-        kr.simulate(seed=5, speed=30.0) as x,
+        simulate(seed=5, speed=30.0) as x,
         kr.stream("XBTUSDTM", ["ticker"], venue=x.venue) as s,
     ):
         watched = Watchlist(s, "XBTUSDTM", ["ticker"], ["XBTUSDTM", "ETHUSDTM", "NOUSDTM"])

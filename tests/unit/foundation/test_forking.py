@@ -67,7 +67,7 @@ def test_a_child_asks_although_threads_of_its_parent_reckoned_with_the_quota(tmp
 
 IN_FLIGHT = """
 import threading
-x = kr.simulate(seed=7, speed=1)
+x = kr.simulate(seed=7, speed=1, start="2026-01-05")
 x.inject("slow_reply", path="/api/v1/level2/snapshot", delay=1.0, count=1)
 s = kr.stream("XBTUSDTM", ["trade", "level2"], venue=x.venue)
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 import kucoin_research as kr
 from kucoin_research.frames import bar_cuts
 from kucoin_research.model.records import Candle, Fill, Level2, Order, Ticker, Trade, schema_of
+from tests.exchanges import simulate
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
 PERPETUAL = kr.Instrument(
@@ -394,7 +395,7 @@ def test_a_volume_that_cannot_be_filled_is_refused(volume):
 
 def test_candles_of_streamed_trades_equal_the_exchanges():
     symbols = ["XBTUSDTM", "XBTUSDM", "KCSUSDTM", "BTC-USDT", "ETH-BTC"]
-    with kr.simulate(seed=7, speed=200) as x:
+    with simulate(seed=7, speed=200) as x:
         venue = x.venue
         streamed = kr.stream_to_frame(symbols, "trade", minutes=8, venue=venue, progress=False)
         listed = [kr.instrument(symbol, venue=venue) for symbol in symbols]
@@ -583,7 +584,7 @@ def test_bars_that_cannot_be_made_are_refused(options, sentence):
 
 def test_a_stream_its_recording_and_a_replay_make_the_same_bars(tmp_path):
     with (
-        kr.simulate(seed=7, speed=50.0) as x,
+        simulate(seed=7, speed=50.0) as x,
         kr.record(
             "XBTUSDTM", ["trade", "ticker"], root=tmp_path, venue=x.venue, progress=False
         ) as r,
@@ -605,7 +606,7 @@ def test_a_stream_its_recording_and_a_replay_make_the_same_bars(tmp_path):
 
 def test_bars_of_a_stream_without_trades_name_the_channel():
     with (
-        kr.simulate(seed=7) as x,
+        simulate(seed=7) as x,
         kr.stream("XBTUSDTM", "ticker", venue=x.venue) as s,
         pytest.raises(kr.UnknownChannel, match="trade"),
     ):

@@ -10,6 +10,7 @@ from kucoin_research.frames import store
 from kucoin_research.frames.store import FrameStore
 from kucoin_research.model.channels import Market, Subscription, parse_channel
 from kucoin_research.model.records import Trade
+from tests.exchanges import simulate
 
 SYMBOLS = ("A", "B", "C")
 
@@ -42,7 +43,7 @@ def test_the_newest_rows_of_a_symbol_are_the_last_of_all_its_rows(symbols, capac
 
 
 def test_the_report_measures_each_symbols_lag_by_its_own_rows():
-    with kr.simulate(seed=7) as x, kr.stream(["XBTUSDTM", "ETHUSDTM"], "bbo", venue=x.venue) as s:
+    with simulate(seed=7) as x, kr.stream(["XBTUSDTM", "ETHUSDTM"], "bbo", venue=x.venue) as s:
         s.wait(rows=60)
         s.stop()
         report, newest = s.report(), s.status.lag_p50_ms

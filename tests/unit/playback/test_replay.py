@@ -31,6 +31,7 @@ from kucoin_research.playback.replay import Replay
 from kucoin_research.sessions import timeline
 from kucoin_research.sessions.files.manifest_values import iso
 from tests.conftest import wait_until
+from tests.exchanges import simulate
 from tests.unit.rows import DAY, NOON, ticker
 from tests.unit.sessions.test_session import csv, level2, recorded, status
 from tests.unit.sessions.test_timeline import MIXED, candle, many, sessions, trade
@@ -428,7 +429,7 @@ def test_levels_behind_the_end_of_a_partial_spot_book_are_not_shown(tmp_path, pl
 
 @pytest.mark.parametrize("feed", ["classic", "pro"])
 def test_a_replay_ends_with_the_book_and_the_account_of_the_stream(tmp_path, feed):
-    with kr.simulate(seed=5, speed=60.0) as exchange:
+    with simulate(seed=5, speed=60.0) as exchange:
         run = kr.record(
             ["XBTUSDTM", "BTC-USDT"], ["ticker", "trade", "level2"], venue=exchange.venue,
             root=tmp_path, feed=feed, progress=False,

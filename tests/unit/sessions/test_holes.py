@@ -5,6 +5,7 @@ import pytest
 
 import kucoin_research as kr
 from kucoin_research.sessions.holes import times_between
+from tests.exchanges import simulate
 
 # The sessions are to lie behind one another on the clock that stamps arrivals.
 REAL_TIME = True
@@ -12,7 +13,7 @@ REAL_TIME = True
 
 def recorded(folder, seed, symbols=("XBTUSDTM",)):
     with (
-        kr.simulate(seed=seed, speed=50) as x,
+        simulate(seed=seed, speed=50) as x,
         kr.record(
             list(symbols),
             ["ticker", "trade"],

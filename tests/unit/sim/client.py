@@ -9,6 +9,7 @@ import websocket
 from kucoin_research.foundation import clocks
 from kucoin_research.sim import Exchange
 from tests.conftest import wait_until
+from tests.exchanges import START
 from tests.held_time import adapt, dial
 
 __all__ = ["wait_until"]
@@ -43,8 +44,8 @@ TOPICS = {"futures": FUTURES_TOPICS, "spot": SPOT_TOPICS}
 
 
 def open_exchange(**options):
-    """A fast exchange with two small markets unless told otherwise."""
-    usual = {"speed": 50.0, "symbols": ["XBTUSDTM", "BTC-USDT", "ETH-BTC"]}
+    """A fast exchange of a few symbols, whose time does not depend on today's."""
+    usual = {"speed": 50.0, "symbols": ["XBTUSDTM", "BTC-USDT", "ETH-BTC"], "start": START}
     return Exchange(**(usual | {"machine": clocks.current().machine} | options))
 
 

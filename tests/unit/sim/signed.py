@@ -13,6 +13,7 @@ from kucoin_research.sim.engine.clock import VirtualClock, parse_start
 from kucoin_research.sim.messages.topics import parse_topics
 from kucoin_research.sim.server.market_core import MarketCore
 from kucoin_research.sim.server.settings import Settings
+from tests.exchanges import START
 from tests.set_clock import SetMachine
 from tests.unit.sim.client import Client, ask, base_url, drain
 
@@ -90,7 +91,7 @@ class MarketFloor:
 
     number = 0
 
-    def __init__(self, *symbols, seed=7, start=None, accounts=(), facts=None, **settings):
+    def __init__(self, *symbols, seed=7, start=START, accounts=(), facts=None, **settings):
         self.machine = SetMachine()
         clock = VirtualClock(parse_start(start), machine=self.machine)
         listings = {symbol: replace(LISTINGS[symbol], **facts or {}) for symbol in symbols}

@@ -13,6 +13,7 @@ from kucoin_research.errors import StopStrategy, StrategyFailed
 from kucoin_research.model.records import Status
 from kucoin_research.sessions.timeline import Timeline
 from kucoin_research.sessions.writing.recorder import Recorder
+from tests.exchanges import simulate
 from tests.processes import Process
 from tests.unit.strategy.random_tapes import (
     INSTRUMENTS,
@@ -344,7 +345,7 @@ def session(tmp_path_factory):
     """A session that was recorded from the simulated exchange."""
     root = tmp_path_factory.mktemp("sessions")
     with (
-        kr.simulate(seed=11, speed=60.0) as exchange,
+        simulate(seed=11, speed=60.0) as exchange,
         kr.record(
             SYMBOLS, CHANNELS, root=root, seconds=40, venue=exchange.venue, progress=False
         ) as made,

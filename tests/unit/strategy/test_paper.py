@@ -16,6 +16,7 @@ from kucoin_research.strategy.options import RunOptions
 from kucoin_research.strategy.run import PaperRun
 from kucoin_research.strategy.tape import MarketFacts
 from tests.conftest import wait_until
+from tests.exchanges import simulate
 from tests.processes import run
 from tests.unit.recordings import a_minute
 
@@ -78,7 +79,7 @@ def test_a_step_of_the_replay_is_a_step_of_the_strategy(session):
 
 def test_a_run_on_a_stream_is_the_same_on_its_recording(tmp_path):
     with (
-        kr.simulate(seed=3, speed=SPEED) as x,
+        simulate(seed=3, speed=SPEED) as x,
         kr.stream("XBTUSDTM", ["level2", "trade", "mark_price"], venue=x.venue) as stream,
     ):
         run = kr.paper(Maker(), stream, record=tmp_path, **QUICK)
@@ -119,7 +120,7 @@ def lacked(result):
 @pytest.mark.parametrize("channel", ["level2", "trade"])
 def test_nothing_is_filled_without_a_subscription_on_paper_and_on_the_recording(tmp_path, channel):
     with (
-        kr.simulate(seed=7, speed=1) as x,
+        simulate(seed=7, speed=1) as x,
         kr.stream("XBTUSDTM", ["ticker", "level2", "trade"], venue=x.venue) as stream,
     ):
         stream.wait("level2", rows=10, timeout=60)
@@ -151,7 +152,7 @@ def test_nothing_is_filled_without_a_subscription_on_paper_and_on_the_recording(
 
 def test_paper_names_the_gap_of_a_lost_connection_as_its_recording_does(tmp_path):
     with (
-        kr.simulate(seed=7, speed=1) as x,
+        simulate(seed=7, speed=1) as x,
         kr.stream("XBTUSDTM", ["ticker", "level2", "trade"], venue=x.venue) as stream,
     ):
         stream.wait("level2", rows=10, timeout=60)
@@ -704,7 +705,7 @@ def test_candles_of_an_accelerated_exchange_are_traded(tmp_path):
 
     strategy = Second()
     with (
-        kr.simulate(seed=3, speed=600.0) as x,
+        simulate(seed=3, speed=600.0) as x,
         kr.stream("XBTUSDTM", "candle", venue=x.venue) as stream,
     ):
         run = kr.paper(strategy, stream, record=tmp_path, latency=0)

@@ -10,6 +10,7 @@ import kucoin_research as kr
 from kucoin_research.foundation import clocks
 from kucoin_research.sim.engine.catalog import LISTINGS
 from kucoin_research.sim.messages.pro import WINDOW
+from tests.exchanges import simulate
 
 SYMBOLS = {
     market: [symbol for symbol, row in LISTINGS.items() if row.market == market]
@@ -62,7 +63,7 @@ def copies_of_books(symbols, feed, *, deltas=DELTAS, patience):
     """Stream until there are enough deltas; give copies of each book, and the exchange's own."""
     copies = {symbol: [] for symbol in symbols}
     with (
-        kr.simulate(seed=9, speed=1_000.0, symbols=symbols) as x,
+        simulate(seed=9, speed=1_000.0, symbols=symbols) as x,
         kr.stream(symbols, "level2", venue=x.venue, feed=feed) as s,
     ):
         for step in range(1, COPIES + 1):

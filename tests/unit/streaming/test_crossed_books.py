@@ -13,6 +13,7 @@ from kucoin_research.figures.book_levels import levels_of
 from kucoin_research.model.orderbook import BookSnapshot
 from kucoin_research.streaming.book_sync import BookSync
 from tests.conftest import wait_until
+from tests.exchanges import simulate
 
 
 class Change(NamedTuple):
@@ -71,7 +72,7 @@ def answers(source):
 @pytest.fixture
 def crossed(tmp_path, held_time):
     """A stream whose book is crossed at this moment, its exchange, and the recording of it."""
-    with kr.simulate(seed=7) as x, kr.stream("XBTUSDTM", "level2", venue=x.venue) as s:
+    with simulate(seed=7) as x, kr.stream("XBTUSDTM", "level2", venue=x.venue) as s:
         recorder = s.record(tmp_path)
         held_time.pass_by(1.0)  # until the recording has its snapshot
         assert answers(s) is None

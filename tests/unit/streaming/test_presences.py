@@ -15,6 +15,7 @@ from kucoin_research.figures.gaps import gaps_of
 from kucoin_research.model.channels import Market, Subscription, parse_channel
 from kucoin_research.model.integrity import Verdict
 from kucoin_research.streaming.feed_handler import FeedHandler
+from tests.exchanges import simulate
 from tests.unit.streaming.test_feed_handler import NOW, SYMBOL, mark, ticker, trade
 
 SECOND = 1_000_000_000
@@ -154,7 +155,7 @@ def test_a_book_that_left_says_so():
 def test_a_gap_of_candles_names_the_interval_that_was_away():
     names = ["candle:1min", "candle:5min"]
     with (
-        kr.simulate(seed=7, speed=30.0) as x,
+        simulate(seed=7, speed=30.0) as x,
         kr.stream(SYMBOL, names, venue=x.venue) as stream,
     ):
         for name in names:

@@ -12,6 +12,7 @@ import kucoin_research as kr
 from kucoin_research.exchange.rest.client import Rest
 from kucoin_research.model.records import CHANNELS, PRIVATE_CHANNELS, schema_of
 from tests.conftest import wait_until
+from tests.exchanges import START, simulate
 from tests.held_time import SkewedTime
 
 PACKAGE = Path(__file__).parents[3] / "kucoin_research"
@@ -126,7 +127,7 @@ def test_margin_of_an_isolated_pair_streams(exchange, account):
 
 
 def test_an_outage_of_an_account_to_which_nothing_happens_is_told_by_its_recording(tmp_path):
-    with kr.simulate(seed=2, speed=5.0) as x:
+    with simulate(seed=2, speed=5.0) as x:
         healing = kr.Healing(connects_per_minute=600, most_backoff=1.0)
         with kr.stream(
             "XBTUSDTM", ["balance"], venue=x.venue, credentials=x.credentials, healing=healing
@@ -173,7 +174,7 @@ def test_the_guides_class_takes_private_channels(exchange, account):
 
 
 def test_public_channels_take_a_public_token_though_a_key_is_there():
-    with kr.simulate(speed=30.0) as x:
+    with simulate(speed=30.0) as x:
         with kr.stream("XBTUSDTM", "ticker", venue=x.venue, credentials=OTHER) as s:
             s.wait("ticker")
         assert "/api/v1/bullet-public" in paths(x)
@@ -185,7 +186,7 @@ def test_public_channels_take_a_public_token_though_a_key_is_there():
 
 @pytest.mark.parametrize("channel", sorted(PRIVATE_CHANNELS - {"margin"}))
 def test_private_channel_without_credentials_is_refused_before_anything_is_sent(channel):
-    with kr.simulate() as x, pytest.raises(kr.CredentialsMissing) as caught:
+    with simulate() as x, pytest.raises(kr.CredentialsMissing) as caught:
         kr.stream("XBTUSDTM", ["ticker", channel], venue=x.venue)
     assert str(caught.value) == (
         f"channel {channel!r} is of your own account: pass credentials=kr.Credentials.from_env(), "
@@ -194,7 +195,7 @@ def test_private_channel_without_credentials_is_refused_before_anything_is_sent(
 
 
 def test_nothing_is_requested_for_a_call_that_lacks_credentials():
-    with kr.simulate() as x:
+    with simulate() as x:
         with pytest.raises(kr.CredentialsMissing):
             kr.stream_to_frame("XBTUSDTM", "order", rows=1, venue=x.venue)
         assert x.requests == []
@@ -264,26 +265,16 @@ def test_login_with_a_wrong_part_names_it(exchange, part, what, fix, market):
     assert "marker" not in str(caught.value)
 
 
-def test_wrong_clock_is_named(exchange, held_time):
+@pytest.mark.parametrize("start", [START, None])
+def test_a_clock_that_is_wrong_is_replaced_by_the_exchanges(held_time, start):
+    wrong = SkewedTime(held_time, 3_600 * 10**9)
     with (
-        Rest(
-            exchange.venue,
-            credentials=exchange.credentials,
-            clock=SkewedTime(held_time, 3_600 * 10**9),
-        ) as rest,
-        pytest.raises(kr.AuthenticationFailed, match=r"the clock is refused.*set it") as caught,
-    ):
-        rest.token("futures", private=True)
-
-    assert caught.value.what == "clock"
-
-
-def test_clock_is_set_by_a_venue_whose_time_is_virtual():
-    with (
-        kr.simulate(speed=1.0, signing_clock="virtual") as x,
-        Rest(x.venue, credentials=x.credentials) as rest,
+        simulate(start=start) as x,
+        Rest(x.venue, credentials=x.credentials, clock=wrong) as rest,
     ):
         assert rest.token("futures", private=True).token
+
+        assert paths(x) == ["/api/v1/bullet-private", "/api/v1/timestamp", "/api/v1/bullet-private"]
 
 
 def test_private_topic_on_a_public_token_names_credentials(exchange, monkeypatch):

@@ -12,6 +12,7 @@ from kucoin_research import cli
 from kucoin_research.errors import InvalidInput, NetworkError
 from kucoin_research.streaming import recording as recording_module
 from tests.conftest import wait_until
+from tests.exchanges import simulate
 from tests.healing.rig import FAST
 from tests.processes import Process
 
@@ -44,7 +45,7 @@ def test_a_recording_holds_what_the_stream_held_to_the_bit(exchange, tmp_path):
 
 def test_a_recording_gives_the_same_account_as_the_stream(tmp_path):
     channels = ["ticker", "trade", "level2", "candle"]
-    with kr.simulate(seed=5, speed=10.0) as x:
+    with simulate(seed=5, speed=10.0) as x:
         x.pause()
         s = kr.stream("XBTUSDTM", channels, venue=x.venue, healing=FAST)
         recorder = s.record(tmp_path)
@@ -85,7 +86,7 @@ def test_a_time_to_record_is_waited_for_at_the_end_of_the_block(exchange, tmp_pa
 
 @pytest.mark.parametrize("speed", [5.0, 60.0])
 def test_a_recording_ends_with_the_second_that_was_asked_for(tmp_path, speed):
-    with kr.simulate(seed=7, speed=speed) as x:
+    with simulate(seed=7, speed=speed) as x:
         with kr.record("XBTUSDTM", venue=x.venue, root=tmp_path, seconds=40) as recording:
             pass
         ended = recording.session().frame("ticker")["timestamp"].max()
@@ -268,7 +269,7 @@ def test_a_recording_that_runs_for_ever_ends_in_order_when_interrupted(real_exch
 
 def test_a_stream_that_cannot_live_is_an_error_and_leaves_a_closed_session(tmp_path, monkeypatch):
     monkeypatch.setattr(recording_module, "_PATIENCE", 0.2)
-    with kr.simulate(seed=7) as exchange:
+    with simulate(seed=7) as exchange:
         venue = exchange.venue
         kr.instrument("XBTUSDTM", venue=venue)
     recording = kr.record("XBTUSDTM", venue=venue, root=tmp_path, progress=False)

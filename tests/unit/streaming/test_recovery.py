@@ -5,6 +5,7 @@ import pytest
 
 import kucoin_research as kr
 from tests.conftest import wait_until
+from tests.exchanges import simulate
 
 SNAPSHOT, TRADES = "/api/v1/level2/snapshot", "/api/v1/trade/history"
 MANY = 24
@@ -24,7 +25,7 @@ def events(stream, name):
 
 @pytest.fixture
 def exchange():
-    with kr.simulate(seed=7, quiet_contracts=MANY) as opened:
+    with simulate(seed=7, quiet_contracts=MANY) as opened:
         yield opened
 
 
@@ -106,7 +107,7 @@ def test_the_end_ends_what_is_under_way(exchange, held_time):
 
 def test_more_books_than_the_quota_has_room_for_come_with_the_next_windows(held_time):
     with (
-        kr.simulate(seed=7, quiet_contracts=MANY, rate_limit=60, rate_window=5.0) as x,
+        simulate(seed=7, quiet_contracts=MANY, rate_limit=60, rate_window=5.0) as x,
         kr.stream(many(x), ["level2", "trade"], venue=x.venue) as s,
     ):
         assert seconds_until(held_time, lambda: are_ready(s)) < 16.0  # 72 of weight, and the list

@@ -18,6 +18,7 @@ from kucoin_research.exchange.token import Server, Token
 from kucoin_research.model.channels import Channel, Market, Subscription
 from kucoin_research.model.records import CHANNELS, schema_of
 from tests.conftest import spawn, wait_until
+from tests.exchanges import simulate
 from tests.processes import run
 
 FUTURES = ["ticker", "bbo", "trade", "candle", "level2", "depth5", "depth50", "mark_price",
@@ -27,7 +28,7 @@ SPOT = [name for name in FUTURES if name != "funding_rate"]
 
 @pytest.mark.parametrize(("symbol", "channels"), [("XBTUSDTM", FUTURES), ("BTC-USDT", SPOT)])
 def test_every_public_channel_streams_with_its_schema(symbol, channels):
-    with kr.simulate(seed=3, speed=60.0) as x, kr.stream(symbol, channels, venue=x.venue) as s:
+    with simulate(seed=3, speed=60.0) as x, kr.stream(symbol, channels, venue=x.venue) as s:
         for channel in channels:
             s.wait(channel, rows=2, timeout=30)
         frames = {channel: s.frame(channel) for channel in channels}
@@ -326,7 +327,7 @@ def test_a_call_that_returns_a_frame_replaces_no_stream(exchange, tmp_path):
 
 def test_streams_of_two_venues_have_default_names_of_their_own(exchange):
     with (
-        kr.simulate(seed=8) as other,
+        simulate(seed=8) as other,
         kr.stream("XBTUSDTM", venue=exchange.venue) as one,
         kr.stream("XBTUSDTM", venue=other.venue) as another,
     ):
@@ -335,7 +336,7 @@ def test_streams_of_two_venues_have_default_names_of_their_own(exchange):
 
 def test_a_name_that_was_given_means_one_stream_wherever_it_is(exchange):
     with (
-        kr.simulate(seed=8) as other,
+        simulate(seed=8) as other,
         kr.stream("XBTUSDTM", venue=exchange.venue, name="mine"),
         kr.stream("XBTUSDTM", venue=other.venue, name="mine") as second,
     ):
@@ -373,7 +374,7 @@ def test_a_function_that_raised_is_listed_no_more(exchange):
 
 def test_a_lost_connection_is_healed_and_told():
     with (
-        kr.simulate(seed=5, speed=10.0) as x,
+        simulate(seed=5, speed=10.0) as x,
         kr.stream("XBTUSDTM", ["ticker", "level2"], venue=x.venue) as s,
     ):
         s.wait("level2", rows=2_000, timeout=60)
@@ -400,7 +401,7 @@ def _in_step(stream):
 
 
 def test_an_expired_token_is_healed_with_a_new_one():
-    with kr.simulate(seed=5, speed=10.0) as x:
+    with simulate(seed=5, speed=10.0) as x:
         with kr.stream("XBTUSDTM", "bbo", venue=x.venue) as s:
             s.wait("bbo", rows=10)
             x.inject("expire_token")
@@ -417,7 +418,7 @@ def test_an_expired_token_is_healed_with_a_new_one():
     ("XBTUSDTM", "/contractMarket/level2:XBTUSDTM"), ("BTC-USDT", "/market/level2:BTC-USDT"),
 ])  # fmt: skip
 def test_dropped_book_messages_are_found_bounded_and_healed(symbol, topic):
-    with kr.simulate(seed=5, speed=10.0) as x, kr.stream(symbol, "level2", venue=x.venue) as s:
+    with simulate(seed=5, speed=10.0) as x, kr.stream(symbol, "level2", venue=x.venue) as s:
         s.wait("level2", rows=1_000, timeout=60)
         wait_until(lambda: _in_step(s))
         x.inject("drop", topic=topic, count=3)
@@ -432,7 +433,7 @@ def test_dropped_book_messages_are_found_bounded_and_healed(symbol, topic):
 
 def test_duplicated_messages_are_dropped_and_counted():
     with (
-        kr.simulate(seed=5, speed=10.0) as x,
+        simulate(seed=5, speed=10.0) as x,
         kr.stream("XBTUSDTM", ["trade", "level2"], venue=x.venue) as s,
     ):
         s.wait("trade", rows=20, timeout=60)
@@ -477,7 +478,7 @@ def test_status_counts_and_reads_well(exchange):
 
 
 def test_lag_is_measured_where_the_clock_runs_in_real_time():
-    with kr.simulate(seed=7, speed=1.0) as x, kr.stream("XBTUSDTM", "bbo", venue=x.venue) as s:
+    with simulate(seed=7, speed=1.0) as x, kr.stream("XBTUSDTM", "bbo", venue=x.venue) as s:
         s.wait("bbo", rows=30, timeout=30)
         status = s.status
         report = s.report().channel("bbo")
@@ -677,7 +678,7 @@ def test_a_slow_sink_holds_up_nothing_and_what_it_misses_is_counted(
 
 
 def test_an_outage_that_never_ends_is_in_the_report():
-    with kr.simulate(seed=5, speed=10.0) as x:
+    with simulate(seed=5, speed=10.0) as x:
         s = kr.stream("XBTUSDTM", ["ticker", "level2"], venue=x.venue)
         s.wait("ticker", rows=1, timeout=60)
         wait_until(lambda: _in_step(s))
@@ -707,7 +708,7 @@ BBO = Subscription(Channel("bbo"), "XBTUSDTM", Market.FUTURES)
 
 
 def test_a_stream_that_was_live_outlasts_what_would_be_fatal_at_its_start():
-    with kr.simulate(seed=5, speed=10.0) as x:
+    with simulate(seed=5, speed=10.0) as x:
         rest = RefusingRest(x.venue)
         with kr.Stream([BBO], rest).start() as s:
             s.wait("bbo", rows=10)

@@ -7,6 +7,7 @@ import kucoin_research as kr
 from kucoin_research.model.records import CHANNELS, schema_of
 from kucoin_research.streaming import delivery
 from tests.conftest import spawn, wait_until
+from tests.exchanges import simulate
 
 SPOT = ["ticker", "bbo", "trade", "candle", "level2", "depth5", "depth50"]
 FUTURES = [*SPOT, "mark_price", "funding_rate"]
@@ -23,7 +24,7 @@ def in_step(stream):
 @pytest.mark.parametrize(("symbol", "channels"), [("XBTUSDTM", FUTURES), ("BTC-USDT", SPOT)])
 def test_every_channel_streams_with_its_schema(symbol, channels):
     with (
-        kr.simulate(seed=3, speed=60.0) as x,
+        simulate(seed=3, speed=60.0) as x,
         kr.stream(symbol, channels, venue=x.venue, feed="pro") as s,
     ):
         for channel in channels:
@@ -49,7 +50,7 @@ def test_every_channel_streams_with_its_schema(symbol, channels):
 
 
 def test_stream_to_frame_counts_minutes_on_the_venue_clock():
-    with kr.simulate(seed=7, speed=60.0) as x:
+    with simulate(seed=7, speed=60.0) as x:
         frame = kr.stream_to_frame("XBTUSDTM", minutes=1, venue=x.venue, feed="pro", progress=False)
 
     span = frame["timestamp"].max() - frame["timestamp"].min()
@@ -62,7 +63,7 @@ MANY = 297
 @pytest.fixture(scope="module")
 def many(held_time):
     """An exchange with so many quiet contracts, and their names."""
-    with kr.simulate(seed=7, quiet_contracts=MANY) as x:
+    with simulate(seed=7, quiet_contracts=MANY) as x:
         yield x, kr.get_active_symbols(venue=x.venue)[-MANY:]
 
 
@@ -144,7 +145,7 @@ def agreeing(classic, pro, key, *left_out):
 def test_rows_of_the_two_feeds_agree_field_by_field(symbol):
     channels = ["trade", "bbo", "ticker", "depth5", "depth50", "candle"]
     with (
-        kr.simulate(seed=5, speed=60.0) as x,
+        simulate(seed=5, speed=60.0) as x,
         kr.stream(symbol, channels, venue=x.venue) as classic,
         kr.stream(symbol, channels, venue=x.venue, feed="pro") as pro,
     ):
@@ -186,7 +187,7 @@ def test_rows_of_the_two_feeds_agree_field_by_field(symbol):
 def test_dropped_book_messages_are_found_bounded_and_healed(symbol):
     topic = BOOK.format(symbol)
     with (
-        kr.simulate(seed=5, speed=10.0) as x,
+        simulate(seed=5, speed=10.0) as x,
         kr.stream(symbol, "level2", venue=x.venue, feed="pro") as s,
     ):
         s.wait("level2", rows=1_500, timeout=60)
@@ -213,7 +214,7 @@ def test_dropped_book_messages_are_found_bounded_and_healed(symbol):
 def test_duplicated_and_reordered_book_messages_do_no_harm():
     topic = BOOK.format("XBTUSDTM")
     with (
-        kr.simulate(seed=5, speed=10.0) as x,
+        simulate(seed=5, speed=10.0) as x,
         kr.stream("XBTUSDTM", "level2", venue=x.venue, feed="pro") as s,
     ):
         s.wait("level2", rows=1_500, timeout=60)
@@ -226,7 +227,7 @@ def test_duplicated_and_reordered_book_messages_do_no_harm():
 
 def test_a_lost_connection_is_healed_and_told():
     with (
-        kr.simulate(seed=5, speed=10.0) as x,
+        simulate(seed=5, speed=10.0) as x,
         kr.stream("XBTUSDTM", ["bbo", "level2"], venue=x.venue, feed="pro") as s,
     ):
         s.wait("level2", rows=2_000, timeout=60)
@@ -246,7 +247,7 @@ def test_a_lost_connection_is_healed_and_told():
 
 def test_a_lost_first_snapshot_is_asked_for_again(monkeypatch):
     monkeypatch.setattr(delivery, "_SEED_PATIENCE", 0.1)
-    with kr.simulate(seed=5, speed=10.0) as x:
+    with simulate(seed=5, speed=10.0) as x:
         x.inject("drop", topic=BOOK.format("XBTUSDTM"), count=1)
         with kr.stream("XBTUSDTM", "level2", venue=x.venue, feed="pro") as s:
             s.wait("level2", rows=1_500, timeout=60)

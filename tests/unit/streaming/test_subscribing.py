@@ -12,6 +12,7 @@ import pytest
 import kucoin_research as kr
 from kucoin_research.errors import BookNotReady
 from tests.conftest import spawn, wait_until
+from tests.exchanges import simulate
 
 FAST = kr.Healing(overlap=0.3, connects_per_minute=600, most_backoff=1.0)
 FEEDS = ["classic", "pro"]
@@ -112,7 +113,7 @@ def test_more_topics_than_a_connection_may_carry_get_another(exchange):
 
 def test_a_channel_of_ones_own_account_comes_over_a_connection_of_its_own():
     with (
-        kr.simulate(seed=5, speed=5.0) as x,
+        simulate(seed=5, speed=5.0) as x,
         kr.stream("XBTUSDTM", "ticker", venue=x.venue, credentials=x.credentials) as s,
     ):
         s.wait("ticker")
@@ -195,7 +196,7 @@ def test_a_function_that_the_feed_waits_for_cannot_change_it(stream):
 @pytest.mark.parametrize("feed", FEEDS)
 def test_the_time_between_is_a_gap_that_rest_fills_and_a_book_starts_over(feed, tmp_path):
     with (
-        kr.simulate(seed=5, speed=2.0) as x,
+        simulate(seed=5, speed=2.0) as x,
         kr.stream(
             "XBTUSDTM", ["ticker", "trade", "level2", "candle"], venue=x.venue, feed=feed
         ) as s,
@@ -251,7 +252,7 @@ def test_an_end_while_unsubscribed_is_no_fault(stream):
 
 def test_an_interval_of_candles_comes_and_goes_alone():
     with (
-        kr.simulate(seed=5, speed=60.0) as x,
+        simulate(seed=5, speed=60.0) as x,
         kr.stream("XBTUSDTM", ["candle:1min", "candle:5min"], venue=x.venue) as s,
     ):
         wait_until(lambda: s.total("candle:1min") > 3 and s.total("candle:5min") > 3)
@@ -277,7 +278,7 @@ def test_an_interval_of_candles_comes_and_goes_alone():
 
 def test_an_interval_that_goes_keeps_the_rows_that_wait_for_rest(held_time, tmp_path):
     with (
-        kr.simulate(seed=7) as x,
+        simulate(seed=7) as x,
         kr.stream("XBTUSDTM", ["candle:1min", "candle:5min"], venue=x.venue, healing=FAST) as s,
     ):
         recorder = s.record(tmp_path)
@@ -311,7 +312,7 @@ def waiting(s, interval):
 
 def test_an_interval_that_fails_to_come_back_does_not_hold_the_others_up():
     with (
-        kr.simulate(seed=5, speed=20.0) as x,
+        simulate(seed=5, speed=20.0) as x,
         kr.stream("XBTUSDTM", ["candle:1min", "candle:5min"], venue=x.venue, healing=FAST) as s,
     ):
         wait_until(lambda: s.total("candle:1min") > 3 and s.total("candle:5min") > 3)
@@ -352,7 +353,7 @@ def test_an_absent_channel_is_neither_silent_nor_broken(exchange, held_time):
 def test_a_stream_of_nothing_rests_without_a_connection(feed, held_time):
     settings = {"idle_timeout": 5.0, "pro_idle_timeout": 5.0}
     with (
-        kr.simulate(seed=5, speed=2.0, **settings) as x,
+        simulate(seed=5, speed=2.0, **settings) as x,
         kr.stream("XBTUSDTM", ["trade", "level2"], venue=x.venue, feed=feed, healing=FAST) as s,
     ):
         wait_until(lambda: s.total("trade") > 3 and is_in_step(s))
@@ -373,7 +374,7 @@ def test_a_stream_of_nothing_rests_without_a_connection(feed, held_time):
 @pytest.mark.parametrize("feed", FEEDS)
 def test_everything_may_go_and_come_often_over_one_connection(feed, held_time):
     with (
-        kr.simulate(seed=7) as x,
+        simulate(seed=7) as x,
         kr.stream("XBTUSDTM", ["trade", "level2"], venue=x.venue, feed=feed) as s,
     ):
         wait_until(lambda: s.total("trade") > 1 and is_in_step(s))
@@ -390,7 +391,7 @@ def test_everything_may_go_and_come_often_over_one_connection(feed, held_time):
 
 @pytest.mark.parametrize("pause", [0.0, 0.05, 10.0, 10.05, 30.0])
 def test_a_connection_that_was_not_wanted_is_never_counted_as_lost(pause, held_time):
-    with kr.simulate(seed=7) as x, kr.stream("XBTUSDTM", "ticker", venue=x.venue) as s:
+    with simulate(seed=7) as x, kr.stream("XBTUSDTM", "ticker", venue=x.venue) as s:
         s.wait("ticker", rows=3)
         s.unsubscribe()
         held_time.pass_by(pause)
@@ -537,7 +538,7 @@ def test_a_topic_that_the_successor_lacks_is_no_silent_gap(exchange):
 @pytest.mark.parametrize("feed", FEEDS)
 def test_a_refusal_leaves_everything_as_it_was(feed, tmp_path):
     with (
-        kr.simulate(seed=5, speed=10.0, max_topics=3, max_pro_topics=3) as x,
+        simulate(seed=5, speed=10.0, max_topics=3, max_pro_topics=3) as x,
         kr.stream("XBTUSDTM", ["ticker", "trade"], venue=x.venue, feed=feed) as s,
     ):
         recorder = s.record(tmp_path)
@@ -563,7 +564,7 @@ def test_a_refusal_leaves_everything_as_it_was(feed, tmp_path):
 
 def test_what_had_rows_before_the_refusal_stays_in_the_recording(tmp_path):
     with (
-        kr.simulate(seed=7, speed=5.0) as x,
+        simulate(seed=7, speed=5.0) as x,
         kr.stream(["XBTUSDTM", "BTC-USDT"], "ticker", venue=x.venue) as s,
     ):
         recorder = s.record(tmp_path)
@@ -583,7 +584,7 @@ def test_what_had_rows_before_the_refusal_stays_in_the_recording(tmp_path):
 
 def test_a_refused_return_keeps_the_absence_and_its_beginning():
     with (
-        kr.simulate(seed=5, speed=10.0, max_topics=2) as x,
+        simulate(seed=5, speed=10.0, max_topics=2) as x,
         kr.stream("XBTUSDTM", ["trade", "level2"], venue=x.venue) as s,
     ):
         wait_until(lambda: is_in_step(s) and s.total("trade") > 3)
@@ -703,7 +704,7 @@ def test_an_unsubscription_without_an_answer_goes_on_and_says_what_may_lack(exch
 @pytest.mark.parametrize("feed", FEEDS)
 def test_an_unsubscription_that_was_never_sent_leaves_everything_as_it_was(feed, held_time):
     with (
-        kr.simulate(seed=7) as x,
+        simulate(seed=7) as x,
         kr.stream("BTC-USDT", ["trade", "level2"], venue=x.venue, feed=feed, healing=FAST) as s,
     ):
         wait_until(lambda: is_in_step(s) and s.total("trade") > 3)
@@ -728,7 +729,7 @@ def test_an_unsubscription_that_was_never_sent_leaves_everything_as_it_was(feed,
 @pytest.mark.parametrize("feed", FEEDS)
 def test_a_subscription_can_be_tried_again_at_once(feed, held_time):
     with (
-        kr.simulate(seed=7) as x,
+        simulate(seed=7) as x,
         kr.stream(["XBTUSDTM", "BTC-USDT"], "ticker", venue=x.venue, feed=feed, healing=FAST) as s,
     ):
         wait_until(lambda: len(s.frame("ticker")["symbol"].unique()) == 2)
@@ -810,7 +811,7 @@ def test_whatever_comes_and_goes_no_missing_row_is_called_complete(seed, held_ti
     feed = FEEDS[seed % 2]
     symbols, channels = ["XBTUSDTM", "ETHUSDTM"], ["trade", "level2", "bbo"]
     with (
-        kr.simulate(seed=seed, speed=5.0) as x,
+        simulate(seed=seed, speed=5.0) as x,
         kr.stream(symbols, channels, venue=x.venue, feed=feed, healing=FAST, name="whole") as whole,
         kr.stream(symbols, channels, venue=x.venue, feed=feed, healing=FAST, name="ours") as s,
     ):

@@ -17,6 +17,7 @@ from kucoin_research.model.records import (
     Ticker,
     schema_of,
 )
+from tests.exchanges import simulate
 from tests.held_time import adapt
 
 OPEN = datetime(2026, 1, 5, tzinfo=UTC)
@@ -28,7 +29,7 @@ SPOT_REST = (*FUTURES_REST, "3min", "6hour", "1month")
 @pytest.fixture(scope="module")
 def still():
     """An exchange whose clock stands at its first instant: history only."""
-    with kr.simulate(seed=7) as running:
+    with simulate(seed=7) as running:
         yield running
 
 
@@ -83,7 +84,7 @@ def test_an_interval_that_a_market_lacks_is_not_made_up(still, symbol, interval)
 def test_a_page_of_any_size_costs_no_candle(page):
     minutes = [OPEN - timedelta(minutes=i) for i in range(1_001, 0, -1)]
     span = ("1min", minutes[0], minutes[-1])
-    with kr.simulate(seed=7, kline_page=page) as running:
+    with simulate(seed=7, kline_page=page) as running:
         frame = kr.candles("XBTUSDTM", *span, venue=running.venue, progress=False)
         index = kr.candles(".KXBTUSDT", *span, venue=running.venue, progress=False)
 
@@ -250,7 +251,7 @@ def test_a_long_download_keeps_to_a_small_quota(held_time):
     end = round(OPEN.timestamp()) * 10**9
     with (
         session,
-        kr.simulate(seed=7, rate_limit=40, rate_window=0.4) as x,
+        simulate(seed=7, rate_limit=40, rate_window=0.4) as x,
         Rest(x.venue, session=session) as rest,
     ):
         rows = rest.candles("XBTUSDTM", "1min", end - 4 * day, end)

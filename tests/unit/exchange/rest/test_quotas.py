@@ -23,6 +23,7 @@ from kucoin_research.foundation.clocks import Clock
 from kucoin_research.model.channels import Market
 from kucoin_research.sim.server.http import RestHandler
 from tests.conftest import spawn, wait_until
+from tests.exchanges import simulate
 
 WEIGHTS = (2, 3, 5, 10, 15)
 
@@ -203,7 +204,7 @@ def test_calls_to_a_host_keep_their_pace():
 
 def test_threads_of_one_client_are_not_refused():
     pages = []
-    with kr.simulate(seed=7, rate_limit=100, rate_window=2.0) as x, Rest(x.venue) as rest:
+    with simulate(seed=7, rate_limit=100, rate_window=2.0) as x, Rest(x.venue) as rest:
         rest.status()
 
         def ask():
@@ -222,7 +223,7 @@ def test_threads_of_one_client_are_not_refused():
 
 def test_a_closed_client_waits_for_no_quota(held_time):
     raised = []
-    with kr.simulate(seed=7, rate_limit=30, rate_window=9.0) as x, Rest(x.venue) as rest:
+    with simulate(seed=7, rate_limit=30, rate_window=9.0) as x, Rest(x.venue) as rest:
 
         def ask():
             try:
@@ -285,7 +286,7 @@ class Refusing:
 def test_what_one_call_was_refused_no_other_asks_for(held_time, monkeypatch, name):
     refusing, done = Refusing(held_time, monkeypatch, REFUSALS[name]), []
     with (
-        kr.simulate(seed=7) as x,
+        simulate(seed=7) as x,
         Rest(x.venue, patience=100.0) as rest,
         Rest(x.venue, patience=100.0) as other,
         Rest(x.venue, patience=0.0) as hasty,
@@ -317,7 +318,7 @@ def test_what_one_call_was_refused_no_other_asks_for(held_time, monkeypatch, nam
 @pytest.mark.parametrize("name", ["a used-up quota", "Cloudflare with a time", "maintenance"])
 def test_a_call_that_is_refused_for_too_long_says_for_how_long(held_time, monkeypatch, name):
     refusing = Refusing(held_time, monkeypatch, REFUSALS[name])
-    with kr.simulate(seed=7) as x, Rest(x.venue) as rest:
+    with simulate(seed=7) as x, Rest(x.venue) as rest:
         refusing.begin()
         said = []
         for _ in range(2):
@@ -369,7 +370,7 @@ def used_up(ask):
 
 @pytest.mark.parametrize("ask", [kr.recent_trades, kr.order_book, kr.tickers])
 def test_calls_that_each_open_a_client_leave_the_reserve_to_tokens(ask):
-    with kr.simulate(seed=7, rate_limit=300, rate_window=60.0) as x:
+    with simulate(seed=7, rate_limit=300, rate_window=60.0) as x:
         given = (
             {"venue": x.venue} if ask is kr.tickers else {"symbol": "XBTUSDTM", "venue": x.venue}
         )
@@ -384,7 +385,7 @@ def test_calls_that_each_open_a_client_leave_the_reserve_to_tokens(ask):
 
 def test_a_stream_comes_back_at_once_beside_a_loop_of_calls(held_time):
     with (
-        kr.simulate(seed=7, rate_limit=300, rate_window=60.0) as x,
+        simulate(seed=7, rate_limit=300, rate_window=60.0) as x,
         kr.stream("XBTUSDTM", "trade", venue=x.venue) as s,
     ):
         s.wait(rows=1)
@@ -398,11 +399,11 @@ def test_a_stream_comes_back_at_once_beside_a_loop_of_calls(held_time):
 
 
 def test_a_new_exchange_at_the_port_of_another_inherits_nothing():
-    with kr.simulate(seed=7, rate_limit=100, rate_window=300.0) as x:
+    with simulate(seed=7, rate_limit=100, rate_window=300.0) as x:
         ports = {f"{name}_port": int(url.rpartition(":")[2])
                  for name, url in (("futures", x.futures_url), ("spot", x.spot_url))}  # fmt: skip
         used_up(lambda: kr.recent_trades("XBTUSDTM", venue=x.venue))
-    with kr.simulate(seed=7, rate_limit=100, rate_window=300.0, **ports) as x:
+    with simulate(seed=7, rate_limit=100, rate_window=300.0, **ports) as x:
         assert kr.recent_trades("XBTUSDTM", venue=x.venue).height
 
 
@@ -437,7 +438,7 @@ def plain_server(port=0):
 
 
 def test_servers_of_this_machine_that_are_no_exchange_of_ours_inherit_nothing(real_time):
-    with kr.simulate(seed=7, rate_limit=100, rate_window=300.0) as x:
+    with simulate(seed=7, rate_limit=100, rate_window=300.0) as x:
         port = int(x.futures_url.rpartition(":")[2])
         used_up(lambda: kr.recent_trades("XBTUSDTM", venue=x.venue))
     for _ in range(2):
@@ -449,12 +450,12 @@ def test_servers_of_this_machine_that_are_no_exchange_of_ours_inherit_nothing(re
 
 
 def test_an_exchange_that_is_closed_twice_lets_the_next_one_at_its_port_share():
-    with kr.simulate(seed=7) as x:
+    with simulate(seed=7) as x:
         ports = {f"{name}_port": int(url.rpartition(":")[2])
                  for name, url in (("futures", x.futures_url), ("spot", x.spot_url))}  # fmt: skip
         before = Rest(x.venue)._caller._quotas
     closed = Rest(x.venue)._caller._quotas
-    with kr.simulate(seed=7, **ports) as y:
+    with simulate(seed=7, **ports) as y:
         x.close()
         after = Rest(y.venue)._caller._quotas
 

@@ -43,6 +43,7 @@ from kucoin_research.foundation.bounds import Bound, Cut, OutOfTime
 from kucoin_research.model import instruments
 from kucoin_research.sim.engine.machine import Machine
 from tests.conftest import spawn, wait_until
+from tests.exchanges import simulate
 
 OK = b"HTTP/1.1 200 OK\r\n"
 MEGABYTE = 1_000_000
@@ -327,7 +328,7 @@ def test_stopping_ends_all_that_a_stream_waits_for_at_once(what, held_time):
 
 def test_a_venue_that_falls_silent_does_not_lengthen_a_call(held_time):
     """The venue's clock stops, and REST answers nothing, neither the time nor a book's snapshot."""
-    with kr.simulate(seed=7, speed=1.0) as x:
+    with simulate(seed=7, speed=1.0) as x:
 
         def fall_silent():
             held_time.pass_by(1.0)

@@ -9,6 +9,7 @@ from kucoin_research.exchange.rest.symbol_cache import ListingFiles
 from kucoin_research.exchange.rest.universe import Universe
 from kucoin_research.exchange.venues import LIVE
 from kucoin_research.model.channels import Market
+from tests.exchanges import simulate
 from tests.set_clock import SetClock
 
 HOUR = 3_600
@@ -43,7 +44,7 @@ class FarRest:
 @pytest.fixture(scope="module")
 def near():
     states = {"SOLUSDTM": "Settled", "ETHUSDTM": "Paused", "KCSUSDTM": "CancelOnly"}
-    with kr.simulate(seed=7, states=states | {"KCS-USDT": "Closed"}) as x, Rest(x.venue) as rest:
+    with simulate(seed=7, states=states | {"KCS-USDT": "Closed"}) as x, Rest(x.venue) as rest:
         yield rest
 
 

@@ -23,6 +23,7 @@ from kucoin_research.model.orderbook import BookDelta, BookSnapshot
 from kucoin_research.model.records import CHANNELS, Level2, Order, Position, Ticker, schema_of
 from kucoin_research.sim.messages.pro import PRO_TOPICS
 from kucoin_research.sim.messages.topics import PRIVATE_TOPICS, PUBLIC_TOPICS
+from tests.exchanges import simulate
 from tests.unit.sim.client import drain
 from tests.unit.sim.signed import private_client, subscribe_private
 
@@ -215,7 +216,7 @@ def rows_of(row, streams):
 def received(held_time):
     """Give each row's frame: two markets, two feeds, half a minute before funding is settled."""
     deadline = held_time.monotonic() + SECONDS_TO_WAIT
-    with kr.simulate(seed=7, speed=30.0, start="2026-01-05T07:59:30") as x:
+    with simulate(seed=7, speed=30.0, start="2026-01-05T07:59:30") as x:
         x.pause()
         streams = {(feed, market): stream(x, feed, market) for feed in Feed for market in Market}
         try:
@@ -329,7 +330,7 @@ SILENT = {
 def pushed():
     """Give what a plain client gets that asks for these topics alone, each on its own socket."""
     found = {}
-    with kr.simulate(seed=7, speed=30.0) as x:
+    with simulate(seed=7, speed=30.0) as x:
         x.pause()
         clients = {row: private_client(x, str(row.market)) for row in OTHERS}
         for row, client in clients.items():
@@ -355,7 +356,7 @@ def test_topic_that_no_channel_asks_for_is_served_and_decoded_all_the_same(row, 
 
 @pytest.mark.parametrize("market", SILENT)
 def test_silent_topic_is_acknowledged(market):
-    with kr.simulate(seed=7) as x, private_client(x, str(market)) as client:
+    with simulate(seed=7) as x, private_client(x, str(market)) as client:
         for topic in SILENT[market]:
             assert subscribe_private(client, topic)["type"] == "ack"
 

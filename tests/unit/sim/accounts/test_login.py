@@ -55,9 +55,11 @@ def test_vector_request_is_let_in_at_its_time():
         },
     )
 
-    assert verify(request, {"k": account}, 1547015186532 + 5_000) is account
+    signed_ms = 1547015186532
+    assert verify(request, {"k": account}, [0, signed_ms + 5_000]) is account
+    assert verify(request, {"k": account}, [signed_ms - 5_000, 0]) is account
     with pytest.raises(SigningRefused) as refused:
-        verify(request, {"k": account}, 1547015186532 + 5_001)
+        verify(request, {"k": account}, [signed_ms - 5_001, signed_ms + 5_001])
     assert refused.value.code == "400002"
 
 
@@ -81,7 +83,7 @@ def test_a_path_may_be_signed_in_another_spelling(sent, signed_for):
         "KC-API-KEY-VERSION": "2",
     }
 
-    assert verify(SignedRequest("POST", sent, b"{}", given), {"k": account}, 1547015186532)
+    assert verify(SignedRequest("POST", sent, b"{}", given), {"k": account}, [1547015186532])
 
 
 def test_a_question_mark_before_a_query_is_part_of_what_is_signed():
@@ -96,7 +98,7 @@ def test_a_question_mark_before_a_query_is_part_of_what_is_signed():
     request = SignedRequest("GET", "/api/v1/accounts?type=trade", b"", given)
 
     with pytest.raises(SigningRefused, match="KC-API-SIGN"):
-        verify(request, {"k": account}, 1547015186532)
+        verify(request, {"k": account}, [1547015186532])
 
 
 @pytest.mark.parametrize("market", ["futures", "spot"])
@@ -167,12 +169,19 @@ def test_query_may_be_signed_raw_or_encoded(exchange, target):
     assert (raw.json()["code"], encoded.json()["code"]) == ("200000", "200000")
 
 
-def test_clock_may_be_the_virtual_one():
-    with open_exchange(signing_clock="virtual") as exchange:
-        wall = signed(exchange, "POST", TOKEN)
-        virtual = signed(exchange, "POST", TOKEN, stamp=str(exchange.now_ns // 1_000_000))
+def test_a_client_signs_by_its_own_clock_or_by_the_exchanges():
+    with open_exchange() as exchange:
+        own_ms = clocks.current().wall_ns() // 1_000_000
+        virtual_ms = exchange.now_ns // 1_000_000
+        assert abs(own_ms - virtual_ms) > 10_000
 
-    assert (wall.json()["code"], virtual.json()["code"]) == ("400002", "200000")
+        codes = [
+            signed(exchange, "POST", TOKEN, stamp=str(clock_ms + off_ms)).json()["code"]
+            for clock_ms in (own_ms, virtual_ms)
+            for off_ms in (-5_100, -4_900, 4_900, 5_100)
+        ]
+
+    assert codes == ["400002", "200000", "200000", "400002"] * 2
 
 
 def test_demo_key_is_fixed_and_secrets_are_masked(exchange):

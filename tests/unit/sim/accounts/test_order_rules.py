@@ -1,8 +1,10 @@
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from kucoin_research.sim import OrderRefused
+from kucoin_research.sim.accounts.ledger import CoinWallet
 from kucoin_research.sim.accounts.orders import OrderRequest
 from tests.unit.sim.signed import MarketFloor
 
@@ -201,3 +203,37 @@ def test_a_large_cross_position_needs_more_than_its_leverage_says():
     code, _ = refusal(lambda: me.place(CONTRACT, "buy", 130_000, price=50_000))
     assert code == "330008"
     me.place(CONTRACT, "buy", 80_000, price=50_000)
+
+
+def test_an_order_that_stands_in_for_another_keeps_its_own_id_and_uses_its_coins():
+    floor = MarketFloor("BTC-USDT")
+    me, entry = floor.account(), floor.order_entry
+    old = me.place("BTC-USDT", "buy", "0.19", price=50_000, client_oid="mine")
+    request = replace(floor.me.orders[old].request, price=Decimal(51_000))
+
+    new = entry.replace(floor.me, old, request)
+
+    assert me.open_orders == [new]
+    assert floor.me.archive.find_client_oid("spot", "mine").order_id == new
+    assert me.balances()["USDT"].hold == Decimal(51_000) * Decimal("0.19") * Decimal("1.001")
+
+
+def test_a_refused_stand_in_leaves_the_old_order_where_it_makes_no_sense():
+    floor = MarketFloor("BTC-USDT")
+    old = floor.account().place("BTC-USDT", "buy", "0.1", price=50_000)
+    request = floor.me.orders[old].request
+
+    with pytest.raises(OrderRefused, match="Price increment invalid"):
+        floor.order_entry.replace(floor.me, old, replace(request, price=Decimal("0.01")))
+    assert floor.account().open_orders == [old]
+    with pytest.raises(OrderRefused, match="Balance insufficient"):
+        floor.order_entry.replace(floor.me, old, replace(request, size=Decimal(10)))
+    assert floor.account().open_orders == []
+    assert floor.account().balances()["USDT"].hold == 0
+
+
+def test_a_look_at_a_coin_that_is_not_there_opens_no_account_for_it():
+    wallet = CoinWallet({"USDT": "1"})
+
+    assert wallet.available("SHIB") == wallet.hold("SHIB") == wallet.total("SHIB") == 0
+    assert wallet.currencies == ["USDT"]

@@ -31,6 +31,21 @@ def test_an_order_that_ended_before_its_time_is_left_alone():
     assert floor.me.archive.find("spot", order).ended_ns < floor.hub.clock.now_ns - 9 * 10**9
 
 
+def test_a_post_only_order_may_have_a_time_limit_too():
+    floor = MarketFloor(PAIR)
+    me = floor.account()
+    limit = {"time_in_force": "PO", "cancel_after": 5}
+    order = me.place(PAIR, "buy", "0.001", price=50_000, **limit)
+    floor.run(4.9)
+    assert me.open_orders == [order]
+
+    floor.run(0.2)
+
+    assert me.open_orders == []
+    with pytest.raises(OrderRefused, match="GTT is for limit orders on spot"):
+        MarketFloor(CONTRACT).account().place(CONTRACT, "buy", 1, price=50_000, **limit)
+
+
 @pytest.mark.parametrize(
     "order",
     [

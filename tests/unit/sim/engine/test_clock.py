@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from kucoin_research.errors import InvalidInput
-from kucoin_research.sim.engine.clock import SLICE_NS, VirtualClock, parse_start
+from kucoin_research.sim.engine.clock import SLICE_NS, VirtualClock, clock_from, parse_start
 from tests.set_clock import SetMachine
 
 START = 1_767_571_200 * 10**9
@@ -83,7 +83,6 @@ def test_stop_and_start_go_on_from_the_same_instant():
 @pytest.mark.parametrize(
     "start",
     [
-        None,
         "2026-01-05",
         "2026-01-05T00:00:00Z",
         "2026-01-05T01:00:00+01:00",
@@ -96,8 +95,37 @@ def test_start_can_be_spelled_in_many_ways(start):
     assert parse_start(start) == START
 
 
-def test_start_can_be_now():
-    assert abs(parse_start("now") - int(datetime.now(UTC).timestamp() * 1e9)) < 5e9
+def test_a_clock_with_a_start_stands_there():
+    machine = SetMachine(wall_ns=2 * START)
+
+    clock = clock_from("2026-01-05T00:00:00.019", 1.0, machine)
+
+    assert clock.now_ns == START + 10_000_000
+    assert not clock.is_running
+
+
+@pytest.mark.parametrize("start", [None, "now"])
+@pytest.mark.parametrize("speed", [1, 60])
+def test_a_clock_without_a_start_runs_from_the_present_of_the_machine(start, speed):
+    machine = SetMachine(wall_ns=START + 17_654_321)
+
+    clock = clock_from(start, speed, machine)
+    machine.ns = 3_600 * 10**9
+
+    assert clock.start_ns == START + 10_000_000
+    assert clock.target_ns == clock.start_ns + 3_600 * 10**9 * speed
+
+
+def test_the_present_is_caught_up_with_however_late():
+    machine = SetMachine(wall_ns=START)
+    present, faster = clock_from(None, 1.0, machine), clock_from(None, 2.0, machine)
+    machine.ns = 3_600 * 10**9
+
+    for clock in (present, faster):
+        clock.slip()
+
+    assert (present.slips, present.target_ns) == (0, machine.wall_ns())
+    assert (faster.slips, faster.lag) == (1, SLICE_NS / 1e9)
 
 
 def test_seconds_are_not_taken_for_ns():

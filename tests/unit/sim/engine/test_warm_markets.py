@@ -17,7 +17,7 @@ from kucoin_research.sim.server.settings import Settings
 from tests.set_clock import SetMachine
 
 SECOND = 10**9
-START = parse_start(None)
+START = parse_start("2026-01-05")
 
 
 @pytest.fixture(autouse=True)

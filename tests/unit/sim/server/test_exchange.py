@@ -2,12 +2,17 @@
 
 import json
 import socket
+from itertools import pairwise
 
 import pytest
 
+from kucoin_research.sim.engine.clock import SLICE_NS
 from tests.unit.sim.client import TOPICS, Client, data_of, drain, open_exchange, record, wait_until
 
 FUTURES, SPOT = "/contractMarket/level2:XBTUSDTM", "/market/level2:BTC-USDT"
+SECOND = 10**9
+# Virtual time may be behind the machine's by the rounding of the start and by one slice.
+ROUNDED_NS = 2 * SLICE_NS
 
 
 def by_topic(client, until_ms):
@@ -334,3 +339,116 @@ def test_virtual_time_waits_for_a_slow_reader():
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     assert exchange.withheld == []
     assert exchange.clock.slips > 0
+
+
+# -- the present -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def present(held_time):
+    """An exchange that was left alone, its clock the machine's, from the middle of a second on."""
+    held_time.pass_by(0.123_456)
+    with open_exchange(start=None, speed=1.0, idle_timeout=600.0) as exchange:
+        yield exchange
+
+
+def test_time_is_the_machines_without_a_subscription(present, held_time):
+    for _ in range(3):
+        held_time.pass_by(20.0)
+        served_ms = data_of(present, "/api/v1/timestamp")
+
+        assert 0 <= held_time.wall_ns() - present.now_ns <= ROUNDED_NS
+        assert 0 <= held_time.wall_ns() // 1_000_000 - served_ms <= ROUNDED_NS // 1_000_000
+
+
+@pytest.mark.parametrize("seconds", [1.5, 59.5, 61.0])
+def test_a_client_gets_the_last_candles_by_its_own_clock(present, held_time, seconds):
+    held_time.pass_by(seconds)
+    now = held_time.wall_ns() // SECOND
+    since = now - 7 * 60
+
+    spot = data_of(
+        present, "/api/v1/market/candles", "spot",
+        symbol="BTC-USDT", type="1min", startAt=since, endAt=now,
+    )  # fmt: skip
+    futures = data_of(
+        present, "/api/v1/kline/query",
+        symbol="XBTUSDTM", granularity=1, **{"from": since * 1_000, "to": now * 1_000},
+    )  # fmt: skip
+
+    minutes = list(range(-(-since // 60) * 60, now, 60))
+    assert len(minutes) >= 7
+    assert sorted(int(row[0]) for row in spot) == minutes
+    assert [row[0] // 1_000 for row in futures] == minutes
+
+
+def test_candles_of_the_present_are_those_that_streamed(present):
+    topic = "/contractMarket/limitCandle:XBTUSDTM_1min"
+    with Client(present) as client:
+        client.receive()
+        client.subscribe(topic)
+        client.until(lambda _: len({opens(each) for each in client.messages(topic)}) == 3, 240.0)
+        streamed = {opens(each): each["data"]["candles"] for each in client.messages(topic)}
+
+    closed = sorted(streamed)[1:-1]  # the first one had begun before, the last one runs
+    rows = data_of(
+        present, "/api/v1/kline/query",
+        symbol="XBTUSDTM", granularity=1, **{"from": closed[0] * 1_000, "to": closed[-1] * 1_000},
+    )  # fmt: skip
+    assert [[float(value) for value in row[1:5]] for row in rows] == [
+        [float(streamed[opened][at]) for at in (1, 3, 4, 2)] for opened in closed
+    ]
+
+
+def opens(candle_message):
+    return int(candle_message["data"]["candles"][0])
+
+
+def test_funding_is_settled_on_the_hour_of_the_present(present, held_time):
+    now_ms = held_time.wall_ns() // 1_000_000
+    eight_hours_ms = 8 * 3_600_000
+
+    row = data_of(present, "/api/v1/contracts/XBTUSDTM")
+    history = data_of(
+        present, "/api/v1/contract/funding-rates",
+        symbol="XBTUSDTM", **{"from": now_ms - 9 * eight_hours_ms, "to": now_ms},
+    )  # fmt: skip
+
+    assert row["nextFundingRateDateTime"] % eight_hours_ms == 0
+    assert 0 < row["nextFundingRateDateTime"] - now_ms <= eight_hours_ms
+    times = [each["timepoint"] for each in history]
+    assert {earlier - later for earlier, later in pairwise(times)} == {eight_hours_ms}
+    assert times[0] == now_ms // eight_hours_ms * eight_hours_ms
+
+
+def test_time_stands_while_paused_and_goes_on_from_there(present, held_time):
+    present.pause()
+    stood_ns = present.now_ns
+    held_time.pass_by(30.0)
+    assert present.now_ns == stood_ns
+
+    present.resume()
+    held_time.pass_by(5.0)
+
+    assert 0 <= stood_ns + 5 * SECOND - present.now_ns <= ROUNDED_NS
+
+
+def test_a_fault_is_planned_from_the_first_subscription(present, held_time):
+    present.inject("bye", at=2.0)
+    held_time.pass_by(10.0)
+
+    with Client(present) as client:
+        client.receive()
+        client.subscribe(FUTURES)
+        began_ns = present.now_ns
+
+        assert client.close_code() == (1000, "Bye")
+        assert 0 <= present.now_ns - began_ns - 2 * SECOND <= ROUNDED_NS
+
+
+def test_a_trader_trades_before_anybody_subscribes(present, held_time):
+    present.start_trader("XBTUSDTM", orders_per_minute=60.0)
+
+    held_time.pass_by(60.0)
+
+    assert len(present.demo_account.fills) > 10

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from kucoin_research.sim.engine.catalog import LISTINGS
-from kucoin_research.sim.engine.clock import VirtualClock, parse_start
+from kucoin_research.sim.engine.clock import clock_from, parse_start
 from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.messages.topics import parse_topics
 from kucoin_research.sim.server.market_core import MarketCore, listings_for
@@ -13,6 +13,7 @@ from kucoin_research.sim.server.rest import ROUTES
 from kucoin_research.sim.server.routes import Reply, Site, find_route
 from kucoin_research.sim.server.settings import Settings
 from tests.conftest import spawn
+from tests.exchanges import START
 from tests.set_clock import SetMachine
 from tests.unit.sim.client import Client, ask, base_url, data_of, open_exchange
 
@@ -55,17 +56,21 @@ class CountedMarket(Market):
 class Reader:
     number = 1
 
+    def __init__(self):
+        self.messages = []
+
     def push(self, message, frame):
+        self.messages.append(message)
         return True
 
 
 class Rig:
     """A core whose wall clock is set by hand, and which leaves a turn after each step."""
 
-    def __init__(self):
-        self.machine = SetMachine()
+    def __init__(self, start=START, speed=1):
+        self.machine = SetMachine(wall_ns=parse_start(START))
         self.meter = Meter()
-        clock = VirtualClock(parse_start(None), machine=self.machine)
+        clock = clock_from(start, speed, self.machine)
         self.core = MarketCore(7, clock, listings_for(SYMBOLS), Settings(), self.meter.make_engine)
         self.core.turn = 0.0
 
@@ -84,10 +89,10 @@ class Rig:
 
         return asyncio.run(go())
 
-    def subscribe(self, market, text):
+    def subscribe(self, market, text, reader=None):
         for topic in parse_topics(market, text, is_logged_in=False):
             self.pieces(self.core.prepare(market, topic))
-            self.core.subscribe(market, topic, Reader())
+            self.core.subscribe(market, topic, reader or Reader())
 
     def go_on(self, seconds=1.0):
         """Let wall time pass, and do one turn of what is due then."""
@@ -206,6 +211,57 @@ def test_work_that_is_left_amid_lets_time_pass_again():
     rig.go_on()
 
     assert rig.core.clock.reached_ns > before_ns
+
+
+def test_an_engine_that_nobody_asks_for_stays_near_the_present():
+    rig = Rig(start=None)
+    rig.pieces(rig.core.catch_up(SYMBOLS))
+    engines = [rig.core.engine(symbol) for symbol in SYMBOLS]
+
+    behind, pieces = [], []
+    for _ in range(3_600):
+        rig.go_on(1 / len(SYMBOLS))
+        behind.append(rig.core.clock.reached_ns - min(engine.now_ns for engine in engines))
+        pieces.append(rig.meter.read())
+
+    assert rig.core.clock.reached_ns == rig.machine.wall_ns()
+    assert 60 * SECOND < max(behind) < 150 * SECOND
+    assert_small(pieces)
+
+
+@pytest.mark.parametrize("given", [{}, {"start": None, "speed": 2}])
+def test_an_engine_that_nobody_asks_for_costs_nothing_when_time_is_not_the_present(given):
+    rig = Rig(**given)
+    rig.core.clock.start()
+    rig.pieces(rig.core.catch_up(["KCSUSDTM"]))
+    engine = rig.core.engine("KCSUSDTM")
+    before_ns = engine.now_ns
+
+    for _ in range(200):
+        rig.go_on()
+
+    assert rig.core.clock.reached_ns > before_ns + 199 * SECOND
+    assert engine.now_ns == before_ns
+
+
+def test_a_stream_of_an_idle_engine_begins_at_the_present():
+    rig = Rig(start=None)
+    rig.pieces(rig.core.catch_up(["KCSUSDTM"]))
+    for _ in range(100):  # now the engine is amid its way to the present
+        rig.go_on()
+    engine, reader = rig.core.engine("KCSUSDTM"), Reader()
+    assert engine.now_ns < rig.core.clock.reached_ns
+
+    rig.subscribe("futures", "/contractMarket/execution:KCSUSDTM", reader)
+    began_ns = rig.core.clock.reached_ns
+    for _ in range(100):
+        rig.go_on()
+        while rig.core.tick():
+            pass
+
+    assert rig.core.clock.reached_ns == began_ns + 100 * SECOND
+    traded = [trade for trade in engine.trades if trade.time_ns > began_ns]
+    assert len(reader.messages) == len(traded) > 0
 
 
 def test_short_call_is_answered_while_a_long_list_is_made(held_time, monkeypatch):

@@ -382,7 +382,7 @@ def steps_and_rows(site, path, **values):
     ],
 )
 def test_long_history_is_built_in_steps_that_leave_turns_to_others(market, path, values):
-    core = MarketCore(7, VirtualClock(parse_start(None)), listings_for(None), Settings())
+    core = MarketCore(7, VirtualClock(parse_start("2026-01-05")), listings_for(None), Settings())
     site = Site(core, market)
 
     steps, rows = steps_and_rows(site, path, **values)

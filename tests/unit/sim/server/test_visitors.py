@@ -7,8 +7,8 @@ import pytest
 import requests
 import websocket
 
-import kucoin_research as kr
 from kucoin_research.sim.server.visitors import refusal
+from tests.exchanges import simulate
 
 REAL_TIME = True  # other people's clients know nothing of held time
 
@@ -17,7 +17,7 @@ HERE = "127.0.0.1"
 
 @pytest.fixture(scope="module")
 def exchange():
-    with kr.simulate(seed=7) as running:
+    with simulate(seed=7) as running:
         yield running
 
 
