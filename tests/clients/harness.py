@@ -176,7 +176,7 @@ def run(client):
     trouble = build(client)
     if trouble:
         return Row(client, {}, trouble)
-    words = ["-m", "kucoin_research", "simulate", "--start", "now"]
+    words = ["-m", "kucoin_research", "simulate"]
     with Process(sys.executable, *words, PYTHONPATH=str(ROOT)) as exchange:
         addresses = json.loads(exchange.line())
         command = [*_interpreter(client), PROGRAMS / client.program]
