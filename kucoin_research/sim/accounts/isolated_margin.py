@@ -31,9 +31,12 @@ class IsolatedMargin:
     def __init__(self, venue: Venue, reports: PrivateReports) -> None:
         self._venue = venue
         self._reports = reports
+        self._done: set[tuple[str, str]] = set()  # accounts and their own ids of additions
 
-    def add_margin(self, member: Member, symbol: str, amount: Decimal) -> Position:
-        """Add to the margin of a position.
+    def add_margin(
+        self, member: Member, symbol: str, amount: Decimal, request_id: str = ""
+    ) -> Position:
+        """Add to the margin of a position; once for each `request_id` of an account.
 
         Raises
         ------
@@ -42,6 +45,8 @@ class IsolatedMargin:
             if too little is available.
         """
         position = self._position(member, symbol)
+        if (member.user_id, request_id) in self._done:
+            return position
         if amount <= 0:
             raise OrderRefused("100001", f"margin {amount} must be above zero")
         available = self._available(member, position)
@@ -53,6 +58,8 @@ class IsolatedMargin:
                 f"{decimal_text(max(available, ZERO))} are available.",
             )
         self._change(member, position, amount)
+        if request_id:
+            self._done.add((member.user_id, request_id))
         return position
 
     def withdrawable_margin(self, member: Member, symbol: str) -> Decimal:

@@ -225,7 +225,8 @@ class Position:
     of it that belongs to the isolated margin of the open lots is ``margin_funding``;
     ``added_margin`` was added to that margin by hand, or by itself with ``is_auto_deposit``.
     ``closed_lots``, ``closed_value`` and ``closed_cost`` are sums of the closed lots, with the sign
-    of the position: their value at the exit and at the entry.
+    of the position: their value at the exit and at the entry. ``risk_level`` is the risk tier that
+    the account has chosen; without one, it is the lowest that holds the position.
 
     Isolated margin follows ``margin_rules``. Since 2025-05-22 a position must keep its value at the
     mark price times the maintenance margin of its risk tier and the liquidation fee's rate, which
@@ -249,6 +250,7 @@ class Position:
     closed_value: Decimal = ZERO
     closed_cost: Decimal = ZERO
     is_auto_deposit: bool = False
+    risk_level: int | None = None
 
     def fill(
         self,
@@ -302,7 +304,9 @@ class Position:
 
     @property
     def risk_tier(self) -> RiskTier:
-        """The risk tier of the value at entry: it was chosen at the opening."""
+        """The risk tier that the account has chosen, or else that of the value at entry."""
+        if self.risk_level is not None:
+            return self.listing.risk_tiers[self.risk_level - 1]
         return self.listing.risk_tier(self.cost) or self.listing.risk_tiers[-1]
 
     def maintenance_rate(self, mark: Decimal) -> Decimal:
@@ -310,6 +314,11 @@ class Position:
         if not self.is_cross:
             return self.risk_tier.maintenance_margin
         return cross_maintenance(self.listing, self.quantity, mark)
+
+    @property
+    def kept_rate(self) -> Decimal:
+        """The share of its value that an isolated position must keep, with the closing fee."""
+        return self.risk_tier.maintenance_margin + self._taker_fee
 
     def maintenance(self, mark: Decimal) -> Decimal:
         """Return the margin that the position must keep at a mark price, with the closing fee."""

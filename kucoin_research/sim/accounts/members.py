@@ -38,6 +38,7 @@ __all__ = [
     "StopOrder",
     "position_data",
     "position_mark_data",
+    "position_reply",
 ]
 
 _DEFAULT_LEVERAGE = Decimal(10)
@@ -164,6 +165,7 @@ class FuturesWallet(NamedTuple):
     cross_order: Decimal
     isolated_pnl: Decimal
     cross_pnl: Decimal
+    isolated_funding: Decimal = ZERO
 
     @property
     def total_cross(self) -> Decimal:
@@ -174,6 +176,11 @@ class FuturesWallet(NamedTuple):
     def available(self) -> Decimal:
         """The amount that new orders can bind."""
         return self.total_cross - self.cross_position - self.cross_order
+
+    @property
+    def withdrawable(self) -> Decimal:
+        """The amount that can be moved out: unrealised profit is margin, but stays."""
+        return max(ZERO, self.available - max(ZERO, self.cross_pnl))
 
     @property
     def equity(self) -> Decimal:
@@ -190,7 +197,8 @@ class FuturesWallet(NamedTuple):
             "availableBalance": self.available,
             "isolatedPosMargin": self.isolated_position,
             "walletBalance": self.balance,
-            "isolatedFundingFeeMargin": ZERO,
+            "isolatedFundingFeeMargin": self.isolated_funding,
+            "maxWithdrawAmount": self.withdrawable,
             "crossUnPnl": self.cross_pnl,
             "totalCrossMargin": self.total_cross,
             "isolatedUnPnl": self.isolated_pnl,
@@ -250,6 +258,7 @@ class Member:
         self.book = AccountBook()
         self._cross: set[str] = set()
         self._leverages: dict[str, Decimal] = {}
+        self._risk_levels: dict[str, int] = {}
 
     @property
     def fills(self) -> list[Fill]:
@@ -279,6 +288,16 @@ class Member:
         if position is not None and position.is_cross:
             position.leverage = leverage
 
+    def risk_level(self, symbol: str) -> int | None:
+        """Return the risk tier chosen for isolated margin; None for the lowest that is enough."""
+        return self._risk_levels.get(symbol)
+
+    def set_risk_level(self, symbol: str, level: int) -> None:
+        """Choose the risk tier of a symbol's isolated margin; a position takes it at once."""
+        self._risk_levels[symbol] = level
+        if symbol in self.positions:
+            self.positions[symbol].risk_level = level
+
     def orders_of(self, symbol: str) -> list[AccountOrder]:
         """List the open orders of a symbol, oldest first."""
         return [order for order in self.orders.values() if order.symbol == symbol]
@@ -287,7 +306,10 @@ class Member:
         """Return the position in a contract; flat at first."""
         known = self.positions.get(listing.symbol)
         if known is None:
-            known = self.positions[listing.symbol] = Position(listing, self._margin_rules)
+            known = Position(
+                listing, self._margin_rules, risk_level=self.risk_level(listing.symbol)
+            )
+            self.positions[listing.symbol] = known
         return known
 
     def margin_use(self, listing: Listing, value: Decimal, leverage: Decimal) -> MarginUse:
@@ -334,7 +356,9 @@ class Member:
         """Add up one settlement currency; ``mark`` returns the mark price of a symbol."""
         margins = {False: ZERO, True: ZERO}
         profits = {False: ZERO, True: ZERO}
+        funding = ZERO
         for position in self.positions_in(currency):
+            funding += position.margin_funding
             margins[position.is_cross] += position.margin.total
             profits[position.is_cross] += position.unrealised(mark(position.listing.symbol))
         isolated = ZERO
@@ -355,6 +379,7 @@ class Member:
             cross,
             profits[False],
             profits[True],
+            funding,
         )
 
     def order_margins(self, symbol: str) -> dict[str, Decimal]:
@@ -464,6 +489,10 @@ def position_data(
         "realisedGrossCost": _figure(gross_cost),
         "realisedGrossPnl": _figure(position.gross_pnl),
         "realisedPnl": _figure(-realised_cost),
+        # What the realised profit is made of, beside that of the prices.
+        "dealComm": _figure(-position.fees),
+        "fundingFee": _figure(position.funding),
+        "tax": 0,
         "leverage": moving.get("realLeverage", _figure(position.leverage)),
         "marginMode": "CROSS" if position.is_cross else "ISOLATED",
         "positionSide": "BOTH",
@@ -474,9 +503,28 @@ def position_data(
             "autoDeposit": position.is_auto_deposit,
             "riskLimit": position.risk_tier.limit,
             "riskLimitLevel": position.risk_tier.level,
-            "posCross": 0,
+            "posCross": _figure(margin.added),
             "posComm": _figure(margin.commission),
             "posLoss": _figure(-margin.funding),
             "posFunding": _figure(position.funding),
+            # The share of its value that the position must keep.
+            "aggRate": _figure(position.kept_rate),
         }
     return data
+
+
+def position_reply(
+    position: Position, mark: Decimal, now_ms: int, cross: Decimal, position_id: str
+) -> dict[str, Any]:
+    """Build the row of a position as the REST calls return it; parameters as ``position_data``."""
+    frame = position_data(position, mark, now_ms, cross)
+    only_in_frames = ("changeReason", "dealComm", "fundingFee", "tax", "aggRate")
+    row = {name: value for name, value in frame.items() if name not in only_in_frames}
+    row |= {
+        "id": position_id,
+        "isInverse": position.listing.is_inverse,
+        "maintainMargin": frame["maintMarginReq"],
+    }
+    if not position.is_cross:
+        row |= {"posCrossMargin": 0, "posCommCommon": frame["posComm"]}
+    return row

@@ -240,23 +240,33 @@ def check_risk(
     listing: Listing,
     leverage: Decimal,
 ) -> None:
-    """Check the position that an order would make against the risk tiers of isolated margin.
+    """Check the position that an order would make against the risk limits of its margin mode.
 
-    An account does not choose its level here: it has the lowest that holds the position, as on
-    KuCoin's unified accounts. Orders that rest already do not count.
+    Cross margin has one limit, isolated margin has tiers. An account that has chosen no level has
+    the lowest that holds the position, as on KuCoin's unified accounts. Orders that rest already do
+    not count.
 
     Raises
     ------
     OrderRefused
-        300005 above the highest tier, 300016 if the leverage is too high for the tier.
+        300005 above the limit, or the chosen or the highest tier; 300016 if the leverage is too
+        high for the tier.
     """
-    if not opening or member.margin_mode(listing.symbol) == "CROSS":
+    if not opening:
         return
     same_side = member.closable(listing.symbol, "sell" if side == "buy" else "buy")
-    size = same_side + opening
-    tier = listing.risk_tier(contract_value(listing, price, size))
-    if tier is None:
-        raise OrderRefused("300005", f"{listing.risk_tiers[-1].limit} risk limit exceeded")
+    value = contract_value(listing, price, same_side + opening)
+    if member.margin_mode(listing.symbol) == "CROSS":
+        if abs(value) > listing.cross_risk_limit:
+            raise OrderRefused("300005", f"{listing.cross_risk_limit} risk limit exceeded")
+        return
+    chosen = member.risk_level(listing.symbol)
+    if chosen is not None:
+        tier = listing.risk_tiers[chosen - 1]
+    else:
+        tier = listing.risk_tier(value) or listing.risk_tiers[-1]
+    if abs(value) > tier.limit:
+        raise OrderRefused("300005", f"{tier.limit} risk limit exceeded")
     if leverage > tier.max_leverage:
         text = f"The leverage cannot be greater than {tier.max_leverage}."
         raise OrderRefused("300016", f"{text} (for a position of up to {tier.limit})")

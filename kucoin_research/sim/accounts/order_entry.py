@@ -30,6 +30,7 @@ from kucoin_research.sim.accounts.order_units import size_of, units_of
 from kucoin_research.sim.accounts.orders import OrderRefused, OrderRequest
 from kucoin_research.sim.accounts.position_marks import PositionMarks
 from kucoin_research.sim.accounts.private_reports import PrivateReports
+from kucoin_research.sim.accounts.risk_levels import RiskLevels
 from kucoin_research.sim.accounts.settlement import Settlement
 from kucoin_research.sim.accounts.stop_orders import StopOrders
 from kucoin_research.sim.accounts.trader import RandomTrader
@@ -73,6 +74,7 @@ class OrderEntry:
         self.timers = OrderTimers(venue, self)
         self._traders: dict[str, list[RandomTrader]] = {}
         self.transfers = Transfers(venue, self._reports)
+        self.risk_levels = RiskLevels(venue, self._reports, self)
 
     def interests(self) -> set[str]:
         """Return the symbols whose engines must run even without listeners."""

@@ -89,6 +89,8 @@ class PositionMarks:
             "ts": now_ns,
             "settleCurrency": listing.settle,
             "symbol": listing.symbol,
+            "marginMode": "CROSS" if position.is_cross else "ISOLATED",
+            "positionSide": "BOTH",
         }
         self._reports.report_position(member, listing.symbol, "position.settlement", data, now_ns)
         self._reports.report_wallet(member, listing.settle, now_ns)

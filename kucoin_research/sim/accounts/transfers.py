@@ -38,9 +38,8 @@ class Transfers:
         if wallet != "futures":
             return member.coins(wallet).available(_FROM_FUTURES.get(currency, currency))
         coin = _TO_FUTURES.get(currency, currency)
-        found = wallet_at_marks(self._venue, member, coin, self._venue.clock.reached_ns)
-        # Unrealised profit of cross positions is margin, but cannot leave.
-        return max(Decimal(0), found.available - max(found.cross_pnl, Decimal(0)))
+        now_ns = self._venue.clock.reached_ns
+        return wallet_at_marks(self._venue, member, coin, now_ns).withdrawable
 
     def move(
         self,

@@ -274,7 +274,8 @@ class Doors:
         and silent).
 
         ``repeat_executions``: the next subscription to a trade topic (``topic``, ``market``) begins
-        with the last ``count`` executions, except for the newest ``after``.
+        with the last ``count`` executions, except for the newest ``after``. With ``every=3`` only
+        each third of them is sent, so that there are holes between them.
 
         Parameters
         ----------

@@ -115,6 +115,7 @@ class MarketCore(ExchangeCore[_Channel]):
             spot_resend_depth=settings.spot_resend_depth,
             candle_add=settings.candle_add,
             bare_announcements=settings.bare_announcements,
+            number_market_snapshots=settings.number_market_snapshots,
         )
         self._engines = EnginePool(seed, clock, listings, int(settings.warm_up * 1e9), make_engine)
         # The actions of accounts and faults on each engine: a tape's own engine repeats them.

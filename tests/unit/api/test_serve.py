@@ -14,7 +14,8 @@ from tests.conftest import wait_until
 from tests.exchanges import simulate
 from tests.healing.rig import FAST
 from tests.processes import Process
-from tests.unit.sim.client import ask
+from tests.unit.sim.client import ask, get
+from tests.unit.sim.reply_fields import FIELDS, PUBLIC, at
 
 START = "2026-01-05T07:59:40Z"  # twenty virtual seconds before a funding settlement
 SYMBOLS = {"futures": "XBTUSDTM", "spot": "BTC-USDT"}
@@ -241,6 +242,13 @@ def test_candles_over_rest_are_the_last_that_were_streamed(market, sessions, fin
     assert fetched.height == recorded.height
     assert recorded.height
     assert fetched.select(columns).equals(recorded.select(columns).sort("timestamp"))
+
+
+@pytest.mark.parametrize(("market", "call", "place", "fields"), PUBLIC)
+def test_replies_have_kucoins_fields(finished, market, call, place, fields):
+    data = get(finished, f"/api/{call}", market).json()["data"]
+
+    assert sorted(at(data, place)) == sorted(FIELDS[fields])
 
 
 def test_mark_prices_and_the_time_are_those_of_the_recording(sessions, finished):

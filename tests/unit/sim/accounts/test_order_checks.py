@@ -187,8 +187,9 @@ def test_risk_tiers_bound_the_position_and_its_leverage():
     assert refused(lambda: me.set_leverage("XBTUSDTM", "0.5"))[0] == "100001"
 
 
-def test_cross_margin_has_no_tiers():
-    floor = MarketFloor("XBTUSDTM", facts={"price_limit_rate": "0.5"})
+def test_cross_margin_has_no_tiers_but_one_limit():
+    facts = {"price_limit_rate": "0.5", "risk_limit": 10_000}
+    floor = MarketFloor("XBTUSDTM", facts=facts)
     me = floor.account()
     me.deposit("futures", "USDT", 10**7)
     me.set_margin_mode("XBTUSDTM", "CROSS")
@@ -197,6 +198,10 @@ def test_cross_margin_has_no_tiers():
     me.place("XBTUSDTM", "buy", 200_000, price=50_000)
 
     assert len(floor.me.orders) == 1
+    assert refused(lambda: me.place("XBTUSDTM", "buy", 200_001, price=50_000)) == (
+        "300005",
+        "10000000 risk limit exceeded",
+    )
 
 
 @pytest.mark.parametrize(

@@ -302,6 +302,18 @@ def test_announcement_carries_the_topic_as_subscribed_unless_set_otherwise(setti
     assert announced == ["funding.begin"]
 
 
+@pytest.mark.parametrize(
+    ("settings", "kind"), [({}, str), ({"number_market_snapshots": True}, int)]
+)
+def test_snapshots_of_a_whole_market_are_numbered_as_set(settings, kind):
+    topic = "/market/snapshot:BTC"
+    with open_exchange(**settings) as exchange, record(exchange, "spot", {topic}, 3) as client:
+        [outer, *_] = [message["data"] for message in client.messages(topic)]
+
+    assert type(outer["sequence"]) is kind
+    assert int(outer["sequence"]) == outer["data"]["datetime"]
+
+
 def test_reader_that_takes_nothing_loses_data_and_the_loss_is_told():
     big = "/contractMarket/level2Depth50:XBTUSDTM"
     light = "/contractMarket/level2Depth5:XBTUSDTM"

@@ -113,6 +113,7 @@ ANSWERS = [
     ("/market/ticker:all", "spot", None),
     ("/market/snapshot:USDS", "spot", None),
     ("/callauction/callauctionData:BTC-USDT", "spot", None),
+    ("/market/candles:BTC-USDT_7min", "spot", None),
     ("/contractMarket/level2: XBTUSDTM", "futures", (400, "is invalid")),
     ("/contractMarket/level2:XBTUSDTM, ETHUSDTM", "futures", (400, "is invalid")),
     ("/contractMarket/level2:XBTUSDTM,", "futures", (400, "is invalid")),
@@ -121,6 +122,7 @@ ANSWERS = [
     ("/contractMarket/candle:XBTUSDTM_1", "futures", (400, "is invalid")),
     ("/contractMarket/limitCandle:XBTUSDTM", "futures", (400, "is invalid")),
     ("/contractMarket/limitCandle:XBTUSDTM_7min", "futures", (400, "is invalid")),
+    ("/market/candles:BTC-USDT", "spot", (400, "is invalid")),
     ("/market/ticker:all:all", "spot", (400, "topic /market/ticker:all:all is invalid")),
     ("/market/match: BTC-USDT", "spot", (400, "topic /market/match: BTC-USDT is invalid")),
     ("/contractMarket/level2Depth20:XBTUSDTM", "futures", (404, "topic does not exist")),
@@ -207,6 +209,17 @@ def test_unsubscribe_of_a_topic_never_subscribed_is_acked(client):
     client.send(id="u1", type="unsubscribe", topic=LEVEL2, response=True)
 
     assert client.receive() == {"id": "u1", "type": "ack"}
+
+
+def test_spot_stays_silent_about_an_interval_that_it_lacks(exchange):
+    with Client(exchange, "spot") as spot:
+        spot.receive()
+        for topic in ("/market/candles:BTC-USDT_7min", "/market/candles:BTC-USDT_1month"):
+            assert spot.subscribe(topic)["type"] == "ack"
+
+        first = spot.until(lambda frame: frame["type"] == "message")
+
+    assert first["topic"] == "/market/candles:BTC-USDT_1month"
 
 
 def test_unknown_symbol_is_acked_and_stays_silent(client):
