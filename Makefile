@@ -22,7 +22,7 @@ INTEROP_TESTS := interop = tests/interop
 PEER_TESTS := peers = tests/peers
 NOTEBOOK_TESTS := notebooks = -p nbval --nbval --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
 
-.PHONY: help setup interop peers demo test test-all test-lowest soak check format lab bench notebooks pictures build lock clean
+.PHONY: help setup interop interop-all peers demo test test-all test-lowest soak check format lab bench notebooks pictures build lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -42,6 +42,9 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 interop: $(INTEROP)/.ready  ## build .venv-interop: other people's KuCoin clients, for tests/interop
+
+interop-all: $(READY)  ## try every KuCoin client we know, each in .venv-clients, and write their table (needs node)
+	$(BIN)/python -m tests.clients --write
 
 peers: $(PEERS)/.ready  ## build .venv-peers: other people's engines for back-tests, for tests/peers
 

@@ -15,11 +15,12 @@ from kucoin_research.sim.accounts.orders import OrderRefused
 from kucoin_research.sim.accounts.private_reports import PrivateReports
 from kucoin_research.sim.engine.fundamental_value import BASES, FundamentalValue
 
-__all__ = ["MarginLender"]
+__all__ = ["DEBT_LIMIT", "MarginLender"]
 
 _MS = 1_000_000
 _PERIOD_NS = 4_000_000_000
-_LIMIT = Decimal("0.97")
+#: Debts as a fraction of assets from which a margin account is frozen.
+DEBT_LIMIT = Decimal("0.97")
 _ALIASES = {"BTC": "XBT"}
 
 
@@ -118,7 +119,7 @@ class MarginLender:
             "timestamp": now_ns // _MS,
         }
         self._reports.send(member, "spot", topic, "debt.ratio", data, now_ns)
-        if (ratio >= _LIMIT) != debtor.is_frozen:
+        if (ratio >= DEBT_LIMIT) != debtor.is_frozen:
             debtor.is_frozen = not debtor.is_frozen
             kind = "FROZEN_FL" if debtor.is_frozen else "UNFROZEN_FL"
             status = {"type": kind, "timestamp": now_ns // _MS}

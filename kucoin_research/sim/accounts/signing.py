@@ -84,11 +84,20 @@ def verify(
     if not _is_equal(passphrase, digest(account.secret, account.passphrase.encode())):
         raise SigningRefused(401, "400004", "Invalid KC-API-PASSPHRASE")
     head = f"{stamp}{request.method.upper()}"
-    # The official SDK signs the query before it percent-encodes it. (reference, section 2.2)
-    for target in {request.target, unquote(request.target), unquote_plus(request.target)}:
+    for target in _spellings(request.target):
         if _is_equal(sign, digest(account.secret, f"{head}{target}".encode() + request.body)):
             return account
     raise SigningRefused(401, "400005", "Invalid KC-API-SIGN")
+
+
+def _spellings(target: str) -> set[str]:
+    """Return every spelling of a path with its query that clients sign for the one they send."""
+    # A bare question mark says nothing: the official SDK for Node sends it and does not sign it.
+    bare = target.removesuffix("?")
+    targets = {target} if "?" in bare else {bare, f"{bare}?"}
+    # The official SDK for Python signs the query before it percent-encodes it.
+    # (reference, section 2.2)
+    return {text for each in targets for text in (each, unquote(each), unquote_plus(each))}
 
 
 def _is_near(stamp_ms: int, clocks_ms: Iterable[int]) -> bool:

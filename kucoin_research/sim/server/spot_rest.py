@@ -42,7 +42,7 @@ from kucoin_research.sim.server.spot_orders_rest import SPOT_ORDER_ROUTES
 from kucoin_research.sim.server.spot_stops_rest import SPOT_STOP_ROUTES
 from kucoin_research.sim.server.transfers_rest import TRANSFER_ROUTES
 
-__all__ = ["SPOT_ROUTES"]
+__all__ = ["SPOT_ROUTES", "currency_row"]
 
 _SPOT_CANDLES = 1_500
 _CANDLES_WITHOUT_BEGIN = 100
@@ -75,17 +75,18 @@ def _pair(site: Site, listing: Listing) -> dict[str, Any]:
 
 def _currencies(site: Site, _values: Values) -> Reply:
     coins = {coin: None for row in site.listings.values() for coin in (row.base, row.quote)}
-    return ok([_currency_row(coin) for coin in coins])
+    return ok([currency_row(coin) for coin in coins])
 
 
 def _currency(site: Site, values: Values) -> Reply:
     coin = values["currency"]
     if all(coin not in (row.base, row.quote) for row in site.listings.values()):
         return error(200, "400100", "The currency does not exist.")
-    return ok(_currency_row(coin))
+    return ok(currency_row(coin))
 
 
-def _currency_row(coin: str) -> dict[str, Any]:
+def currency_row(coin: str) -> dict[str, Any]:
+    """Return a coin as ``GET /api/v3/currencies/{currency}`` does."""
     return {
         "currency": coin,
         "name": coin,

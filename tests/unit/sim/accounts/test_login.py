@@ -11,6 +11,7 @@ from tests.unit.sim.signed import (
     KEY,
     PASSPHRASE,
     SECRET,
+    b64hmac,
     private_client,
     signed,
     subscribe_private,
@@ -60,6 +61,51 @@ def test_vector_request_is_let_in_at_its_time():
     with pytest.raises(SigningRefused) as refused:
         verify(request, {"k": account}, [signed_ms - 5_001, signed_ms + 5_001])
     assert refused.value.code == "400002"
+
+
+@pytest.mark.parametrize(
+    ("sent", "signed_for"),
+    [
+        ("/api/v1/bullet-private?", "/api/v1/bullet-private"),  # KuCoin's SDK for Node
+        ("/api/v1/bullet-private?", "/api/v1/bullet-private?"),
+        ("/api/v1/bullet-private", "/api/v1/bullet-private?"),
+        ("/api/v1/accounts?currency=A%20B", "/api/v1/accounts?currency=A B"),
+        ("/api/v1/accounts?currency=A+B", "/api/v1/accounts?currency=A B"),
+    ],
+)
+def test_a_path_may_be_signed_in_another_spelling(sent, signed_for):
+    account = Account(key="k", secret="s", passphrase="p")
+    given = {
+        "KC-API-KEY": "k",
+        "KC-API-SIGN": b64hmac("s", f"1547015186532POST{signed_for}{{}}"),
+        "KC-API-TIMESTAMP": "1547015186532",
+        "KC-API-PASSPHRASE": b64hmac("s", "p"),
+        "KC-API-KEY-VERSION": "2",
+    }
+
+    assert verify(SignedRequest("POST", sent, b"{}", given), {"k": account}, [1547015186532])
+
+
+def test_a_question_mark_before_a_query_is_part_of_what_is_signed():
+    account = Account(key="k", secret="s", passphrase="p")
+    given = {
+        "KC-API-KEY": "k",
+        "KC-API-SIGN": b64hmac("s", "1547015186532GET/api/v1/accounts"),
+        "KC-API-TIMESTAMP": "1547015186532",
+        "KC-API-PASSPHRASE": b64hmac("s", "p"),
+        "KC-API-KEY-VERSION": "2",
+    }
+    request = SignedRequest("GET", "/api/v1/accounts?type=trade", b"", given)
+
+    with pytest.raises(SigningRefused, match="KC-API-SIGN"):
+        verify(request, {"k": account}, [1547015186532])
+
+
+@pytest.mark.parametrize("market", ["futures", "spot"])
+def test_a_private_token_may_be_asked_for_with_a_bare_question_mark(exchange, market):
+    reply = signed(exchange, "POST", TOKEN, market, sent=f"{TOKEN}?")
+
+    assert reply.json()["code"] == "200000"
 
 
 def ms(seconds):

@@ -8,7 +8,7 @@ import websocket
 
 from kucoin_research.foundation import clocks
 from tests.conftest import spawn
-from tests.unit.sim.client import Client, ask, open_exchange, token_data
+from tests.unit.sim.client import Client, ask, base_url, open_exchange, token_data
 
 LEVEL2 = "/contractMarket/level2:XBTUSDTM"
 THREAD = "kucoin-research-simulator"
@@ -50,6 +50,24 @@ def test_token_reply_has_the_documented_fields(exchange):
     assert (server["pingInterval"], server["pingTimeout"]) == (18_000, 10_000)
     assert (server["encrypt"], server["protocol"]) == (False, "websocket")
     assert data["simulation"] == {"speed": 50.0, "seed": 7, "lifetime": 86_400.0}
+
+
+@pytest.mark.parametrize(
+    ("agent", "encrypt"),
+    [
+        ("kucoin-python-sdk/v1.0.26", None),
+        ("kucoin-futures-python-sdk/v1.0.14", None),
+        ("python-kucoin", None),
+        ("python-requests/2.34.2", False),
+        ("", False),
+    ],
+)
+def test_clients_that_pass_encrypt_on_to_websockets_get_null(exchange, agent, encrypt):
+    url = base_url(exchange) + "/api/v1/bullet-public"
+
+    [server] = ask("POST", url, headers={"User-Agent": agent}).json()["data"]["instanceServers"]
+
+    assert server["encrypt"] is encrypt
 
 
 def test_endpoint_is_the_address_listened_on_whatever_the_client_called(exchange):
