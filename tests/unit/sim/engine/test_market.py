@@ -85,7 +85,7 @@ def test_same_seed_gives_same_bytes_and_another_seed_does_not():
 def test_events_are_the_same_on_every_machine_and_python():
     events = market("SOLUSDTM", seed=1).advance(START + 30 * SECOND)
 
-    assert digest(events) == "9922a9bf86bb243a3bad1a678190bffb3b80b6e09af3f176f2111de00dd980d7"
+    assert digest(events) == "f424837189fd3d714493e1157934ab4911d3e53eb8d224221bb99b9021a1cf68"
 
 
 def test_a_time_that_has_passed_gives_no_events():
@@ -337,3 +337,19 @@ def test_funding_rates_vary():
 def test_spot_has_no_funding():
     with pytest.raises(InvalidInput, match="spot"):
         market("KCS-USDT").funding_rate(START)
+
+
+def test_orders_of_two_contracts_have_different_numbers():
+    numbers = [
+        {
+            order_id
+            for event in market(symbol).advance(START + 60 * SECOND)
+            if isinstance(event, Trade)
+            for order_id in (event.maker_order_id, event.taker_order_id)
+        }
+        for symbol in ("XBTUSDTM", "ETHUSDTM")
+    ]
+
+    counters = [{int(order_id) % 2**22 for order_id in each} for each in numbers]
+    assert min(len(each) for each in counters) > 20
+    assert not counters[0] & counters[1]
