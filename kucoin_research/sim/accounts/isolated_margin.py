@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from kucoin_research.sim.accounts.amounts import check_amount
 from kucoin_research.sim.accounts.futures_wallets import mark_of, wallet_at_marks
 from kucoin_research.sim.accounts.ledger import ZERO, Position, decimal_text, fraction
 from kucoin_research.sim.accounts.members import Member, position_data
@@ -41,14 +42,15 @@ class IsolatedMargin:
         Raises
         ------
         OrderRefused
-            300009 without an isolated position, 100001 for an amount that is not above zero, 300003
-            if too little is available.
+            300009 without an isolated position, 100001 for an amount that is not above zero or is
+            too fine, 300003 if too little is available.
         """
         position = self._position(member, symbol)
         if (member.user_id, request_id) in self._done:
             return position
         if amount <= 0:
             raise OrderRefused("100001", f"margin {amount} must be above zero")
+        check_amount(amount, position.margin.total, code="100001")
         available = self._available(member, position)
         if amount > available:
             settle = position.listing.settle
@@ -90,6 +92,7 @@ class IsolatedMargin:
                 "100001", f"margin {amount} must be above zero and at most {decimal_text(most)}"
             )
         position = self._position(member, symbol)
+        check_amount(amount, position.margin.total, code="100001")
         self._change(member, position, -amount)
         return position
 
@@ -130,7 +133,7 @@ class IsolatedMargin:
         return position
 
     def _available(self, member: Member, position: Position) -> Decimal:
-        return wallet_at_marks(self._venue, member, position.listing.settle, self._now_ns).available
+        return wallet_at_marks(self._venue, member, position.listing.settle, self._now_ns).free
 
     def _change(self, member: Member, position: Position, amount: Decimal) -> None:
         position.add_margin(amount)

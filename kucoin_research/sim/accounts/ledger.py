@@ -263,12 +263,14 @@ class Position:
         fee: Decimal,
         time_ms: int,
         leverage: Decimal | None = None,
+        profit: Decimal | None = None,
     ) -> BookedFill:
         """Book one fill.
 
         What it opens has the leverage of its order, None for the position's. The position then has
         the leverage by which its initial margin is the sum of both. The fee of a fill that closes
-        the position and opens the opposite one is shared by lots.
+        the position and opens the opposite one is shared by lots. What it closes realises `profit`,
+        None for the one at its price.
         """
         signed = size if side == "buy" else -size
         if not self.quantity:
@@ -277,9 +279,9 @@ class Position:
         if self.quantity and (self.quantity > 0) != (signed > 0):
             closing = min(size, abs(self.quantity)) * (1 if signed > 0 else -1)
         closing_fee = (fee * abs(closing) / size).quantize(_FINENESS) if closing != signed else fee
-        profit, ended = ZERO, None
+        realised, ended = ZERO, None
         if closing:
-            profit = self._close(closing, price)
+            realised = self._close(closing, price, profit)
             self.fees += closing_fee
             ended = self._ended() if not self.quantity else None
         opening = signed - closing
@@ -289,7 +291,7 @@ class Position:
                 self._open(time_ms)
             self._add(opening, price, leverage or self.leverage)
             self.fees += fee - closing_fee
-        return BookedFill(profit, closing_fee if closing else ZERO, ended)
+        return BookedFill(realised, closing_fee if closing else ZERO, ended)
 
     def value(self, price: Decimal) -> Decimal:
         """Return the signed value of the open lots at a price."""
@@ -331,10 +333,14 @@ class Position:
         return abs(self.value(mark)) * (rate + self._taker_fee)
 
     @property
+    def lost(self) -> Decimal:
+        """The isolated margin that a liquidation costs, without the closing fee."""
+        return self.margin.initial + self.margin_funding + self.added_margin
+
+    @property
     def bankruptcy_price(self) -> Decimal:
         """The price at which isolated margin, without the closing fee, is lost; zero when flat."""
-        lost = self.margin.initial + self.margin_funding + self.added_margin
-        return self.price_of_value(self.cost - lost)
+        return self.price_of_value(self.cost - self.lost)
 
     @property
     def liquidation_price(self) -> Decimal:
@@ -342,8 +348,7 @@ class Position:
         rate = self.risk_tier.maintenance_margin
         if self.margin_rules == "legacy":
             kept = abs(self.cost) * rate
-            lost = self.margin.initial + self.margin_funding + self.added_margin
-            return self.price_of_value(self.cost + kept - lost)
+            return self.price_of_value(self.cost + kept - self.lost)
         return self.price_keeping(self.bankruptcy_price, rate + self._taker_fee)
 
     def price_keeping(self, bankruptcy_price: Decimal, rate: Decimal) -> Decimal:
@@ -421,21 +426,21 @@ class Position:
         self.quantity += opening
         self.cost += value
 
-    def _close(self, closing: int, price: Decimal) -> Decimal:
+    def _close(self, closing: int, price: Decimal, profit: Decimal | None) -> Decimal:
         # The cost of the closed lots. Closing all takes the whole cost: rounding loses nothing.
         cost, funding, added = self.cost, self.margin_funding, self.added_margin
         if closing != -self.quantity:
             cost = (self.cost * closing / -self.quantity).quantize(_FINENESS)
             funding = (self.margin_funding * closing / -self.quantity).quantize(_FINENESS)
             added = (self.added_margin * closing / -self.quantity).quantize(_FINENESS)
-        # The price of a position that is taken over has more digits than a market's.
-        profit = (contract_value(self.listing, price, -closing) - cost).quantize(_FINENESS)
+        if profit is None:
+            profit = (contract_value(self.listing, price, -closing) - cost).quantize(_FINENESS)
         self.quantity += closing
         self.cost -= cost
         self.margin_funding -= funding
         self.added_margin -= added
         self.gross_pnl += profit
         self.closed_lots -= closing
-        self.closed_value += contract_value(self.listing, price, -closing)
+        self.closed_value += cost + profit
         self.closed_cost += cost
         return profit

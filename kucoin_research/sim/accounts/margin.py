@@ -9,6 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from kucoin_research.sim.accounts.amounts import check_amount
 from kucoin_research.sim.accounts.ledger import ZERO, CoinWallet, decimal_text
 from kucoin_research.sim.accounts.members import Debtor, Member
 from kucoin_research.sim.accounts.orders import OrderRefused
@@ -50,6 +51,8 @@ class MarginLender:
         """Lend coins: to cross margin, or to the isolated margin of a symbol."""
         if amount <= 0:
             raise OrderRefused("400100", f"amount {amount} must be above zero")
+        owned = self._debtor(member, symbol).wallet.total(currency)
+        check_amount(amount, owned, code="400100")
         self._move(member, currency, amount, symbol, now_ns)
 
     def repay(
@@ -57,6 +60,7 @@ class MarginLender:
     ) -> None:
         """Take back borrowed coins, at most the debt."""
         debtor = self._debtor(member, symbol)
+        check_amount(amount, debtor.wallet.total(currency), code="400100")
         owed = debtor.debts[currency]
         if not 0 < amount <= min(owed, debtor.wallet.available(currency)):
             raise OrderRefused("400100", f"{amount} {currency} cannot be repaid: {owed} are owed")

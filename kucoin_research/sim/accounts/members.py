@@ -22,6 +22,7 @@ from kucoin_research.sim.accounts.ledger import (
     Position,
     contract_value,
     decimal_text,
+    fraction,
     margin_use,
 )
 from kucoin_research.sim.accounts.order_archive import OrderArchive
@@ -156,7 +157,11 @@ class StopOrder:
 
 
 class FuturesWallet(NamedTuple):
-    """A futures balance and the margins it is bound by; sums as in the sample of section 8.1."""
+    """A futures balance and the margins it is bound by; sums as in the sample of section 8.1.
+
+    ``order_fees`` is what the open orders will pay for opening. KuCoin's sample has it in what is
+    available, yet it must not be spent on anything else.
+    """
 
     balance: Decimal
     isolated_position: Decimal
@@ -166,6 +171,7 @@ class FuturesWallet(NamedTuple):
     isolated_pnl: Decimal
     cross_pnl: Decimal
     isolated_funding: Decimal = ZERO
+    order_fees: Decimal = ZERO
 
     @property
     def total_cross(self) -> Decimal:
@@ -174,13 +180,18 @@ class FuturesWallet(NamedTuple):
 
     @property
     def available(self) -> Decimal:
-        """The amount that new orders can bind."""
+        """The amount that no margin binds."""
         return self.total_cross - self.cross_position - self.cross_order
+
+    @property
+    def free(self) -> Decimal:
+        """The amount that new orders can bind."""
+        return self.available - self.order_fees
 
     @property
     def withdrawable(self) -> Decimal:
         """The amount that can be moved out: unrealised profit is margin, but stays."""
-        return max(ZERO, self.available - max(ZERO, self.cross_pnl))
+        return max(ZERO, self.free - max(ZERO, self.cross_pnl))
 
     @property
     def equity(self) -> Decimal:
@@ -361,10 +372,11 @@ class Member:
             funding += position.margin_funding
             margins[position.is_cross] += position.margin.total
             profits[position.is_cross] += position.unrealised(mark(position.listing.symbol))
-        isolated = ZERO
+        isolated = fees = ZERO
         sides: defaultdict[str, dict[str, Decimal]] = defaultdict(_no_margins)
         for order, size in self.opening_parts(currency):
             margin = self._order_margin(order, size)
+            fees += _opening_fee(order, size)
             if order.is_cross:
                 sides[order.symbol][order.request.side] += margin
             else:
@@ -372,7 +384,7 @@ class Member:
         # Cross margin binds the larger side of a symbol's open orders. (trading reference, 4.3)
         cross = sum((max(both.values()) for both in sides.values()), ZERO)
         return FuturesWallet(
-            self.futures[currency],
+            self.futures.get(currency, ZERO),
             margins[False],
             isolated,
             margins[True],
@@ -380,6 +392,7 @@ class Member:
             profits[False],
             profits[True],
             funding,
+            fees,
         )
 
     def order_margins(self, symbol: str) -> dict[str, Decimal]:
@@ -392,11 +405,21 @@ class Member:
         return sides
 
     def _order_margin(self, order: AccountOrder, size: int) -> Decimal:
-        assert order.price_ticks is not None, "only limit orders rest"
-        price = Decimal(order.engine.price_text(order.price_ticks))
-        value = abs(contract_value(order.engine.listing, price, size))
+        value = _opened_value(order, size)
         leverage = self.leverage(order.symbol) if order.is_cross else order.leverage
         return (value / leverage).quantize(Decimal("1e-12"))
+
+
+def _opened_value(order: AccountOrder, size: int) -> Decimal:
+    assert order.price_ticks is not None, "only limit orders rest"
+    price = Decimal(order.engine.price_text(order.price_ticks))
+    return abs(contract_value(order.engine.listing, price, size))
+
+
+def _opening_fee(order: AccountOrder, size: int) -> Decimal:
+    # An order that rests is filled as a maker.
+    rate = max(ZERO, fraction(order.engine.listing.maker_fee))
+    return _opened_value(order, size) * rate
 
 
 def _no_margins() -> dict[str, Decimal]:

@@ -99,7 +99,8 @@ class OrderPairs:
             client's id is not new; and where one of the orders would be refused.
         """
         self._check_sides(limit, stop)
-        if client_oid and self.find_oco(member, client_oid=client_oid) is not None:
+        is_repeated = limit.client_oid and limit.client_oid == stop.client_oid
+        if is_repeated or (client_oid and self.find_oco(member, client_oid=client_oid) is not None):
             raise OrderRefused("400100", "validation.createOrder.clientOidDuplicated")
         # Checked ahead of the limit order, so that a refusal leaves nothing behind. Only the coins
         # are not: the limit order binds them until the trigger.

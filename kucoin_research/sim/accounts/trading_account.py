@@ -163,7 +163,9 @@ class TradingAccount:
             ids = [o.order_id for o in member.orders.values() if symbol in (None, o.symbol)]
             ids += [s.order_id for s in member.stops.values() if symbol in (None, s.request.symbol)]
             for order_id in ids:
-                self._order_entry.cancel(member, order_id)
+                # The other order of a pair may have ended with the first.
+                if order_id in member.orders or order_id in member.stops:
+                    self._order_entry.cancel(member, order_id)
             return ids
 
         return self._do(cancel)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 
 from kucoin_research.sim.accounts.account_book import Transfer, WalletName
+from kucoin_research.sim.accounts.amounts import check_amount, movable
 from kucoin_research.sim.accounts.futures_wallets import wallet_at_marks
-from kucoin_research.sim.accounts.members import Member
+from kucoin_research.sim.accounts.members import FuturesWallet, Member
 from kucoin_research.sim.accounts.orders import OrderRefused
 from kucoin_research.sim.accounts.private_reports import PrivateReports
 from kucoin_research.sim.accounts.venue import Venue
@@ -36,10 +37,10 @@ class Transfers:
     def transferable(self, member: Member, wallet: WalletName, currency: str) -> Decimal:
         """Return how much of a coin may leave a wallet now."""
         if wallet != "futures":
-            return member.coins(wallet).available(_FROM_FUTURES.get(currency, currency))
+            coins = member.coins(wallet)
+            return movable(coins.available(_FROM_FUTURES.get(currency, currency)))
         coin = _TO_FUTURES.get(currency, currency)
-        now_ns = self._venue.clock.reached_ns
-        return wallet_at_marks(self._venue, member, coin, now_ns).withdrawable
+        return movable(self._futures(member, coin).withdrawable)
 
     def move(
         self,
@@ -57,8 +58,8 @@ class Transfers:
         Raises
         ------
         OrderRefused
-            260200 for an amount that is not above zero, 260210 for two equal wallets, 230003 if
-            too little is available.
+            260200 for an amount that is not above zero, is too fine or too large, 260210 for two
+            equal wallets, 230003 if too little is available.
         """
         if client_oid:
             for row in member.book.transfers.newest_first():
@@ -68,6 +69,7 @@ class Transfers:
             raise OrderRefused("260200", f"amount {amount} must be above zero")
         if source == target:
             raise OrderRefused("260210", f"a transfer needs two wallets, not {source} twice")
+        check_amount(amount, self._owned(member, target, currency), code="260200")
         if amount > self.transferable(member, source, currency):
             raise OrderRefused("230003", "Balance insufficient!")
         now_ns = self._venue.clock.reached_ns
@@ -77,6 +79,14 @@ class Transfers:
         done = Transfer(number, now_ns, source, target, currency, amount, client_oid)
         member.book.transfers.add(done)
         return done
+
+    def _futures(self, member: Member, coin: str) -> FuturesWallet:
+        return wallet_at_marks(self._venue, member, coin, self._venue.clock.reached_ns)
+
+    def _owned(self, member: Member, wallet: WalletName, currency: str) -> Decimal:
+        if wallet == "futures":
+            return self._futures(member, _TO_FUTURES.get(currency, currency)).balance
+        return member.coins(wallet).total(_FROM_FUTURES.get(currency, currency))
 
     def _change(
         self,
