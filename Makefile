@@ -115,7 +115,7 @@ test-lowest:  ## run the tests with the oldest dependencies that pyproject.toml 
 	-@$(MAKE) --no-print-directory --keep-going interop peers
 	.venv-lowest/bin/python scripts/suites.py "$(UNIT_TESTS) ; $(HEALING_TESTS) ; $(INTEROP_TESTS) ; $(PEER_TESTS)"
 
-soak: $(READY)  ## the long tests: 300 schedules of faults, 200 kills, 30 roll-overs, every book, 10,000 damages, 10,000 strange folders: four hours
+soak: $(READY)  ## the long tests: 300 schedules of faults, 200 kills, 30 roll-overs, every book, 3,000 lists of any orders, 10,000 damages, 10,000 strange folders: four hours
 	$(BIN)/python -m pytest -m soak
 	SOAK=1 $(BIN)/python -m pytest --timeout 1800 tests/unit/sessions/writing/test_recorder.py -k killed
 	SOAK=1 $(BIN)/python -m pytest --timeout 1800 tests/unit/sessions/checks/test_damages.py tests/healing/test_verdicts.py
