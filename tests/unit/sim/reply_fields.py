@@ -2,7 +2,8 @@
 
 They are those of the documents' samples (https://www.kucoin.com/docs-new, read 2026-11), of
 KuCoin's own SDK (kucoin-universal-sdk 1.3.2), of replies of the futures side captured on
-2026-10-03, and of what typed-kucoin 0.5.0 says of replies that it has seen. Of fields that only a few rows have, all are listed.
+2026-10-03, and of live replies that typed-kucoin 0.5.0 describes. Of fields that only a few rows
+have, all are listed.
 """
 
 _TABLE = """
