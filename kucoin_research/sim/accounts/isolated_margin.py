@@ -113,6 +113,12 @@ class IsolatedMargin:
         self._change(member, position, amount)
         return True
 
+    def report_change(self, member: Member, symbol: str) -> None:
+        """Report an open position after a change of its settings."""
+        position = member.positions.get(symbol)
+        if position is not None and position.quantity:
+            self._report(member, position, "positionChange")
+
     @property
     def _now_ns(self) -> int:
         return self._venue.clock.reached_ns
@@ -133,6 +139,10 @@ class IsolatedMargin:
     def _report(self, member: Member, position: Position, reason: str) -> None:
         now_ns, symbol = self._now_ns, position.listing.symbol
         mark = mark_of(self._venue, symbol, now_ns)
-        data = position_data(position, mark, now_ns // _MS, ZERO, reason)
+        cross = ZERO
+        if position.is_cross:
+            settle = position.listing.settle
+            cross = wallet_at_marks(self._venue, member, settle, now_ns).total_cross
+        data = position_data(position, mark, now_ns // _MS, cross, reason)
         self._reports.report_position(member, symbol, "position.change", data, now_ns)
         self._reports.report_wallet(member, position.listing.settle, now_ns)

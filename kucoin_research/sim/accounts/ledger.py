@@ -41,7 +41,8 @@ MarginRules: TypeAlias = Literal["2025-05", "legacy"]
 MARGIN_RULES: tuple[MarginRules, ...] = ("2025-05", "legacy")
 ZERO = Decimal(0)
 _FINENESS = Decimal("1e-12")
-_DIGITS = 40
+_DIGITS_BEFORE_POINT = 14
+_DIGITS = 28
 
 
 def decimal_text(amount: Decimal) -> str:
@@ -51,9 +52,10 @@ def decimal_text(amount: Decimal) -> str:
 
 
 def read_amount(text: str) -> Decimal | None:
-    """Read a decimal number; None if it is none, is not finite, or has over 40 digits on a side.
+    """Read a decimal number; None if it is none, or has more digits than sums here keep exactly.
 
-    A larger exponent would be a number, but one whose digits fill the memory.
+    It may have 14 digits before the point, and 28 in all: amounts of KuCoin have fewer, and decimal
+    arithmetic rounds beyond that.
     """
     try:
         found = Decimal(text)
@@ -63,7 +65,8 @@ def read_amount(text: str) -> Decimal | None:
         return None
     exponent = found.as_tuple().exponent
     assert isinstance(exponent, int), "a finite number has one"
-    return found if exponent >= -_DIGITS and found.adjusted() < _DIGITS else None
+    digits = max(0, found.adjusted() + 1) + max(0, -exponent)
+    return found if found.adjusted() < _DIGITS_BEFORE_POINT and digits <= _DIGITS else None
 
 
 def fraction(value: float) -> Decimal:

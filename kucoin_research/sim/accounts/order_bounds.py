@@ -243,8 +243,8 @@ def check_risk(
     """Check the position that an order would make against the risk limits of its margin mode.
 
     Cross margin has one limit, isolated margin has tiers. An account that has chosen no level has
-    the lowest that holds the position, as on KuCoin's unified accounts. Orders that rest already do
-    not count.
+    the lowest that holds the position, as on KuCoin's unified accounts. What rests already on the
+    same side counts as if it were filled.
 
     Raises
     ------
@@ -254,8 +254,7 @@ def check_risk(
     """
     if not opening:
         return
-    same_side = member.closable(listing.symbol, "sell" if side == "buy" else "buy")
-    value = contract_value(listing, price, same_side + opening)
+    value = contract_value(listing, price, _committed(member, listing.symbol, side) + opening)
     if member.margin_mode(listing.symbol) == "CROSS":
         if abs(value) > listing.cross_risk_limit:
             raise OrderRefused("300005", f"{listing.cross_risk_limit} risk limit exceeded")
@@ -272,6 +271,14 @@ def check_risk(
         raise OrderRefused("300016", f"{text} (for a position of up to {tier.limit})")
 
 
+def _committed(member: Member, symbol: str, side: str) -> int:
+    # Lots of the position that the account's open orders of a side would make with what it holds.
+    waiting = sum(one.remaining for one in member.orders_of(symbol) if one.request.side == side)
+    closing = member.closable(symbol, side)
+    held = member.closable(symbol, "sell" if side == "buy" else "buy")
+    return held + max(0, waiting - closing)
+
+
 def check_capacity(
     member: Member, side: str, opening: int, price: Decimal, listing: Listing, left: Decimal
 ) -> None:
@@ -286,9 +293,7 @@ def check_capacity(
         330008.
     """
     symbol = listing.symbol
-    same_side = member.closable(symbol, "sell" if side == "buy" else "buy")
-    waiting = sum(one.remaining for one in member.orders_of(symbol) if one.request.side == side)
-    size, leverage = same_side + waiting + opening, member.leverage(symbol)
+    size, leverage = _committed(member, symbol, side) + opening, member.leverage(symbol)
     rate = listing.cross_initial(base_coins(listing, size, price), leverage)
     if abs(contract_value(listing, price, size)) * (rate - 1 / leverage) > max(left, ZERO):
         raise OrderRefused(

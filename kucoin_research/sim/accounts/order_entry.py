@@ -288,6 +288,7 @@ class OrderEntry:
             data = {symbol: {"leverage": decimal_text(leverage)}}
             topic = "/contract/crossLeverage"
             self._reports.send(member, "futures", topic, "user.config", data, engine.now_ns)
+            self.positions.report_change(member, symbol)
             self._reports.report_wallet(member, engine.listing.settle, engine.now_ns)
 
     def deposit(self, member: Member, wallet: str, currency: str, amount: Decimal) -> None:

@@ -268,7 +268,7 @@ def _balances(coins: CoinWallet) -> dict[str, Balance]:
 def _decimal(amount: Amount) -> Decimal:
     value = read_amount(str(amount))
     if value is None:
-        raise InvalidInput(f"{shown(amount)} is no number, or one of over 40 digits")
+        raise InvalidInput(f"{shown(amount)} is no number, or has too many digits")
     return value
 
 

@@ -195,7 +195,8 @@ def _cross_limit(
         return listing.cross_initial(base_coins(listing, lots, price), used)
 
     def is_enough_for(lots: int) -> bool:
-        return abs(contract_value(listing, price, lots)) * (rate_of(lots) + fee) <= total
+        worth = abs(contract_value(listing, price, lots))
+        return worth <= listing.cross_risk_limit and worth * (rate_of(lots) + fee) <= total
 
     lots = _largest(int(total * used / abs(contract_value(listing, price, 1))), is_enough_for)
     kept = cross_maintenance(listing, lots, price)

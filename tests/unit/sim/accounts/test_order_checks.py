@@ -160,15 +160,16 @@ def test_risk_tiers_bound_the_position_and_its_leverage():
     me = floor.account()
     me.deposit("futures", "USDT", 10**7)
     me.set_leverage("XBTUSDTM", 100)
-    me.place("XBTUSDTM", "buy", 10_000, price=50_000)  # it would be worth 500,000: the second tier
     bought = me.place("XBTUSDTM", "buy", 1_000)
     held = 1_000 * Decimal("0.001")
     more = int((500_000 / Decimal(50_000) - held) * 1_000)
 
     assert me.positions == {"XBTUSDTM": 1_000}
     assert bought not in me.open_orders
-    me.place("XBTUSDTM", "buy", more, price=50_000)
-    assert refused(lambda: me.place("XBTUSDTM", "buy", more + 1, price=50_000)) == (
+    assert refused(lambda: me.place("XBTUSDTM", "buy", more + 1, price=50_000))[0] == "300016"
+    me.place("XBTUSDTM", "buy", more, price=50_000)  # with it 500,000: the second tier
+    # What rests counts, too.
+    assert refused(lambda: me.place("XBTUSDTM", "buy", 1, price=50_000)) == (
         "300016",
         "The leverage cannot be greater than 75. (for a position of up to 1000000)",
     )

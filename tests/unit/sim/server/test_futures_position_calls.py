@@ -270,6 +270,17 @@ def test_limits_of_cross_margin_have_usual_values(caller):
     assert Decimal(row["mmr"]) == round((1 + size / 300) / 250, 10)
 
 
+def test_limits_of_cross_margin_end_with_the_contracts_own(caller):
+    most = caller.get(f"/api/v1/contracts/{KCS}")["crossRiskLimit"]
+
+    (row,) = caller.get(
+        "/api/v2/batchGetCrossOrderLimit", symbol=KCS, totalMargin=1_000_000_000, leverage=20
+    )
+
+    lot = Decimal(row["price"]) / 10
+    assert row["maxOpenSize"] * lot <= most < (row["maxOpenSize"] + 1) * lot
+
+
 @pytest.mark.parametrize(
     ("query", "code"),
     [
