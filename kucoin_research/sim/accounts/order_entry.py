@@ -74,7 +74,7 @@ class OrderEntry:
         self.pairs = OrderPairs(venue, self, self._wait)
         self.timers = OrderTimers(venue, self)
         self._traders: dict[str, list[RandomTrader]] = {}
-        self.transfers = Transfers(venue, self._reports)
+        self.transfers = Transfers(venue, self._reports, self.lender)
         self.risk_levels = RiskLevels(venue, self._reports, self)
 
     def interests(self) -> set[str]:

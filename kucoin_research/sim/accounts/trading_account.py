@@ -229,7 +229,11 @@ class TradingAccount:
         self._do(lambda: transfers.move(self._member, source, target, currency, value))
 
     def borrow(self, currency: str, amount: Amount, *, symbol: str = "") -> None:
-        """Borrow on cross margin, or on the isolated margin of a spot symbol."""
+        """Borrow on cross margin, or on the isolated margin of a spot symbol.
+
+        There is no limit, so that the warnings of the margin topics can be seen; but nothing leaves
+        cross margin that would make the debts more than 60 % of the assets.
+        """
         order_entry, value = self._order_entry, _decimal(amount)
         self._do(
             lambda: order_entry.lender.borrow(

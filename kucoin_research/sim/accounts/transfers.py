@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_DOWN, Decimal
 
 from kucoin_research.sim.accounts.account_book import Transfer, WalletName
 from kucoin_research.sim.accounts.amounts import check_amount, movable
 from kucoin_research.sim.accounts.futures_wallets import wallet_at_marks
+from kucoin_research.sim.accounts.margin import MarginLender
 from kucoin_research.sim.accounts.members import FuturesWallet, Member
 from kucoin_research.sim.accounts.orders import OrderRefused
 from kucoin_research.sim.accounts.private_reports import PrivateReports
@@ -17,6 +18,8 @@ __all__ = ["Transfers"]
 # Only bitcoin has another name in the futures wallet. (protocol reference, section 1.2)
 _TO_FUTURES = {"BTC": "XBT"}
 _FROM_FUTURES = {"XBT": "BTC"}
+_MOST_DEBT = Decimal("0.6")  # debts to assets of cross margin, beyond which nothing leaves it
+_FINENESS = Decimal("1e-8")
 
 
 class Transfers:
@@ -28,19 +31,36 @@ class Transfers:
         The exchange.
     reports
         Enters each change in the ledgers and sends it to the account's listeners.
+    lender
+        Knows what coins are worth beside the debts of cross margin.
     """
 
-    def __init__(self, venue: Venue, reports: PrivateReports) -> None:
+    def __init__(self, venue: Venue, reports: PrivateReports, lender: MarginLender) -> None:
         self._venue = venue
         self._reports = reports
+        self._lender = lender
 
     def transferable(self, member: Member, wallet: WalletName, currency: str) -> Decimal:
         """Return how much of a coin may leave a wallet now."""
         if wallet != "futures":
-            coins = member.coins(wallet)
-            return movable(coins.available(_FROM_FUTURES.get(currency, currency)))
+            coin = _FROM_FUTURES.get(currency, currency)
+            available = movable(member.coins(wallet).available(coin))
+            return (
+                min(available, self._beyond_debts(member, coin))
+                if wallet == "margin"
+                else available
+            )
         coin = _TO_FUTURES.get(currency, currency)
         return movable(self._futures(member, coin).withdrawable)
+
+    def _beyond_debts(self, member: Member, coin: str) -> Decimal:
+        # What may leave cross margin while anything is owed. (trading reference, section 6)
+        debtor, now_ns = member.margin, self._venue.clock.reached_ns
+        if not debtor.is_in_debt:
+            return debtor.wallet.available(coin)
+        assets, debts = debtor.worth(lambda one: self._lender.value(one, now_ns))
+        spare = (assets - debts / _MOST_DEBT) / self._lender.value(coin, now_ns)
+        return max(Decimal(0), spare.quantize(_FINENESS, ROUND_DOWN))
 
     def move(
         self,

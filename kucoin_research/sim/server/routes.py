@@ -79,11 +79,18 @@ class BaseSite(ABC):
 
 
 class Site(BaseSite):
-    """One simulated market as REST sees it: listings, engines, and virtual time."""
+    """One simulated market as REST sees it: listings, engines, and virtual time.
+
+    Attributes
+    ----------
+    sites
+        Both markets of the exchange by name: some calls at one address are about the other.
+    """
 
     def __init__(self, core: MarketCore, market: str) -> None:
         super().__init__(market)
         self.core = core
+        self.sites: dict[str, Site] = {market: self}
         self.listings: dict[str, Listing] = {
             symbol: row for symbol, row in core.listings.items() if row.market == market
         }

@@ -67,6 +67,7 @@ def order_row(order: AccountOrder) -> dict[str, Any]:
         "stp": request.stp or None,
         "inOrderBook": order.is_active,
         "active": order.is_active,
+        "cancelReason": None,  # KuCoin publishes no codes
         "tax": "0",
         "lastUpdatedAt": updated_ms(order),
     }

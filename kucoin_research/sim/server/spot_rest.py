@@ -100,10 +100,13 @@ def currency_row(coin: str) -> dict[str, Any]:
             {
                 "chainName": coin,
                 "chainId": coin.lower(),
+                # Both spellings are live. (typed-kucoin 0.5.0)
                 "withdrawalMinSize": "0.001",
+                "withdrawMinSize": "0.001",
                 "depositMinSize": "0.0002",
                 "withdrawFeeRate": "0",
                 "withdrawalMinFee": "0.0005",
+                "withdrawMinFee": "0.0005",
                 "isWithdrawEnabled": True,
                 "isDepositEnabled": True,
                 "confirms": 3,
@@ -113,6 +116,8 @@ def currency_row(coin: str) -> dict[str, Any]:
                 "maxWithdraw": None,
                 "maxDeposit": None,
                 "needTag": False,
+                "addressRegex": "^[0-9A-Za-z]+$",
+                "memoRegex": "",
                 # Only some coins have these three.
                 "depositFeeRate": None,
                 "withdrawMaxFee": None,

@@ -119,7 +119,7 @@ _CHAIN_NAMES = {
 def _site(site: Site, values: Values) -> Site | None:
     """Return the market that ``tradeType`` names; both are called at the spot address."""
     market = _MARKETS.get(values.get("tradeType", ""))
-    return None if market is None else Site(site.core, market)
+    return None if market is None else site.sites[market]
 
 
 def _named(asked: Site, values: Values) -> list[str] | None:
@@ -136,7 +136,7 @@ def _touches_named(site: Site, values: Values) -> Iterable[str]:
 
 
 def _touches_contracts(site: Site, values: Values) -> Iterable[str]:
-    return _named(Site(site.core, "futures"), values) or []
+    return _named(site.sites["futures"], values) or []
 
 
 def _of_symbol(
@@ -160,7 +160,7 @@ def _of_contract(
     answer: Callable[[Site, Market, Values], Any],
 ) -> Callable[[Site, Values], Reply]:
     def look_up(site: Site, values: Values) -> Reply:
-        futures, symbol = Site(site.core, "futures"), values.get("symbol", "")
+        futures, symbol = site.sites["futures"], values.get("symbol", "")
         if symbol not in futures.listings:
             return _NO_SYMBOL
         return ok(answer(futures, futures.engine(symbol), values))
@@ -174,6 +174,13 @@ def _renamed(row: dict[str, Any], names: dict[str, str]) -> dict[str, Any]:
 
 def _with_market(values: Values, **data: Any) -> Reply:
     return ok({"tradeType": values["tradeType"], **data})
+
+
+def _server_status(site: Site, values: Values) -> Reply:
+    asked = _site(site, values)
+    if asked is None:
+        return _NO_MARKET
+    return _with_market(values, serverStatus=asked.status, msg="")
 
 
 # Instruments and coins
@@ -349,7 +356,7 @@ def _funding(site: Site, engine: Market, _values: Values) -> dict[str, Any]:
 
 def _fundings(site: Site, values: Values) -> Work:
     """Answer version 2, which has a row per contract and its rates as texts."""
-    futures = Site(site.core, "futures")
+    futures = site.sites["futures"]
     rows = []
     for symbol in _named(futures, values) or []:
         row = _funding(futures, futures.listed(symbol), values)
@@ -369,7 +376,7 @@ def _funding_history(site: Site, engine: Market, values: Values) -> dict[str, An
 
 
 def _open_interest(site: Site, values: Values) -> Reply:
-    futures = Site(site.core, "futures")
+    futures = site.sites["futures"]
     symbols = _named(futures, values)
     if symbols is None:
         return _NO_SYMBOL
@@ -399,7 +406,7 @@ def _grid(now_ms: int, step: int, values: Values) -> list[int]:
 
 
 def _tiers(site: Site, values: Values) -> Reply:
-    futures = Site(site.core, "futures")
+    futures = site.sites["futures"]
     symbols = _named(futures, values)
     if symbols is None:
         return _NO_SYMBOL
@@ -433,6 +440,7 @@ UNIFIED_ROUTES: tuple[Route, ...] = (
         is_private=True,
         account_answer=_mode,
     ),
+    Route("/api/ua/v1/server/status", 3, _server_status, touches_none),
     Route("/api/ua/v1/market/instrument", 4, _instruments, touches_none),
     Route("/api/ua/v1/market/currency", 3, _currencies, touches_none),
     Route("/api/ua/v1/asset/currencies", 3, _currencies, touches_none),

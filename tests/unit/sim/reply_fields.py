@@ -1,8 +1,9 @@
 """The fields of KuCoin's REST replies, call by call.
 
 They are those of the documents' samples (https://www.kucoin.com/docs-new, read 2026-11), of
-KuCoin's own SDK (kucoin-universal-sdk 1.3.2), and of replies of the futures side captured on
-2026-10-03. Of fields that only a few rows have, all are listed.
+KuCoin's own SDK (kucoin-universal-sdk 1.3.2), of replies of the futures side captured on
+2026-10-03, and of live replies that typed-kucoin 0.5.0 describes. Of fields that only a few rows
+have, all are listed.
 """
 
 _TABLE = """
@@ -45,7 +46,8 @@ coin: currency name fullName precision confirms contractAddress isMarginEnabled 
     chains;
 chain: chainName withdrawalMinSize depositMinSize withdrawFeeRate withdrawalMinFee isWithdrawEnabled
     isDepositEnabled confirms preConfirms contractAddress withdrawPrecision maxWithdraw maxDeposit
-    needTag chainId depositFeeRate withdrawMaxFee depositTierFee;
+    needTag chainId depositFeeRate withdrawMaxFee depositTierFee withdrawMinSize withdrawMinFee
+    addressRegex memoRegex;
 level1: time sequence price size bestBid bestBidSize bestAsk bestAskSize;
 tickers: time ticker;
 spot ticker: symbol symbolName buy bestBidSize sell bestAskSize changeRate changePrice high low vol

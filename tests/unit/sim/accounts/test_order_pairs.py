@@ -146,6 +146,17 @@ def test_stops_of_a_position_end_when_it_is_closed_by_hand():
     assert me.open_orders == [own]
 
 
+def test_stops_of_a_position_do_not_close_the_opposite_one():
+    floor = MarketFloor(CONTRACT)
+    me = floor.account()
+    bracket(floor, 1.1, 0.9)
+
+    me.place(CONTRACT, "sell", 6)
+
+    assert me.positions == {CONTRACT: -3}
+    assert me.open_orders == []
+
+
 def test_a_bracket_needs_a_price():
     with pytest.raises(OrderRefused, match="trigger price"):
         bracket(MarketFloor(CONTRACT), None, None)

@@ -26,6 +26,18 @@ def test_accounts_are_classic(exchange):
     assert reply["data"] == {"selfAccountMode": "CLASSIC"}
 
 
+def test_each_market_has_its_own_status():
+    with open_exchange() as exchange:
+        exchange.inject("maintenance", market="futures", delay=3_600)
+
+        found = [unified(exchange, "/server/status", **market) for market in (SPOT, FUTURES)]
+
+    assert [(row["tradeType"], row["serverStatus"]) for row in found] == [
+        ("SPOT", "open"),
+        ("FUTURES", "close"),
+    ]
+
+
 def test_pairs_are_those_of_the_classic_list(exchange):
     data = unified(exchange, "/market/instrument", **SPOT)
 
