@@ -50,7 +50,10 @@ def test_the_balance_has_every_field_and_adds_up(caller):
     margins = found["positionMargin"] + found["orderMargin"]
     assert margins == pytest.approx(found["marginBalance"] - found["availableBalance"])
     assert found["accountEquity"] == pytest.approx(found["marginBalance"] + found["unrealisedPNL"])
-    assert found["maxWithdrawAmount"] == found["availableBalance"] > 0
+    # The fee of the open order stays.
+    fee = 10 * 0.001 * 80_000 * 0.0002
+    assert found["maxWithdrawAmount"] == pytest.approx(found["availableBalance"] - fee)
+    assert found["maxWithdrawAmount"] > 0
 
 
 def test_the_largest_withdrawal_leaves_unrealised_profit_of_cross_positions(caller, exchange):
