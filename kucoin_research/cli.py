@@ -509,7 +509,9 @@ def _symbols(arguments: argparse.Namespace) -> int:
 
 
 def _describe_simulate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=int, default=7, help="the same seed gives the same market")
+    parser.add_argument(
+        "--seed", type=int, default=7, help="the same seed and --start give the same market"
+    )
     parser.add_argument("--speed", type=float, default=1.0, help="virtual seconds per second")
     parser.add_argument(
         "--start",

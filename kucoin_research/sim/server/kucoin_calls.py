@@ -14,6 +14,7 @@ KNOWN_CALLS: dict[str, dict[str, str]] = {
         "market data": """
             POST /api/v1/bullet-private
             POST /api/v1/bullet-public
+            POST /api/v2/bullet-private
             GET /api/v1/currencies
             GET /api/v1/currencies/{currency}
             GET /api/v1/market/allTickers
@@ -317,6 +318,7 @@ KNOWN_CALLS: dict[str, dict[str, str]] = {
             GET /api/v1/allTickers
             POST /api/v1/bullet-private
             POST /api/v1/bullet-public
+            POST /api/v2/bullet-private
             GET /api/v1/contracts/active
             GET /api/v1/contracts/{symbol}
             GET /api/v1/index/query

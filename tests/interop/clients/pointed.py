@@ -4,6 +4,7 @@ Runs in .venv-interop, started by tests/interop: ``pointed.py ccxt|sdk FUTURES S
 JSON with the line and the login.
 """
 
+import asyncio
 import json
 import sys
 
@@ -17,6 +18,20 @@ def of_ccxt(line, places, key, secret, passphrase):
         exec(line, places | {"x": x})
         yield len(x.load_markets())
         yield x.fetch_balance()["total"]["USDT"]
+    yield asyncio.run(of_ccxt_pro(line, places, login))
+
+
+async def of_ccxt_pro(line, places, login):
+    import ccxt.pro
+
+    x = ccxt.pro.kucoin(login)
+    exec(line, places | {"x": x})
+    try:
+        # The sockets of the unified API, and the classic ones.
+        marked = await x.watch_mark_price("BTC/USDT:USDT")
+        return [marked["symbol"], (await x.watch_ticker("BTC/USDT"))["symbol"]]
+    finally:
+        await x.close()
 
 
 def of_sdk(line, places, key, secret, passphrase):
@@ -25,10 +40,13 @@ def of_sdk(line, places, key, secret, passphrase):
     from kucoin_universal_sdk.model.client_option import ClientOptionBuilder
     from kucoin_universal_sdk.model.transport_option import TransportOptionBuilder
 
-    options = eval(line, places | {"ClientOptionBuilder": ClientOptionBuilder})
+    builders = {
+        "ClientOptionBuilder": ClientOptionBuilder,
+        "TransportOptionBuilder": TransportOptionBuilder,
+    }
+    options = eval(line, places | builders)
     login = options.set_key(key).set_secret(secret).set_passphrase(passphrase)
-    transport = TransportOptionBuilder().build()
-    services = DefaultClient(login.set_transport_option(transport).build()).rest_service()
+    services = DefaultClient(login.build()).rest_service()
     account = services.get_account_service().get_account_api()
     yield account.get_apikey_info().api_key
     yield account.get_futures_account(GetFuturesAccountReq(currency="USDT")).account_equity
