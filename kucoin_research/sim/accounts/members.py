@@ -103,6 +103,11 @@ class AccountOrder:
         return {"symbol": self.symbol, "orderId": self.order_id}
 
     @property
+    def used_funds(self) -> Decimal:
+        """What its fills have used of its funds: a buy's have paid the fees, too."""
+        return self.spent if self.request.side == "buy" else self.value
+
+    @property
     def remaining(self) -> int:
         """The size that is neither filled nor canceled, in units."""
         return self.size - self.filled - self.canceled

@@ -90,7 +90,8 @@ class TradingAccount:
             the mark price (spot: the best ask), or a sell as far below it (spot: the best bid). A
             market order takes up to there, and its rest is canceled.
         funds
-            On spot market buys, the amount to spend, in place of a size.
+            On spot market orders in place of a size: the amount to spend, fee included, or to sell
+            for, without it.
         time_in_force
             ``"GTC"``, ``"GTT"`` (spot, for `cancel_after` seconds of virtual time), ``"IOC"``,
             ``"FOK"`` or ``"PO"`` (post only, on spot perhaps with `cancel_after`). An order that

@@ -6,6 +6,7 @@ from decimal import ROUND_FLOOR, Decimal
 from typing import TYPE_CHECKING, Any
 
 from kucoin_research.sim.accounts.ledger import (
+    ZERO,
     account_number,
     base_coins,
     contract_value,
@@ -13,7 +14,8 @@ from kucoin_research.sim.accounts.ledger import (
     decimal_text,
     fraction,
 )
-from kucoin_research.sim.accounts.order_units import price_of
+from kucoin_research.sim.accounts.order_checks import check_margin
+from kucoin_research.sim.accounts.order_units import price_of, ticks_of, units_of
 from kucoin_research.sim.accounts.orders import OrderRefused, OrderRequest
 from kucoin_research.sim.engine.order_limits import order_limits
 from kucoin_research.sim.server.call_values import Values
@@ -146,8 +148,13 @@ def _question(
 
 
 def _is_taken(site: Site, member: Member, request: OrderRequest) -> bool:
+    engine, price_ticks = site.engine(request.symbol), None
+    if request.price is not None:
+        price_ticks = ticks_of(engine.listing, request.price)
+    lots = units_of(engine.listing, request.size or ZERO)
+    venue = site.core.order_entry.venue
     try:
-        site.core.order_entry.test(member, request)
+        check_margin(venue, member, request, engine, lots, price_ticks)
     except OrderRefused as refused:
         if refused.code in _TOO_LARGE:
             return False

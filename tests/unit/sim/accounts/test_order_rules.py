@@ -302,3 +302,39 @@ def test_a_coin_that_was_only_asked_for_is_not_in_the_wallet():
     assert refusal(lambda: me.transfer("futures", "main", "DOGE", 1))[0] == "230003"
     assert list(me.balances()) == before
     assert "DOGE" not in floor.me.futures
+
+
+def test_what_a_resting_order_would_free_does_not_pay_for_what_it_opens():
+    floor = MarketFloor(CONTRACT)
+    me = floor.account()
+    me.place(CONTRACT, "buy", 500)
+    me.deposit("futures", "USDT", 100 - me.futures_wallet().available)
+    engine = floor.hub.caught_up(CONTRACT)
+    far = engine.price_text(int(engine.best_ask * 1.04))
+
+    assert refusal(lambda: me.place(CONTRACT, "sell", 900, price=far))[0] == "300003"
+    assert me.futures_wallet().available == 100
+    # At once it is the other way round: first it closes, then it opens.
+    me.place(CONTRACT, "sell", 900)
+    assert me.positions == {CONTRACT: -400}
+
+
+@pytest.mark.parametrize("side", ["buy", "sell"])
+def test_a_market_order_by_funds_trades_for_them(side):
+    floor = MarketFloor(PAIR)
+    floor.listen("spot", "/spotMarket/tradeOrdersV2")
+    me = floor.account()
+    before = me.balances()
+
+    order_id = me.place(PAIR, side, funds=100)
+
+    order = floor.me.archive.find("spot", order_id)
+    unit = Decimal("0.00000001") * max(fill.price for fill in me.fills)
+    assert 100 - unit * 20 < order.used_funds <= 100
+    [end] = [row for row in floor.data("orderChange", orderId=order_id) if row["status"] == "done"]
+    assert Decimal(end["canceledFunds"]) == 100 - order.used_funds
+    after = me.balances()
+    assert all(balance.hold == 0 for balance in after.values())
+    sign = 1 if side == "buy" else -1
+    assert after["BTC"].total - before["BTC"].total == sign * order.filled * Decimal("1e-8")
+    assert before["USDT"].total - after["USDT"].total == sign * order.value + order.fees

@@ -49,7 +49,7 @@ def without(order, name):
         (LIMIT | {"size": "1"}, "200004", "Balance insufficient!"),
         (MARKET, "400100", "an order needs a size"),
         (MARKET | {"size": "1", "price": "80000"}, "400100", "a market order has no price"),
-        (MARKET | {"size": "0.01", "funds": "10"}, "400100", "funds are for spot market buys"),
+        (MARKET | {"size": "0.01", "funds": "10"}, "400100", "funds are for spot market orders"),
         (
             MARKET | {"size": "0.01", "postOnly": True},
             "400100",
