@@ -46,8 +46,9 @@ class Settings:
     compression
         Whether permessage-deflate is accepted when the client offers it.
     patience
-        Seconds (wall) for which virtual time waits for a reader that takes nothing. Then that
-        reader's data is dropped, as KuCoin does.
+        Seconds (wall) for which a reader may take nothing. Then its data is dropped, as KuCoin
+        does. Meanwhile virtual time waits for it, but not at a speed of 1 or less: there a slow
+        reader slows nobody.
     buffer_bytes
         Unsent bytes per connection from which its reader counts as slow.
     spot_fillers

@@ -353,6 +353,23 @@ def test_virtual_time_waits_for_a_slow_reader():
     assert exchange.clock.slips > 0
 
 
+def test_at_the_walls_pace_a_reader_that_takes_nothing_slows_nobody():
+    big = "/contractMarket/level2Depth50:XBTUSDTM,ETHUSDTM,SOLUSDTM"
+    options = {"patience": 5.0, "buffer_bytes": 1 << 16, "idle_timeout": 86_400.0}
+    with open_exchange(speed=1.0, **options) as exchange:
+        small = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)]
+        with Client(exchange, sockopt=small) as stuck, Client(exchange) as reader:
+            for client in (stuck, reader):
+                client.receive()
+                client.subscribe(big)
+            while not exchange.withheld:
+                reader.receive()
+
+            assert {one.reason for one in exchange.withheld} == {"slow_reader"}
+            assert exchange.clock.slips == 0
+            assert exchange.clock.lag < 0.1
+
+
 # -- the present -----------------------------------------------------------------------------------
 
 
