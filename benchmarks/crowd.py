@@ -2,7 +2,7 @@
 
 Run with ``python -m benchmarks.crowd``. The exchange is a process of its own, held on one core. The
 clients are sockets of another process on another core: they count frames, and look at the time of
-one in fifty. It prints messages a second, what the exchange needs of its core, and how late messages
+one in fifty. It prints messages a second, what the exchange needs of its core, and how late they
 are; then the same beside a client that reads nothing.
 """
 
