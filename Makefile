@@ -22,7 +22,7 @@ INTEROP_TESTS := interop = tests/interop
 PEER_TESTS := peers = tests/peers
 NOTEBOOK_TESTS := notebooks = -p nbval --nbval --nbval-sanitize-with notebooks/sanitize.cfg -p no:cacheprovider notebooks
 
-.PHONY: help setup interop peers demo test test-all test-lowest soak check format lab bench notebooks pictures build lock clean
+.PHONY: help setup interop interop-all peers demo test test-all test-lowest soak check format lab bench notebooks pictures build lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 14
@@ -42,6 +42,9 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 interop: $(INTEROP)/.ready  ## build .venv-interop: other people's KuCoin clients, for tests/interop
+
+interop-all: $(READY)  ## try every KuCoin client we know, each in .venv-clients, and write their table (needs node)
+	$(BIN)/python -m tests.clients --write
 
 peers: $(PEERS)/.ready  ## build .venv-peers: other people's engines for back-tests, for tests/peers
 
@@ -112,7 +115,7 @@ test-lowest:  ## run the tests with the oldest dependencies that pyproject.toml 
 	-@$(MAKE) --no-print-directory --keep-going interop peers
 	.venv-lowest/bin/python scripts/suites.py "$(UNIT_TESTS) ; $(HEALING_TESTS) ; $(INTEROP_TESTS) ; $(PEER_TESTS)"
 
-soak: $(READY)  ## the long tests: 300 schedules of faults, 200 kills, 30 roll-overs, every book, 10,000 damages, 10,000 strange folders: four hours
+soak: $(READY)  ## the long tests: 300 schedules of faults, 200 kills, 30 roll-overs, every book, 3,000 lists of any orders, 10,000 damages, 10,000 strange folders: four hours
 	$(BIN)/python -m pytest -m soak
 	SOAK=1 $(BIN)/python -m pytest --timeout 1800 tests/unit/sessions/writing/test_recorder.py -k killed
 	SOAK=1 $(BIN)/python -m pytest --timeout 1800 tests/unit/sessions/checks/test_damages.py tests/healing/test_verdicts.py

@@ -16,6 +16,7 @@ SCRIPTS = (
     "memory_of_files",
     "live_figure",
     "screener",
+    "crowd",
     "realism",
 )
 

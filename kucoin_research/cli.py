@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, NoReturn
 import polars as pl
 
 from kucoin_research.api import doctor, market, streams
+from kucoin_research.api.other_clients import pointers_text
 from kucoin_research.errors import InvalidInput, KucoinResearchError, StreamStopped, shown
 from kucoin_research.exchange.credentials import Credentials
 from kucoin_research.foundation import interrupts
@@ -508,7 +509,9 @@ def _symbols(arguments: argparse.Namespace) -> int:
 
 
 def _describe_simulate(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=int, default=7, help="the same seed gives the same market")
+    parser.add_argument(
+        "--seed", type=int, default=7, help="the same seed and --start give the same market"
+    )
     parser.add_argument("--speed", type=float, default=1.0, help="virtual seconds per second")
     parser.add_argument(
         "--start",
@@ -552,6 +555,8 @@ def _describe_simulate(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--futures-port", type=_port, default=0, metavar="PORT")
     parser.add_argument("--spot-port", type=_port, default=0, metavar="PORT")
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = pointers_text()
     parser.set_defaults(run=_simulate)
 
 

@@ -42,7 +42,8 @@ def simulate(*, seed: int = 7, speed: float = 1.0, **options: Any) -> SimulatedE
     Parameters
     ----------
     seed
-        The same seed gives the same market, to the byte.
+        The same seed and `start` give the same market, to the byte. Without `start` it gives the
+        same past prices, while the orders of now depend on the moment.
     speed
         Virtual seconds per second, from 1 to 1000. At 1 the exchange's time is this machine's. A
         second channel begins a few (virtual) moments after the first. Where all are to begin with

@@ -84,7 +84,7 @@ class RunTexts:
         ]
 
     def _position(self) -> list[list[str]]:
-        if self._symbol not in self.run.facts.channels:  # the run does not trade what is shown
+        if self._symbol not in self.run.facts.channels:  # the run has other symbols
             return [["position", DASH, ""], ["entry", DASH, ""], ["unrealised", *_money(None)]]
         position = self.run.broker.position(self._symbol)
         return [

@@ -224,7 +224,7 @@ class Chart(ABC):
         return parts
 
     def _in_lines(self, text: str) -> str:
-        # Plotly does not break lines, and cuts off what is wider than the plot.
+        # Plotly does not break lines, and cuts off anything wider than the plot.
         room = max(self.view.px // _LETTER_PX, _SHORTEST_LINE)
         if len(text) <= room:
             return text

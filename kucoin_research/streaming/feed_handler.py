@@ -275,7 +275,8 @@ class FeedHandler:
                 if isinstance(item, Trade | Candle):
                     local += STAMP_ROOM  # REST may have to bring the rows before it
                     item = item._replace(local_timestamp=local)
-                overlap.hold(item, now_ns, local)
+                is_old = isinstance(item, Trade) and self.ledger.has_had(item)
+                overlap.hold(item, now_ns, local, is_news=not is_old)
                 local += _rows_of(item)
         self._clock.end(local)
         return controls

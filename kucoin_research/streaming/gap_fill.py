@@ -74,7 +74,11 @@ class Merged(NamedTuple):
 
 
 def merge_trades(
-    last_sequence: int | None, fetched: Sequence[Trade], held: Sequence[Trade]
+    last_sequence: int | None,
+    fetched: Sequence[Trade],
+    held: Sequence[Trade],
+    *,
+    newest: int | None = None,
 ) -> Merged:
     """Choose the trades that belong between the last one before an outage and those behind it.
 
@@ -92,18 +96,23 @@ def merge_trades(
         The page, ascending, asked for when the new subscription was in force.
     held
         The trades that have come over the new connection, in order.
+    newest
+        Sequence of the last trade before another outage; trades of the page behind it belong there.
     """
     known = [trade for trade in fetched if trade.sequence is not None]
     if last_sequence is None or not known:
         return Merged([], is_whole=False)
     came = {trade.sequence for trade in held}
+    here = [trade for trade in known if newest is None or _number(trade) <= newest]
     upto = next(
-        (_number(trade) for trade in reversed(known) if trade.sequence not in came), last_sequence
+        (_number(trade) for trade in reversed(here) if trade.sequence not in came), last_sequence
     )
-    rows = [trade for trade in known if last_sequence < _number(trade) <= upto]
+    rows = [trade for trade in here if last_sequence < _number(trade) <= upto]
     oldest = _number(known[0])
     if oldest <= last_sequence:
         return Merged(rows, is_whole=True)
+    if not here:
+        return Merged([], is_whole=False)
     return Merged(rows, False, last_sequence + 1, oldest - 1)
 
 
@@ -169,24 +178,23 @@ def merge_all_trades(
     """
     found = []
     for position, behind in enumerate(held):
-        later = next((part for part in held[position:] if part), [])
+        later = next(filter(None, (_behind(last_sequence, part) for part in held[position:])), [])
         is_last = position == len(held) - 1
         newest = max((each.sequence or 0 for each in later), default=None)
-        # Trades of the page that are newer than those behind this outage belong to the next one.
-        page = [
-            trade
-            for trade in fetched
-            if is_last or newest is None or (trade.sequence or 0) <= newest
-        ]
-        merged = merge_trades(last_sequence, page, later)
+        merged = merge_trades(last_sequence, fetched, later, newest=None if is_last else newest)
         found.append(merged)
+        # Those behind may all be older than the outage: executions that are repeated.
         known = [
-            trade.sequence
-            for trade in (*merged.rows, *behind)
-            if isinstance(trade, Trade) and trade.sequence is not None
+            last_sequence,
+            *(row.sequence for row in (*merged.rows, *behind) if isinstance(row, Trade)),
         ]
-        last_sequence = max(known, default=last_sequence)
+        last_sequence = max((each for each in known if each is not None), default=None)
     return found
+
+
+def _behind(last_sequence: int | None, part: Sequence[Trade]) -> Sequence[Trade]:
+    """Leave out trades of before an outage, which a new connection may repeat."""
+    return [t for t in part if t.sequence is None or t.sequence > (last_sequence or 0)]
 
 
 def merge_all_candles(

@@ -71,7 +71,9 @@ class Handover:
         line, identity = _identify(item)
         self._seen[line][identity] += 1
 
-    def hold(self, item: Decoded, now_ns: int, stamp: int | None = None) -> None:
+    def hold(
+        self, item: Decoded, now_ns: int, stamp: int | None = None, *, is_news: bool = True
+    ) -> None:
         """Hold a message of the successor.
 
         Parameters
@@ -82,10 +84,14 @@ class Handover:
             When it was read, ns UTC.
         stamp
             Of its row; ``now_ns`` when left out.
+        is_news
+            Whether the predecessor, if it is not silent, must bring it too. A subscription may
+            begin with executions that came long before.
         """
         self._held.append((now_ns if stamp is None else stamp, item))
         self._held_ns = now_ns
-        self._first_held.setdefault(_identify(item)[0], now_ns)
+        if is_news:
+            self._first_held.setdefault(_identify(item)[0], now_ns)
 
     def stalled_since(self, kind: type, symbol: str) -> int | None:
         """Return when the successor first brought a message of a line that is silent on the other.

@@ -93,6 +93,11 @@ class SequenceLedger:
             check = self._checks.get((record.__class__, ALL_SYMBOLS))
         return check is not None and check.accepts(record)
 
+    def has_had(self, trade: Trade) -> bool:
+        """Return whether a trade came before, so that it is a repeat; nothing is counted."""
+        check = self._checks.get((Trade, trade.symbol or ""))
+        return isinstance(check, _TradeCheck) and check.has_had(trade)
+
     def last_local(self, kind: type[Record], symbol: str | None) -> int:
         """Return the newest stamp of the rows before the next one of a kind; 0 without any."""
         tally = self._tallies.get((kind, symbol or ""))
@@ -166,22 +171,41 @@ class _SequenceCheck(_Check):
 
 
 class _TradeCheck(_Check):
-    """Drops trades whose id was seen before, anywhere in the recent past."""
+    """Drops trades whose id was seen before, anywhere in the recent past.
 
-    __slots__ = ("_order", "_seen")
+    A trade of an outage may be repeated behind newer ones. It does not become the last sequence of
+    the account: an outage is filled from the newest trade on.
+    """
+
+    __slots__ = ("_newest", "_order", "_seen")
 
     def __init__(self, tally: Tally) -> None:
         super().__init__(tally)
         self._seen: set[object] = set()
         self._order: deque[object] = deque()
+        self._newest: tuple[int, int] | None = None  # its sequence, and its time
 
     def accepts(self, record: Record) -> bool:
         sequence, identity = sequence_of(record), trade_id_of(record)
         if not self._is_new(sequence if identity is None else identity):
             self.tally.duplicates += 1
             return False
-        self.tally.count(record[1], sequence)
+        self.tally.count(record[1], None if self._is_late(sequence, record[0]) else sequence)
         return True
+
+    def has_had(self, record: Record) -> bool:
+        identity = trade_id_of(record)
+        return (sequence_of(record) if identity is None else identity) in self._seen
+
+    def _is_late(self, sequence: int | None, time: int | None) -> bool:
+        if sequence is None or time is None:
+            return False
+        newest = self._newest
+        # A low number of a later time is no late trade: the exchange counts anew.
+        if newest is not None and sequence < newest[0] and time <= newest[1]:
+            return True
+        self._newest = sequence, time
+        return False
 
     def _is_new(self, identity: object) -> bool:
         if identity is None:

@@ -105,6 +105,12 @@ CASES = [
     case("repeat_executions not up to live",
          ("repeat_executions", {"count": 10, "after": 5}), "abort", connected=2,
          settings={"dead_servers": 1}),
+    case("repeat_executions with holes",
+         ("repeat_executions", {"count": 12, "every": 3, "after": 2}), "abort", connected=2,
+         settings={"dead_servers": 1}),
+    case("repeat_executions at a rollover",
+         ("repeat_executions", {"count": 12, "every": 3}),
+         ("late_pong", {"count": 1, "delay": 2.0}), lossless=True, pong_missing=1, rollover=1),
     case("dead_servers", "abort", connected=2, settings={"dead_servers": 2}),
 ]  # fmt: skip
 

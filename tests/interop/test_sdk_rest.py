@@ -337,7 +337,7 @@ NOT_SERVED = {
 # What KuCoin itself leaves null.
 NULL = {
     "expireDate", "settleDate", "settlementFee", "predictedFundingFeeRate", "subMarketType",
-    "predictedValue", "callauctionPriceFloor", "callauctionPriceCeiling",
+    "settlementSymbol", "predictedValue", "callauctionPriceFloor", "callauctionPriceCeiling",
     "callauctionFirstStageStartTime", "callauctionSecondStageStartTime",
     "callauctionThirdStageStartTime", "tradingStartTime", "confirms", "contractAddress",
     "maxWithdraw", "maxDeposit", "withdrawMaxFee", "depositFeeRate", "depositTierFee",

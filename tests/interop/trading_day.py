@@ -50,7 +50,7 @@ def trade(python, addresses, plan):
                     orders[line["market"]].append(line["id"])
                 else:
                     refusals[line["code"], line["text"].split("(")[0][:60]] += 1
-            assert line is not None, f"a client ended early ({client.wait()})"
+            assert line is not None, f"a client ended early ({client.wait()})\n{client.stderr}"
     return orders, refusals
 
 
@@ -66,7 +66,12 @@ def run(python, *, hours, speed, orders_per_minute):
         "pace": 60 / orders_per_minute / speed,
     }
     with held_exchange(
-        "simulate", speed=speed, start=START, private_rate_limit=10**9, symbols=[CONTRACT, PAIR]
+        "simulate",
+        speed=speed,
+        start=START,
+        rate_limit=10**9,
+        private_rate_limit=10**9,
+        symbols=[CONTRACT, PAIR],
     ) as exchange:
         books = Books(exchange.addresses, LOGIN)
         coins = books.coins()

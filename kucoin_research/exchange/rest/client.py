@@ -739,6 +739,8 @@ class Rest:
         reply = self._caller.fetch(call)
         if symbol:
             rows = [self._reader.row(call, reply, SpotTicker, as_it_is)]
+            if _is_unknown(rows[0]):
+                raise self._reader.nothing(call)
             (when,) = instants_of(call, [rows[0].time])
         else:
             data = self._reader.row(call, reply, SpotTickers, as_it_is)
@@ -783,6 +785,11 @@ class Rest:
 
     def _get(self, call: Call, kind: type[T]) -> T:
         return cast("T", self._reader.decode(call, self._caller.fetch(call), kind))
+
+
+def _is_unknown(row: SpotTicker) -> bool:
+    # KuCoin answers so, with the code of success, if it does not list the pair.
+    return {row.last, row.buy, row.sell, row.vol, row.taker_fee_rate} == {None}
 
 
 def _is_address(url: str) -> bool:

@@ -87,10 +87,13 @@ _RATE_DIGITS, _RATES_DIFFER = 4, 0.001
 
 
 def _price_limit_rate(facts: ContractRow) -> float | None:
-    """Return the distance of the price limits from the mark price, if it is the same on both sides.
+    """Return the distance of the price limits from the mark price, as a fraction.
 
-    KuCoin documents no rate, only the limits of the moment.
+    Rows of before 2026 have no rate but the limits of the moment: then the one that both limits
+    have, or None.
     """
+    if facts.order_price_range is not None and facts.order_price_range > 0:
+        return facts.order_price_range
     mark, highest, lowest = facts.mark_price, facts.buy_limit, facts.sell_limit
     if mark is None or highest is None or lowest is None or mark <= 0:
         return None

@@ -11,6 +11,7 @@ import msgspec
 
 from kucoin_research.errors import (
     BadReply,
+    ExchangeError,
 )
 from kucoin_research.exchange.json_numbers import Integer
 from kucoin_research.exchange.rest.calls import (
@@ -125,7 +126,11 @@ class ReplyReader:
             and type(None) not in _options(kind)
         ):
             # Spot answers so, with the code of success, if it does not know a symbol.
-            raise self._failures.refusal(call, "", "nothing", 200)
+            raise self.nothing(call)
+
+    def nothing(self, call: Call) -> ExchangeError:
+        """Return the error for a reply without data, as for an unknown symbol."""
+        return self._failures.refusal(call, "", "nothing", 200)
 
     def decode(self, call: Call, reply: CallReply, kind: Any) -> Any:
         """Read the data of a reply as a type; numbers may be in strings."""

@@ -107,6 +107,7 @@ class ContractRow(Struct, rename="camel"):
     mark_price: Number | None = None
     buy_limit: Number | None = None
     sell_limit: Number | None = None
+    order_price_range: Number | None = None
     initial_margin: Number | None = None
     maintain_margin: Number | None = None
     m: Number | None = None
@@ -261,6 +262,7 @@ class SpotTicker(Struct, rename="camel"):
     vol_value: Number | None = None
     change_price: Number | None = None
     change_rate: Number | None = None
+    taker_fee_rate: Number | None = None
     time: Integer | None = None  # of a single pair; a list of all pairs has one time for all
 
 

@@ -27,11 +27,13 @@ __all__ = [
     "LIQUIDATE_AT",
     "CrossPrices",
     "Exposure",
+    "TakeOver",
     "cross_prices",
     "risk_rate",
-    "take_over_prices",
+    "take_overs",
 ]
 
+_FINENESS = Decimal("1e-12")
 CANCEL_AT = Decimal("0.95")
 LIQUIDATE_AT = Decimal(1)
 
@@ -64,6 +66,13 @@ class CrossPrices(NamedTuple):
 
     bankruptcy: Decimal
     liquidation: Decimal
+
+
+class TakeOver(NamedTuple):
+    """The price at which a position is taken over, and the profit that it realises there."""
+
+    price: Decimal
+    profit: Decimal
 
 
 def risk_rate(
@@ -101,17 +110,19 @@ def cross_prices(position: Position, mark: Decimal, margin: Decimal) -> CrossPri
     return CrossPrices(bankruptcy, position.price_keeping(bankruptcy, rate))
 
 
-def take_over_prices(margin: Decimal, positions: list[tuple[Position, Decimal]]) -> list[Decimal]:
-    """Find the prices at which positions, each given with its mark, lose the total margin together.
+def take_overs(margin: Decimal, positions: list[tuple[Position, Decimal]]) -> list[TakeOver]:
+    """Find how positions, each given with its mark, lose the total margin together, exactly.
 
     Each position bears a part of it by its value.
     """
     values = [position.value(mark) for position, mark in positions]
     total = sum((abs(value) for value in values), ZERO)
-    prices, left = [], margin
-    for number, (position, _) in enumerate(positions):
+    found, left = [], margin
+    for number, (position, mark) in enumerate(positions):
         is_last = number == len(positions) - 1
         share = left if is_last or not total else margin * abs(values[number]) / total
+        share = share if is_last else share.quantize(_FINENESS)
         left -= share
-        prices.append(position.price_of_value(values[number] - share))
-    return prices
+        profit = position.unrealised(mark) - share
+        found.append(TakeOver(position.price_of_value(position.cost + profit), profit))
+    return found

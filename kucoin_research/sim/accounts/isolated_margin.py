@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from kucoin_research.sim.accounts.amounts import check_amount
 from kucoin_research.sim.accounts.futures_wallets import mark_of, wallet_at_marks
 from kucoin_research.sim.accounts.ledger import ZERO, Position, decimal_text, fraction
 from kucoin_research.sim.accounts.members import Member, position_data
@@ -31,19 +32,25 @@ class IsolatedMargin:
     def __init__(self, venue: Venue, reports: PrivateReports) -> None:
         self._venue = venue
         self._reports = reports
+        self._done: set[tuple[str, str]] = set()  # accounts and their own ids of additions
 
-    def add_margin(self, member: Member, symbol: str, amount: Decimal) -> Position:
-        """Add to the margin of a position.
+    def add_margin(
+        self, member: Member, symbol: str, amount: Decimal, request_id: str = ""
+    ) -> Position:
+        """Add to the margin of a position; once for each `request_id` of an account.
 
         Raises
         ------
         OrderRefused
-            300009 without an isolated position, 100001 for an amount that is not above zero, 300003
-            if too little is available.
+            300009 without an isolated position, 100001 for an amount that is not above zero or is
+            too fine, 300003 if too little is available.
         """
         position = self._position(member, symbol)
+        if (member.user_id, request_id) in self._done:
+            return position
         if amount <= 0:
             raise OrderRefused("100001", f"margin {amount} must be above zero")
+        check_amount(amount, position.margin.total, code="100001")
         available = self._available(member, position)
         if amount > available:
             settle = position.listing.settle
@@ -53,6 +60,8 @@ class IsolatedMargin:
                 f"{decimal_text(max(available, ZERO))} are available.",
             )
         self._change(member, position, amount)
+        if request_id:
+            self._done.add((member.user_id, request_id))
         return position
 
     def withdrawable_margin(self, member: Member, symbol: str) -> Decimal:
@@ -83,6 +92,7 @@ class IsolatedMargin:
                 "100001", f"margin {amount} must be above zero and at most {decimal_text(most)}"
             )
         position = self._position(member, symbol)
+        check_amount(amount, position.margin.total, code="100001")
         self._change(member, position, -amount)
         return position
 
@@ -106,6 +116,12 @@ class IsolatedMargin:
         self._change(member, position, amount)
         return True
 
+    def report_change(self, member: Member, symbol: str) -> None:
+        """Report an open position after a change of its settings."""
+        position = member.positions.get(symbol)
+        if position is not None and position.quantity:
+            self._report(member, position, "positionChange")
+
     @property
     def _now_ns(self) -> int:
         return self._venue.clock.reached_ns
@@ -117,7 +133,7 @@ class IsolatedMargin:
         return position
 
     def _available(self, member: Member, position: Position) -> Decimal:
-        return wallet_at_marks(self._venue, member, position.listing.settle, self._now_ns).available
+        return wallet_at_marks(self._venue, member, position.listing.settle, self._now_ns).free
 
     def _change(self, member: Member, position: Position, amount: Decimal) -> None:
         position.add_margin(amount)
@@ -126,6 +142,10 @@ class IsolatedMargin:
     def _report(self, member: Member, position: Position, reason: str) -> None:
         now_ns, symbol = self._now_ns, position.listing.symbol
         mark = mark_of(self._venue, symbol, now_ns)
-        data = position_data(position, mark, now_ns // _MS, ZERO, reason)
+        cross = ZERO
+        if position.is_cross:
+            settle = position.listing.settle
+            cross = wallet_at_marks(self._venue, member, settle, now_ns).total_cross
+        data = position_data(position, mark, now_ns // _MS, cross, reason)
         self._reports.report_position(member, symbol, "position.change", data, now_ns)
         self._reports.report_wallet(member, position.listing.settle, now_ns)

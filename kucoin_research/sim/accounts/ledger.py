@@ -41,7 +41,8 @@ MarginRules: TypeAlias = Literal["2025-05", "legacy"]
 MARGIN_RULES: tuple[MarginRules, ...] = ("2025-05", "legacy")
 ZERO = Decimal(0)
 _FINENESS = Decimal("1e-12")
-_DIGITS = 40
+_DIGITS_BEFORE_POINT = 14
+_DIGITS = 28
 
 
 def decimal_text(amount: Decimal) -> str:
@@ -51,9 +52,10 @@ def decimal_text(amount: Decimal) -> str:
 
 
 def read_amount(text: str) -> Decimal | None:
-    """Read a decimal number; None if it is none, is not finite, or has over 40 digits on a side.
+    """Read a decimal number; None if it is none, or has more digits than sums here keep exactly.
 
-    A larger exponent would be a number, but one whose digits fill the memory.
+    It may have 14 digits before the point, and 28 in all: amounts of KuCoin have fewer, and decimal
+    arithmetic rounds beyond that.
     """
     try:
         found = Decimal(text)
@@ -63,7 +65,8 @@ def read_amount(text: str) -> Decimal | None:
         return None
     exponent = found.as_tuple().exponent
     assert isinstance(exponent, int), "a finite number has one"
-    return found if exponent >= -_DIGITS and found.adjusted() < _DIGITS else None
+    digits = max(0, found.adjusted() + 1) + max(0, -exponent)
+    return found if found.adjusted() < _DIGITS_BEFORE_POINT and digits <= _DIGITS else None
 
 
 def fraction(value: float) -> Decimal:
@@ -225,7 +228,8 @@ class Position:
     of it that belongs to the isolated margin of the open lots is ``margin_funding``;
     ``added_margin`` was added to that margin by hand, or by itself with ``is_auto_deposit``.
     ``closed_lots``, ``closed_value`` and ``closed_cost`` are sums of the closed lots, with the sign
-    of the position: their value at the exit and at the entry.
+    of the position: their value at the exit and at the entry. ``risk_level`` is the risk tier that
+    the account has chosen; without one, it is the lowest that holds the position.
 
     Isolated margin follows ``margin_rules``. Since 2025-05-22 a position must keep its value at the
     mark price times the maintenance margin of its risk tier and the liquidation fee's rate, which
@@ -249,6 +253,7 @@ class Position:
     closed_value: Decimal = ZERO
     closed_cost: Decimal = ZERO
     is_auto_deposit: bool = False
+    risk_level: int | None = None
 
     def fill(
         self,
@@ -258,12 +263,14 @@ class Position:
         fee: Decimal,
         time_ms: int,
         leverage: Decimal | None = None,
+        profit: Decimal | None = None,
     ) -> BookedFill:
         """Book one fill.
 
         What it opens has the leverage of its order, None for the position's. The position then has
         the leverage by which its initial margin is the sum of both. The fee of a fill that closes
-        the position and opens the opposite one is shared by lots.
+        the position and opens the opposite one is shared by lots. What it closes realises `profit`,
+        None for the one at its price.
         """
         signed = size if side == "buy" else -size
         if not self.quantity:
@@ -272,9 +279,9 @@ class Position:
         if self.quantity and (self.quantity > 0) != (signed > 0):
             closing = min(size, abs(self.quantity)) * (1 if signed > 0 else -1)
         closing_fee = (fee * abs(closing) / size).quantize(_FINENESS) if closing != signed else fee
-        profit, ended = ZERO, None
+        realised, ended = ZERO, None
         if closing:
-            profit = self._close(closing, price)
+            realised = self._close(closing, price, profit)
             self.fees += closing_fee
             ended = self._ended() if not self.quantity else None
         opening = signed - closing
@@ -284,7 +291,7 @@ class Position:
                 self._open(time_ms)
             self._add(opening, price, leverage or self.leverage)
             self.fees += fee - closing_fee
-        return BookedFill(profit, closing_fee if closing else ZERO, ended)
+        return BookedFill(realised, closing_fee if closing else ZERO, ended)
 
     def value(self, price: Decimal) -> Decimal:
         """Return the signed value of the open lots at a price."""
@@ -302,7 +309,9 @@ class Position:
 
     @property
     def risk_tier(self) -> RiskTier:
-        """The risk tier of the value at entry: it was chosen at the opening."""
+        """The risk tier that the account has chosen, or else that of the value at entry."""
+        if self.risk_level is not None:
+            return self.listing.risk_tiers[self.risk_level - 1]
         return self.listing.risk_tier(self.cost) or self.listing.risk_tiers[-1]
 
     def maintenance_rate(self, mark: Decimal) -> Decimal:
@@ -310,6 +319,11 @@ class Position:
         if not self.is_cross:
             return self.risk_tier.maintenance_margin
         return cross_maintenance(self.listing, self.quantity, mark)
+
+    @property
+    def kept_rate(self) -> Decimal:
+        """The share of its value that an isolated position must keep, with the closing fee."""
+        return self.risk_tier.maintenance_margin + self._taker_fee
 
     def maintenance(self, mark: Decimal) -> Decimal:
         """Return the margin that the position must keep at a mark price, with the closing fee."""
@@ -319,10 +333,14 @@ class Position:
         return abs(self.value(mark)) * (rate + self._taker_fee)
 
     @property
+    def lost(self) -> Decimal:
+        """The isolated margin that a liquidation costs, without the closing fee."""
+        return self.margin.initial + self.margin_funding + self.added_margin
+
+    @property
     def bankruptcy_price(self) -> Decimal:
         """The price at which isolated margin, without the closing fee, is lost; zero when flat."""
-        lost = self.margin.initial + self.margin_funding + self.added_margin
-        return self.price_of_value(self.cost - lost)
+        return self.price_of_value(self.cost - self.lost)
 
     @property
     def liquidation_price(self) -> Decimal:
@@ -330,8 +348,7 @@ class Position:
         rate = self.risk_tier.maintenance_margin
         if self.margin_rules == "legacy":
             kept = abs(self.cost) * rate
-            lost = self.margin.initial + self.margin_funding + self.added_margin
-            return self.price_of_value(self.cost + kept - lost)
+            return self.price_of_value(self.cost + kept - self.lost)
         return self.price_keeping(self.bankruptcy_price, rate + self._taker_fee)
 
     def price_keeping(self, bankruptcy_price: Decimal, rate: Decimal) -> Decimal:
@@ -409,21 +426,21 @@ class Position:
         self.quantity += opening
         self.cost += value
 
-    def _close(self, closing: int, price: Decimal) -> Decimal:
+    def _close(self, closing: int, price: Decimal, profit: Decimal | None) -> Decimal:
         # The cost of the closed lots. Closing all takes the whole cost: rounding loses nothing.
         cost, funding, added = self.cost, self.margin_funding, self.added_margin
         if closing != -self.quantity:
             cost = (self.cost * closing / -self.quantity).quantize(_FINENESS)
             funding = (self.margin_funding * closing / -self.quantity).quantize(_FINENESS)
             added = (self.added_margin * closing / -self.quantity).quantize(_FINENESS)
-        # The price of a position that is taken over has more digits than a market's.
-        profit = (contract_value(self.listing, price, -closing) - cost).quantize(_FINENESS)
+        if profit is None:
+            profit = (contract_value(self.listing, price, -closing) - cost).quantize(_FINENESS)
         self.quantity += closing
         self.cost -= cost
         self.margin_funding -= funding
         self.added_margin -= added
         self.gross_pnl += profit
         self.closed_lots -= closing
-        self.closed_value += contract_value(self.listing, price, -closing)
+        self.closed_value += cost + profit
         self.closed_cost += cost
         return profit

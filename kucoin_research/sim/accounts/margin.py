@@ -9,17 +9,19 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from kucoin_research.sim.accounts.amounts import check_amount
 from kucoin_research.sim.accounts.ledger import ZERO, CoinWallet, decimal_text
 from kucoin_research.sim.accounts.members import Debtor, Member
 from kucoin_research.sim.accounts.orders import OrderRefused
 from kucoin_research.sim.accounts.private_reports import PrivateReports
 from kucoin_research.sim.engine.fundamental_value import BASES, FundamentalValue
 
-__all__ = ["MarginLender"]
+__all__ = ["DEBT_LIMIT", "MarginLender"]
 
 _MS = 1_000_000
 _PERIOD_NS = 4_000_000_000
-_LIMIT = Decimal("0.97")
+#: Debts as a fraction of assets from which a margin account is frozen.
+DEBT_LIMIT = Decimal("0.97")
 _ALIASES = {"BTC": "XBT"}
 
 
@@ -49,6 +51,8 @@ class MarginLender:
         """Lend coins: to cross margin, or to the isolated margin of a symbol."""
         if amount <= 0:
             raise OrderRefused("400100", f"amount {amount} must be above zero")
+        owned = self._debtor(member, symbol).wallet.total(currency)
+        check_amount(amount, owned, code="400100")
         self._move(member, currency, amount, symbol, now_ns)
 
     def repay(
@@ -56,6 +60,7 @@ class MarginLender:
     ) -> None:
         """Take back borrowed coins, at most the debt."""
         debtor = self._debtor(member, symbol)
+        check_amount(amount, debtor.wallet.total(currency), code="400100")
         owed = debtor.debts[currency]
         if not 0 < amount <= min(owed, debtor.wallet.available(currency)):
             raise OrderRefused("400100", f"{amount} {currency} cannot be repaid: {owed} are owed")
@@ -118,7 +123,7 @@ class MarginLender:
             "timestamp": now_ns // _MS,
         }
         self._reports.send(member, "spot", topic, "debt.ratio", data, now_ns)
-        if (ratio >= _LIMIT) != debtor.is_frozen:
+        if (ratio >= DEBT_LIMIT) != debtor.is_frozen:
             debtor.is_frozen = not debtor.is_frozen
             kind = "FROZEN_FL" if debtor.is_frozen else "UNFROZEN_FL"
             status = {"type": kind, "timestamp": now_ns // _MS}

@@ -22,6 +22,7 @@ from kucoin_research.sim.accounts.ledger import (
     Position,
     contract_value,
     decimal_text,
+    fraction,
     margin_use,
 )
 from kucoin_research.sim.accounts.order_archive import OrderArchive
@@ -38,6 +39,7 @@ __all__ = [
     "StopOrder",
     "position_data",
     "position_mark_data",
+    "position_reply",
 ]
 
 _DEFAULT_LEVERAGE = Decimal(10)
@@ -101,6 +103,11 @@ class AccountOrder:
         return {"symbol": self.symbol, "orderId": self.order_id}
 
     @property
+    def used_funds(self) -> Decimal:
+        """What its fills have used of its funds: a buy's have paid the fees, too."""
+        return self.spent if self.request.side == "buy" else self.value
+
+    @property
     def remaining(self) -> int:
         """The size that is neither filled nor canceled, in units."""
         return self.size - self.filled - self.canceled
@@ -155,7 +162,11 @@ class StopOrder:
 
 
 class FuturesWallet(NamedTuple):
-    """A futures balance and the margins it is bound by; sums as in the sample of section 8.1."""
+    """A futures balance and the margins it is bound by; sums as in the sample of section 8.1.
+
+    ``order_fees`` is what the open orders will pay for opening. KuCoin's sample has it in what is
+    available, yet it must not be spent on anything else.
+    """
 
     balance: Decimal
     isolated_position: Decimal
@@ -164,6 +175,8 @@ class FuturesWallet(NamedTuple):
     cross_order: Decimal
     isolated_pnl: Decimal
     cross_pnl: Decimal
+    isolated_funding: Decimal = ZERO
+    order_fees: Decimal = ZERO
 
     @property
     def total_cross(self) -> Decimal:
@@ -172,8 +185,18 @@ class FuturesWallet(NamedTuple):
 
     @property
     def available(self) -> Decimal:
-        """The amount that new orders can bind."""
+        """The amount that no margin binds."""
         return self.total_cross - self.cross_position - self.cross_order
+
+    @property
+    def free(self) -> Decimal:
+        """The amount that new orders can bind."""
+        return self.available - self.order_fees
+
+    @property
+    def withdrawable(self) -> Decimal:
+        """The amount that can be moved out: unrealised profit is margin, but stays."""
+        return max(ZERO, self.free - max(ZERO, self.cross_pnl))
 
     @property
     def equity(self) -> Decimal:
@@ -190,7 +213,8 @@ class FuturesWallet(NamedTuple):
             "availableBalance": self.available,
             "isolatedPosMargin": self.isolated_position,
             "walletBalance": self.balance,
-            "isolatedFundingFeeMargin": ZERO,
+            "isolatedFundingFeeMargin": self.isolated_funding,
+            "maxWithdrawAmount": self.withdrawable,
             "crossUnPnl": self.cross_pnl,
             "totalCrossMargin": self.total_cross,
             "isolatedUnPnl": self.isolated_pnl,
@@ -250,6 +274,7 @@ class Member:
         self.book = AccountBook()
         self._cross: set[str] = set()
         self._leverages: dict[str, Decimal] = {}
+        self._risk_levels: dict[str, int] = {}
 
     @property
     def fills(self) -> list[Fill]:
@@ -279,6 +304,16 @@ class Member:
         if position is not None and position.is_cross:
             position.leverage = leverage
 
+    def risk_level(self, symbol: str) -> int | None:
+        """Return the risk tier chosen for isolated margin; None for the lowest that is enough."""
+        return self._risk_levels.get(symbol)
+
+    def set_risk_level(self, symbol: str, level: int) -> None:
+        """Choose the risk tier of a symbol's isolated margin; a position takes it at once."""
+        self._risk_levels[symbol] = level
+        if symbol in self.positions:
+            self.positions[symbol].risk_level = level
+
     def orders_of(self, symbol: str) -> list[AccountOrder]:
         """List the open orders of a symbol, oldest first."""
         return [order for order in self.orders.values() if order.symbol == symbol]
@@ -287,7 +322,10 @@ class Member:
         """Return the position in a contract; flat at first."""
         known = self.positions.get(listing.symbol)
         if known is None:
-            known = self.positions[listing.symbol] = Position(listing, self._margin_rules)
+            known = Position(
+                listing, self._margin_rules, risk_level=self.risk_level(listing.symbol)
+            )
+            self.positions[listing.symbol] = known
         return known
 
     def margin_use(self, listing: Listing, value: Decimal, leverage: Decimal) -> MarginUse:
@@ -334,13 +372,16 @@ class Member:
         """Add up one settlement currency; ``mark`` returns the mark price of a symbol."""
         margins = {False: ZERO, True: ZERO}
         profits = {False: ZERO, True: ZERO}
+        funding = ZERO
         for position in self.positions_in(currency):
+            funding += position.margin_funding
             margins[position.is_cross] += position.margin.total
             profits[position.is_cross] += position.unrealised(mark(position.listing.symbol))
-        isolated = ZERO
+        isolated = fees = ZERO
         sides: defaultdict[str, dict[str, Decimal]] = defaultdict(_no_margins)
         for order, size in self.opening_parts(currency):
             margin = self._order_margin(order, size)
+            fees += _opening_fee(order, size)
             if order.is_cross:
                 sides[order.symbol][order.request.side] += margin
             else:
@@ -348,13 +389,15 @@ class Member:
         # Cross margin binds the larger side of a symbol's open orders. (trading reference, 4.3)
         cross = sum((max(both.values()) for both in sides.values()), ZERO)
         return FuturesWallet(
-            self.futures[currency],
+            self.futures.get(currency, ZERO),
             margins[False],
             isolated,
             margins[True],
             cross,
             profits[False],
             profits[True],
+            funding,
+            fees,
         )
 
     def order_margins(self, symbol: str) -> dict[str, Decimal]:
@@ -367,11 +410,21 @@ class Member:
         return sides
 
     def _order_margin(self, order: AccountOrder, size: int) -> Decimal:
-        assert order.price_ticks is not None, "only limit orders rest"
-        price = Decimal(order.engine.price_text(order.price_ticks))
-        value = abs(contract_value(order.engine.listing, price, size))
+        value = _opened_value(order, size)
         leverage = self.leverage(order.symbol) if order.is_cross else order.leverage
         return (value / leverage).quantize(Decimal("1e-12"))
+
+
+def _opened_value(order: AccountOrder, size: int) -> Decimal:
+    assert order.price_ticks is not None, "only limit orders rest"
+    price = Decimal(order.engine.price_text(order.price_ticks))
+    return abs(contract_value(order.engine.listing, price, size))
+
+
+def _opening_fee(order: AccountOrder, size: int) -> Decimal:
+    # An order that rests is filled as a maker.
+    rate = max(ZERO, fraction(order.engine.listing.maker_fee))
+    return _opened_value(order, size) * rate
 
 
 def _no_margins() -> dict[str, Decimal]:
@@ -464,6 +517,10 @@ def position_data(
         "realisedGrossCost": _figure(gross_cost),
         "realisedGrossPnl": _figure(position.gross_pnl),
         "realisedPnl": _figure(-realised_cost),
+        # What the realised profit is made of, beside that of the prices.
+        "dealComm": _figure(-position.fees),
+        "fundingFee": _figure(position.funding),
+        "tax": 0,
         "leverage": moving.get("realLeverage", _figure(position.leverage)),
         "marginMode": "CROSS" if position.is_cross else "ISOLATED",
         "positionSide": "BOTH",
@@ -474,9 +531,28 @@ def position_data(
             "autoDeposit": position.is_auto_deposit,
             "riskLimit": position.risk_tier.limit,
             "riskLimitLevel": position.risk_tier.level,
-            "posCross": 0,
+            "posCross": _figure(margin.added),
             "posComm": _figure(margin.commission),
             "posLoss": _figure(-margin.funding),
             "posFunding": _figure(position.funding),
+            # The share of its value that the position must keep.
+            "aggRate": _figure(position.kept_rate),
         }
     return data
+
+
+def position_reply(
+    position: Position, mark: Decimal, now_ms: int, cross: Decimal, position_id: str
+) -> dict[str, Any]:
+    """Build the row of a position as the REST calls return it; parameters as ``position_data``."""
+    frame = position_data(position, mark, now_ms, cross)
+    only_in_frames = ("changeReason", "dealComm", "fundingFee", "tax", "aggRate")
+    row = {name: value for name, value in frame.items() if name not in only_in_frames}
+    row |= {
+        "id": position_id,
+        "isInverse": position.listing.is_inverse,
+        "maintainMargin": frame["maintMarginReq"],
+    }
+    if not position.is_cross:
+        row |= {"posCrossMargin": 0, "posCommCommon": frame["posComm"]}
+    return row

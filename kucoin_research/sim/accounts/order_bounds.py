@@ -240,26 +240,43 @@ def check_risk(
     listing: Listing,
     leverage: Decimal,
 ) -> None:
-    """Check the position that an order would make against the risk tiers of isolated margin.
+    """Check the position that an order would make against the risk limits of its margin mode.
 
-    An account does not choose its level here: it has the lowest that holds the position, as on
-    KuCoin's unified accounts. Orders that rest already do not count.
+    Cross margin has one limit, isolated margin has tiers. An account that has chosen no level has
+    the lowest that holds the position, as on KuCoin's unified accounts. What rests already on the
+    same side counts as if it were filled.
 
     Raises
     ------
     OrderRefused
-        300005 above the highest tier, 300016 if the leverage is too high for the tier.
+        300005 above the limit, or the chosen or the highest tier; 300016 if the leverage is too
+        high for the tier.
     """
-    if not opening or member.margin_mode(listing.symbol) == "CROSS":
+    if not opening:
         return
-    same_side = member.closable(listing.symbol, "sell" if side == "buy" else "buy")
-    size = same_side + opening
-    tier = listing.risk_tier(contract_value(listing, price, size))
-    if tier is None:
-        raise OrderRefused("300005", f"{listing.risk_tiers[-1].limit} risk limit exceeded")
+    value = contract_value(listing, price, _committed(member, listing.symbol, side) + opening)
+    if member.margin_mode(listing.symbol) == "CROSS":
+        if abs(value) > listing.cross_risk_limit:
+            raise OrderRefused("300005", f"{listing.cross_risk_limit} risk limit exceeded")
+        return
+    chosen = member.risk_level(listing.symbol)
+    if chosen is not None:
+        tier = listing.risk_tiers[chosen - 1]
+    else:
+        tier = listing.risk_tier(value) or listing.risk_tiers[-1]
+    if abs(value) > tier.limit:
+        raise OrderRefused("300005", f"{tier.limit} risk limit exceeded")
     if leverage > tier.max_leverage:
         text = f"The leverage cannot be greater than {tier.max_leverage}."
         raise OrderRefused("300016", f"{text} (for a position of up to {tier.limit})")
+
+
+def _committed(member: Member, symbol: str, side: str) -> int:
+    # Lots of the position that the account's open orders of a side would make with what it holds.
+    waiting = sum(one.remaining for one in member.orders_of(symbol) if one.request.side == side)
+    closing = member.closable(symbol, side)
+    held = member.closable(symbol, "sell" if side == "buy" else "buy")
+    return held + max(0, waiting - closing)
 
 
 def check_capacity(
@@ -276,9 +293,7 @@ def check_capacity(
         330008.
     """
     symbol = listing.symbol
-    same_side = member.closable(symbol, "sell" if side == "buy" else "buy")
-    waiting = sum(one.remaining for one in member.orders_of(symbol) if one.request.side == side)
-    size, leverage = same_side + waiting + opening, member.leverage(symbol)
+    size, leverage = _committed(member, symbol, side) + opening, member.leverage(symbol)
     rate = listing.cross_initial(base_coins(listing, size, price), leverage)
     if abs(contract_value(listing, price, size)) * (rate - 1 / leverage) > max(left, ZERO):
         raise OrderRefused(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from decimal import ROUND_DOWN, Decimal
+from itertools import islice
 
 from kucoin_research.errors import shown
 from kucoin_research.sim.accounts.futures_wallets import wallet_at_marks
@@ -27,7 +28,7 @@ from kucoin_research.sim.engine.account_orders import SelfTrade
 from kucoin_research.sim.engine.catalog import Listing
 from kucoin_research.sim.engine.market import Market, Side
 
-__all__ = ["CheckedOrder", "check_order", "check_request", "leverage_of"]
+__all__ = ["CheckedOrder", "check_margin", "check_order", "check_request", "leverage_of"]
 
 _SIDES = ("buy", "sell")
 _STOPS = {"futures": ("up", "down"), "spot": ("entry", "loss")}
@@ -77,8 +78,12 @@ class CheckedOrder:
     @property
     def stp(self) -> SelfTrade:
         """The rule against trades with own orders; an order of all or nothing is canceled."""
-        is_whole = self.request.time_in_force == "FOK"
-        return "CN" if is_whole and self.request.stp else self.request.stp
+        return _self_trade(self.request)
+
+
+def _self_trade(request: OrderRequest) -> SelfTrade:
+    is_whole = request.time_in_force == "FOK"
+    return "CN" if is_whole and request.stp else request.stp
 
 
 def check_order(
@@ -153,12 +158,13 @@ def _check_words(request: OrderRequest, listing: Listing) -> None:
         raise OrderRefused(invalid, "an order needs a size")
     if request.funds is not None and (
         listing.market == "futures"
-        or request.side == "sell"
         or request.price is not None
         or request.size is not None
         or request.funds <= 0
     ):
-        raise OrderRefused(invalid, "funds are for spot market buys, in place of a size")
+        raise OrderRefused(invalid, "funds are for spot market orders, in place of a size")
+    if request.leverage is not None and request.leverage < 1 and listing.market == "futures":
+        raise OrderRefused(invalid, f"leverage {request.leverage} must be at least 1")
     if (request.reduce_only or request.close_order) and listing.market == "spot":
         raise OrderRefused(invalid, "reduce_only and close_order are for futures")
     _check_end(request, listing)
@@ -188,20 +194,26 @@ def _spot_hold(
     listing, wallet = engine.listing, member.spot
     if request.funds is None:
         _check_spot_worth(request.side, size, price_ticks, engine)
+    with_fee = 1 + fraction(listing.taker_fee)
+    if request.funds is not None:
+        # A buy pays its fee out of them.
+        spent = request.funds / with_fee if request.side == "buy" else request.funds
+        offers = list(_within(member, request, engine, worst))
+        # Where nothing can be taken, as behind an own order, the smallest size is canceled.
+        size = _affordable(offers, spent, engine) if offers else 1
+        if not size:
+            raise OrderRefused("400100", f"funds {request.funds} are less than the smallest size")
     if request.side == "sell":
         hold, currency = size_of(engine, size), listing.base
     else:
         currency = listing.quote
-        with_fee = 1 + fraction(listing.taker_fee)
         if request.funds is not None:
             hold = request.funds
-            size = _affordable(engine, hold / with_fee, worst)
-            if not size:
-                raise OrderRefused("400100", f"funds {hold} buy less than the smallest size")
         elif price_ticks is not None:
             hold = price_of(engine, price_ticks) * size_of(engine, size) * with_fee
         else:
-            hold = _cost_of_taking(engine, size, worst) * with_fee
+            taken = _within(member, request, engine, worst)
+            hold = _cost_of_taking(taken, size, engine) * with_fee
     if hold > wallet.available(currency):
         raise OrderRefused(_NO_FUNDS["spot"], f"Balance insufficient! ({hold} {currency} needed)")
     return size, hold
@@ -223,7 +235,6 @@ def _futures_size(
     price_ticks: int | None,
 ) -> int:
     # The size in units: less than asked for where the order may only reduce.
-    listing = engine.listing
     check_margin_mode(member, request)
     closable = member.closable(request.symbol, request.side)
     if closable and price_ticks is not None and request.taken_over_at is None:
@@ -233,30 +244,73 @@ def _futures_size(
         if not closable:
             raise OrderRefused("300009", "No open positions to close.")
         return min(size, closable)
-    price = _expected_price(request.side, engine, size, price_ticks)
+    check_margin(venue, member, request, engine, size, price_ticks)
+    return size
+
+
+def check_margin(
+    venue: Venue,
+    member: Member,
+    request: OrderRequest,
+    engine: Market,
+    size: int,
+    price_ticks: int | None,
+) -> None:
+    """Check risk limit and margin of a futures order, by nothing but its size and price.
+
+    Parameters
+    ----------
+    venue, member, request, engine
+        Who asks for what, where.
+    size, price_ticks
+        The request's, in units and ticks; None for the price that a market order would get.
+
+    Raises
+    ------
+    OrderRefused
+        300003, 300005, 300016 or 330008; 300008 for a market order without a counterpart.
+    """
+    listing = engine.listing
+    price = _expected_price(member, request, engine, size, price_ticks)
     # Resting orders close first.
     resting = [one for one in member.orders_of(request.symbol) if one.request.side == request.side]
     promised = sum(one.remaining for one in resting)
-    closing = min(size, max(0, closable - promised))
+    closing = min(size, max(0, member.closable(request.symbol, request.side) - promised))
     leverage = leverage_of(member, request)
     check_risk(member, request.side, size - closing, price, listing, leverage)
     if request.force_hold:
         closing = 0
+    if size == closing:
+        return
     cost = _opening_cost(member, listing, price, size - closing, leverage)
-    cost -= _freed(member, engine, closing, price)
+    if _takes_all(member, request, engine, size, price_ticks):
+        cost -= _freed(member, engine, closing, price)
     wallet = wallet_at_marks(venue, member, listing.settle, engine.now_ns)
-    if member.margin_mode(request.symbol) == "CROSS":
+    is_cross = member.margin_mode(request.symbol) == "CROSS"
+    if is_cross:
         cost -= _netted(member, request, cost)
-    if size > closing and cost > wallet.available:
+    if cost > wallet.free:
         raise OrderRefused(
             _NO_FUNDS["futures"],
             f"Balance insufficient. The order would cost {decimal_text(cost)} {listing.settle}.",
         )
-    if size > closing and member.margin_mode(request.symbol) == "CROSS":
-        check_capacity(
-            member, request.side, size - closing, price, listing, wallet.available - cost
-        )
-    return size
+    if is_cross:
+        check_capacity(member, request.side, size - closing, price, listing, wallet.free - cost)
+
+
+def _takes_all(
+    member: Member, request: OrderRequest, engine: Market, size: int, price_ticks: int | None
+) -> bool:
+    # Whether nothing of the order would rest: what it closes is free before what it opens is bound.
+    if price_ticks is None or request.time_in_force in ("IOC", "FOK"):
+        return True
+    for ticks, units in engine.takeable(request.side, member.user_id, _self_trade(request)):
+        if ticks > price_ticks if request.side == "buy" else ticks < price_ticks:
+            return False
+        size -= units
+        if size <= 0:
+            return True
+    return False
 
 
 def leverage_of(member: Member, request: OrderRequest) -> Decimal:
@@ -287,21 +341,25 @@ def _closing(member: Member, request: OrderRequest) -> OrderRequest:
     return replace(request, side=side, size=Decimal(abs(quantity)), reduce_only=True)
 
 
-def _expected_price(side: str, engine: Market, size: int, price_ticks: int | None) -> Decimal:
+def _expected_price(
+    member: Member, request: OrderRequest, engine: Market, size: int, price_ticks: int | None
+) -> Decimal:
     # What the order pays: its limit, or the average of what a market order finds in the book.
     if price_ticks is not None:
         return price_of(engine, price_ticks)
-    levels = engine.levels("sell" if side == "buy" else "buy", _LEVELS)
-    if not levels:
+    best = engine.best_ask if request.side == "buy" else engine.best_bid
+    if not best:
         raise OrderRefused("300008", _EMPTY)
     left, total = size, ZERO
-    for ticks, units in levels:
+    offers = engine.takeable(request.side, member.user_id, _self_trade(request))
+    for ticks, units in islice(offers, _LEVELS):
         taken = min(left, units)
         total += taken * price_of(engine, ticks)
         left -= taken
         if not left:
             break
-    return total / (size - left)
+    # Behind an own order, nothing may be left to take.
+    return total / (size - left) if left < size else price_of(engine, best)
 
 
 def _netted(member: Member, request: OrderRequest, cost: Decimal) -> Decimal:
@@ -334,18 +392,21 @@ def _freed(member: Member, engine: Market, closing: int, price: Decimal) -> Deci
     return freed * closing / abs(position.quantity)
 
 
-def _within(engine: Market, worst: int | None) -> Iterator[tuple[int, int]]:
-    # The asks that a market buy takes, best first.
-    for ticks, units in engine.levels("sell"):
-        if worst is not None and ticks > worst:
+def _within(
+    member: Member, request: OrderRequest, engine: Market, worst: int | None
+) -> Iterator[tuple[int, int]]:
+    # What a market order takes, best first.
+    is_buy = request.side == "buy"
+    for ticks, units in engine.takeable(request.side, member.user_id, _self_trade(request)):
+        if worst is not None and (ticks > worst if is_buy else ticks < worst):
             return
         yield ticks, units
 
 
-def _cost_of_taking(engine: Market, size: int, worst: int | None) -> Decimal:
+def _cost_of_taking(offers: Iterable[tuple[int, int]], size: int, engine: Market) -> Decimal:
     # Cost of buying a size from the asks, best first, without the fee.
     cost = ZERO
-    for ticks, units in _within(engine, worst):
+    for ticks, units in offers:
         taken = min(units, size)
         cost += price_of(engine, ticks) * size_of(engine, taken)
         size -= taken
@@ -354,10 +415,10 @@ def _cost_of_taking(engine: Market, size: int, worst: int | None) -> Decimal:
     return cost
 
 
-def _affordable(engine: Market, funds: Decimal, worst: int | None) -> int:
-    # Number of units that the funds buy from the asks, best first, without the fee.
+def _affordable(offers: Iterable[tuple[int, int]], funds: Decimal, engine: Market) -> int:
+    # Number of units that are worth the funds, best offers first, without the fee.
     bought = 0
-    for ticks, units in _within(engine, worst):
+    for ticks, units in offers:
         unit_cost = price_of(engine, ticks) * Decimal(engine.listing.lot_size)
         taken = min(units, int((funds / unit_cost).to_integral_value(rounding=ROUND_DOWN)))
         bought += taken

@@ -11,6 +11,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from kucoin_research.errors import InvalidInput, UnknownSymbol, shown
+from kucoin_research.sim.accounts.amounts import check_amount
 from kucoin_research.sim.accounts.futures_wallets import cross_risk_rate, wallet_at_marks
 from kucoin_research.sim.accounts.isolated_margin import IsolatedMargin
 from kucoin_research.sim.accounts.keys import Account
@@ -30,6 +31,7 @@ from kucoin_research.sim.accounts.order_units import size_of, units_of
 from kucoin_research.sim.accounts.orders import OrderRefused, OrderRequest
 from kucoin_research.sim.accounts.position_marks import PositionMarks
 from kucoin_research.sim.accounts.private_reports import PrivateReports
+from kucoin_research.sim.accounts.risk_levels import RiskLevels
 from kucoin_research.sim.accounts.settlement import Settlement
 from kucoin_research.sim.accounts.stop_orders import StopOrders
 from kucoin_research.sim.accounts.trader import RandomTrader
@@ -72,7 +74,8 @@ class OrderEntry:
         self.pairs = OrderPairs(venue, self, self._wait)
         self.timers = OrderTimers(venue, self)
         self._traders: dict[str, list[RandomTrader]] = {}
-        self.transfers = Transfers(venue, self._reports)
+        self.transfers = Transfers(venue, self._reports, self.lender)
+        self.risk_levels = RiskLevels(venue, self._reports, self)
 
     def interests(self) -> set[str]:
         """Return the symbols whose engines must run even without listeners."""
@@ -274,7 +277,7 @@ class OrderEntry:
         before = member.leverage(symbol)
         member.set_leverage(symbol, leverage)
         if is_cross and leverage < before:
-            left = self.futures_wallet(member, engine.listing.settle).available
+            left = self.futures_wallet(member, engine.listing.settle).free
             if left < 0:
                 member.set_leverage(symbol, before)
                 raise OrderRefused(
@@ -286,13 +289,16 @@ class OrderEntry:
             data = {symbol: {"leverage": decimal_text(leverage)}}
             topic = "/contract/crossLeverage"
             self._reports.send(member, "futures", topic, "user.config", data, engine.now_ns)
+            self.positions.report_change(member, symbol)
             self._reports.report_wallet(member, engine.listing.settle, engine.now_ns)
 
     def deposit(self, member: Member, wallet: str, currency: str, amount: Decimal) -> None:
         """Add coins to the futures, spot or margin wallet; a negative amount takes them away."""
         now_ns = self.venue.clock.reached_ns
         if wallet == "futures":
-            if self.futures_wallet(member, currency).available + amount < 0:
+            owned = self.futures_wallet(member, currency)
+            check_amount(amount, owned.balance, code="260200")
+            if amount < 0 and owned.withdrawable + amount < 0:
                 raise OrderRefused("200004", f"not enough {currency} in the futures account")
             event = "Deposit" if amount > 0 else "Withdrawal"
             self._reports.book_contracts(member, currency, amount, event, {}, now_ns)
@@ -301,6 +307,7 @@ class OrderEntry:
         if wallet not in ("spot", "margin"):
             raise InvalidInput(f"no wallet {shown(wallet)}; wallets: futures, spot, margin")
         coins = member.spot if wallet == "spot" else member.margin.wallet
+        check_amount(amount, coins.total(currency), code="260200")
         if coins.available(currency) + amount < 0:
             raise OrderRefused("200004", f"not enough {currency} in the {wallet} account")
         event = "trade.transfer" if wallet == "spot" else "margin.transfer"
@@ -411,6 +418,18 @@ class OrderEntry:
                             size = size_of(order.engine, order.filled + left)
                             self.amend(member, order.order_id, size)
                     left = max(0, left - order.remaining)
+            self._cancel_uncovered(member, symbol)
+
+    def _cancel_uncovered(self, member: Member, symbol: str) -> None:
+        # An order that was to close binds margin once another one has closed the position. Where
+        # there is none for it, it is canceled: the newest first.
+        for order in reversed(member.orders_of(symbol)):
+            listing = order.engine.listing
+            if listing.market == "spot" or order.is_cross:
+                return
+            if self.futures_wallet(member, listing.settle).free >= 0:
+                return
+            self.cancel(member, order.order_id)
 
     def _finish(self, order: AccountOrder, now_ns: int, *, is_canceled: bool) -> None:
         self._orders.pop(order.order_id, None)

@@ -11,7 +11,13 @@ from kucoin_research.sim.accounts.ledger import ZERO, decimal_text
 from kucoin_research.sim.accounts.members import AccountOrder, StopOrder
 from kucoin_research.sim.engine.market import Trade
 
-__all__ = ["OrderEvent", "futures_order_data", "spot_order_data", "stop_order_data"]
+__all__ = [
+    "OrderEvent",
+    "futures_order_data",
+    "spot_order_data",
+    "spot_order_v1",
+    "stop_order_data",
+]
 
 _MS = 1_000_000
 
@@ -58,8 +64,12 @@ def futures_order_data(
         "tradeType": request.trade_type,
         "ts": time_ns,
     }
-    if request.client_oid:
-        data["clientOid"] = request.client_oid
+    # Only what the exchange itself places, at a liquidation, has no such id.
+    if request.taken_over_at is None:
+        data["clientOid"] = request.client_oid or order.order_id
+    if event in ("filled", "canceled"):
+        del data["liquidity"]
+        data["allCanceledSize"] = engine.size_text(order.canceled)
     if event == "update":
         data["status"] = "open"
         data["oldSize"] = engine.size_text(old_size or 0)
@@ -89,6 +99,7 @@ def spot_order_data(
         "status": "new",
         "symbol": order.symbol,
         "ts": time_ns,
+        "pt": time_ns // _MS,
         "type": event,
     }
     if funds is None:
@@ -106,9 +117,11 @@ def spot_order_data(
     data["filledSize"] = engine.size_text(order.filled)
     data["canceledSize"] = engine.size_text(order.canceled)
     data["remainSize"] = engine.size_text(order.remaining)
+    if done:
+        data["remainFunds"] = "0"
     if funds is not None:
-        left = decimal_text(funds - order.spent)
-        data["remainFunds"] = "0" if done else left
+        left = decimal_text(funds - order.used_funds)
+        data.setdefault("remainFunds", left)
         data["canceledFunds"] = left if done else "0"
     if event == "update":
         data["oldSize"] = engine.size_text(old_size or 0)
@@ -116,6 +129,23 @@ def spot_order_data(
         data["liquidity"] = "taker" if is_taker else "maker"
         data |= _match_fields(order, trade, is_taker=is_taker)
     return data
+
+
+_ONLY_IN_V2 = ("originSize", "originFunds", "canceledSize", "canceledFunds")
+
+
+def spot_order_v1(data: dict[str, Any]) -> dict[str, Any]:
+    """Make the data of an order event on spot, V1, from that of V2.
+
+    It has no original and no canceled sizes. An order by funds has no sizes but at its end.
+    """
+    kept = {name: value for name, value in data.items() if name not in _ONLY_IN_V2}
+    if "originFunds" in data:
+        kept["funds"] = data["originFunds"]
+        del kept["size"]
+        if data["status"] != "done":
+            del kept["remainSize"]
+    return kept
 
 
 def stop_order_data(stop: StopOrder, event: str, time_ns: int, error: str = "") -> dict[str, Any]:

@@ -99,7 +99,8 @@ class OrderPairs:
             client's id is not new; and where one of the orders would be refused.
         """
         self._check_sides(limit, stop)
-        if client_oid and self.find_oco(member, client_oid=client_oid) is not None:
+        is_repeated = limit.client_oid and limit.client_oid == stop.client_oid
+        if is_repeated or (client_oid and self.find_oco(member, client_oid=client_oid) is not None):
             raise OrderRefused("400100", "validation.createOrder.clientOidDuplicated")
         # Checked ahead of the limit order, so that a refusal leaves nothing behind. Only the coins
         # are not: the limit order binds them until the trigger.
@@ -213,7 +214,7 @@ class OrderPairs:
             for each in ids:
                 self._stops[each] = ids - {each}
         if order.market == "futures":
-            self._drop_if_flat(order.member, order.symbol)
+            self._drop_if_ended(order.member, order.symbol)
 
     def on_reached(self, stop: StopOrder) -> None:
         """Take note that a stop is about to be triggered: the other order is canceled first."""
@@ -238,12 +239,10 @@ class OrderPairs:
                 self._oco_of.pop(one.order_id, None)
         return pair
 
-    def _drop_if_flat(self, member: Member, symbol: str) -> None:
-        position = member.positions.get(symbol)
-        if position is not None and position.quantity:
-            return
+    def _drop_if_ended(self, member: Member, symbol: str) -> None:
+        # The stops of a position end with it: when it is flat, or on the other side.
         for stop in [one for one in member.stops.values() if one.symbol == symbol]:
-            if stop.order_id in self._stops:
+            if stop.order_id in self._stops and not member.closable(symbol, stop.request.side):
                 del self._stops[stop.order_id]
                 self._cancel_if_active(stop)
 

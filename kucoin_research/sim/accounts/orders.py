@@ -42,7 +42,7 @@ class OrderRequest:
     price
         Limit price; None for a market order.
     funds
-        Spot market buys only: the amount to spend, fee included.
+        Spot market orders only: the amount to spend, fee included, or to sell for, without it.
     time_in_force
         ``"GTC"``, ``"GTT"`` (spot: for `cancel_after`), ``"IOC"``, ``"FOK"`` or ``"PO"`` (post
         only).
@@ -74,6 +74,8 @@ class OrderRequest:
     taken_over_at
         The price at which the exchange takes a liquidated position over: it costs the margin,
         whatever the market pays. None for all other orders.
+    taken_over_profit
+        What the account realises by it, exactly: the price has more digits than can be kept.
     """
 
     symbol: str
@@ -96,6 +98,7 @@ class OrderRequest:
     stop_price: Decimal | None = None
     stop_price_type: str = "TP"
     taken_over_at: Decimal | None = None
+    taken_over_profit: Decimal = Decimal(0)
 
     @property
     def trade_type(self) -> str:

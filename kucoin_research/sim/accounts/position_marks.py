@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from kucoin_research.sim.accounts.account_book import FundingRow
-from kucoin_research.sim.accounts.cross_margin import CANCEL_AT, LIQUIDATE_AT, take_over_prices
+from kucoin_research.sim.accounts.cross_margin import CANCEL_AT, LIQUIDATE_AT, TakeOver, take_overs
 from kucoin_research.sim.accounts.futures_wallets import cross_risk_rate, mark_of, wallet_at_marks
 from kucoin_research.sim.accounts.isolated_margin import IsolatedMargin
 from kucoin_research.sim.accounts.ledger import Position, fraction
@@ -89,6 +89,8 @@ class PositionMarks:
             "ts": now_ns,
             "settleCurrency": listing.settle,
             "symbol": listing.symbol,
+            "marginMode": "CROSS" if position.is_cross else "ISOLATED",
+            "positionSide": "BOTH",
         }
         self._reports.report_position(member, listing.symbol, "position.settlement", data, now_ns)
         self._reports.report_wallet(member, listing.settle, now_ns)
@@ -101,7 +103,7 @@ class PositionMarks:
         elif _is_spent(position, mark) and not (
             self._margins.rescue(member, position) and not _is_spent(position, mark)
         ):
-            self._liquidate(member, position, position.bankruptcy_price)
+            self._liquidate(member, position, TakeOver(position.bankruptcy_price, -position.lost))
         if not position.quantity:
             return
         data = position_mark_data(position, mark, now_ns // _MS)
@@ -128,11 +130,11 @@ class PositionMarks:
             if position.is_cross
         ]
         margin = wallet_at_marks(self._venue, member, settle, now_ns).total_cross
-        prices = take_over_prices(margin, marked)
-        for (position, _), price in zip(marked, prices, strict=True):
-            self._liquidate(member, position, price)
+        ends = take_overs(margin, marked)
+        for (position, _), end in zip(marked, ends, strict=True):
+            self._liquidate(member, position, end)
 
-    def _liquidate(self, member: Member, position: Position, price: Decimal) -> None:
+    def _liquidate(self, member: Member, position: Position, end: TakeOver) -> None:
         symbol = position.listing.symbol
         for order in member.orders_of(symbol):
             self._orders.cancel(member, order.order_id)
@@ -141,7 +143,8 @@ class PositionMarks:
             side="sell" if position.quantity > 0 else "buy",
             size=Decimal(abs(position.quantity)),
             reduce_only=True,
-            taken_over_at=price,
+            taken_over_at=end.price,
+            taken_over_profit=end.profit,
         )
         self._orders.place(member, request)
 

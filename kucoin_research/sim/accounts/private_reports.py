@@ -21,6 +21,7 @@ from kucoin_research.sim.accounts.order_messages import (
     OrderEvent,
     futures_order_data,
     spot_order_data,
+    spot_order_v1,
     stop_order_data,
 )
 from kucoin_research.sim.accounts.venue import Venue
@@ -81,9 +82,10 @@ class PrivateReports:
         build = futures_order_data if is_futures else spot_order_data
         data = build(order, event, now_ns, trade=trade, is_taker=is_taker, old_size=old_size)
         if not is_futures:
-            for topic in ("/spotMarket/tradeOrdersV2", "/spotMarket/tradeOrders"):
-                if event != "received" or topic.endswith("V2"):
-                    self.send(member, "spot", topic, "orderChange", data, now_ns)
+            topic = "/spotMarket/tradeOrders"
+            self.send(member, "spot", f"{topic}V2", "orderChange", data, now_ns)
+            if event != "received":
+                self.send(member, "spot", topic, "orderChange", spot_order_v1(data), now_ns)
             return
         # Each push carries the topic subscribed to: KuCoin's own SDK finds its callback by it.
         for topic in (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
+from decimal import ROUND_CEILING, Decimal
 
 from kucoin_research.sim.accounts.account_book import ClosedPosition, FillRow
 from kucoin_research.sim.accounts.futures_wallets import wallet_at_marks
@@ -141,7 +141,15 @@ class Settlement:
         # Cross margin has one leverage for the symbol, isolated margin one for each order.
         leverage = member.leverage(order.symbol) if position.is_cross else order.leverage
         time_ms = trade.time_ns // _MS
-        booked = position.fill(order.request.side, price, trade.size, fee, time_ms, leverage)
+        booked = position.fill(
+            order.request.side,
+            price,
+            trade.size,
+            fee,
+            time_ms,
+            leverage,
+            profit=_taken_over_profit(order, trade.size),
+        )
         context = order.context | {"tradeId": trade.trade_id}
         self._reports.book_contracts(
             member,
@@ -186,6 +194,19 @@ class Settlement:
                 lots=abs(ended.lots),
             )
         )
+
+
+def _taken_over_profit(order: AccountOrder, lots: int) -> Decimal | None:
+    # The part of a fill: those of all fills add up exactly. None for other orders.
+    request = order.request
+    if request.taken_over_at is None:
+        return None
+    before = order.filled - lots
+    reached, known = (
+        (request.taken_over_profit * filled / order.size).quantize(_FINENESS, ROUND_CEILING)
+        for filled in (order.filled, before)
+    )
+    return reached - known
 
 
 def _closing_fee(order: AccountOrder, lots: int) -> Decimal:

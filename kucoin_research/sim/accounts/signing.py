@@ -48,7 +48,7 @@ def digest(secret: str, text: bytes) -> str:
 
 
 def verify(
-    request: SignedRequest, accounts: Mapping[str, Account], clocks_ms: Iterable[int]
+    request: SignedRequest, accounts: Mapping[str, Account], spans_ms: Iterable[tuple[int, int]]
 ) -> Account:
     """Find the account that signed a request.
 
@@ -58,8 +58,9 @@ def verify(
         The request.
     accounts
         Accounts by key.
-    clocks_ms
-        Readings of the clocks by which a client may sign, ms; the timestamp must be near to one.
+    spans_ms
+        First and last reading of each clock by which a client may sign, ms; the timestamp must lie
+        in one of the spans, or within 5 s of it.
 
     Raises
     ------
@@ -71,7 +72,7 @@ def verify(
         raise SigningRefused(
             400, "400001", f"Please check the header of your request for {', '.join(_HEADERS)}."
         )
-    if not (stamp.isdecimal() and _is_near(int(stamp), clocks_ms)):
+    if not (stamp.isdecimal() and _is_near(int(stamp), spans_ms)):
         raise SigningRefused(400, "400002", "Invalid KC-API-TIMESTAMP")
     account = accounts.get(key)
     if account is None:
@@ -84,15 +85,26 @@ def verify(
     if not _is_equal(passphrase, digest(account.secret, account.passphrase.encode())):
         raise SigningRefused(401, "400004", "Invalid KC-API-PASSPHRASE")
     head = f"{stamp}{request.method.upper()}"
-    # The official SDK signs the query before it percent-encodes it. (reference, section 2.2)
-    for target in {request.target, unquote(request.target), unquote_plus(request.target)}:
+    for target in _spellings(request.target):
         if _is_equal(sign, digest(account.secret, f"{head}{target}".encode() + request.body)):
             return account
     raise SigningRefused(401, "400005", "Invalid KC-API-SIGN")
 
 
-def _is_near(stamp_ms: int, clocks_ms: Iterable[int]) -> bool:
-    return any(abs(stamp_ms - clock_ms) <= _TOLERANCE_MS for clock_ms in clocks_ms)
+def _spellings(target: str) -> set[str]:
+    """Return every spelling of a path with its query that clients sign for the one they send."""
+    # A bare question mark says nothing: the official SDK for Node sends it and does not sign it.
+    bare = target.removesuffix("?")
+    targets = {target} if "?" in bare else {bare, f"{bare}?"}
+    # The official SDK for Python signs the query before it percent-encodes it.
+    # (reference, section 2.2)
+    return {text for each in targets for text in (each, unquote(each), unquote_plus(each))}
+
+
+def _is_near(stamp_ms: int, spans_ms: Iterable[tuple[int, int]]) -> bool:
+    return any(
+        first - _TOLERANCE_MS <= stamp_ms <= last + _TOLERANCE_MS for first, last in spans_ms
+    )
 
 
 def _is_equal(text: str, wanted: str) -> bool:

@@ -90,7 +90,8 @@ class TradingAccount:
             the mark price (spot: the best ask), or a sell as far below it (spot: the best bid). A
             market order takes up to there, and its rest is canceled.
         funds
-            On spot market buys, the amount to spend, in place of a size.
+            On spot market orders in place of a size: the amount to spend, fee included, or to sell
+            for, without it.
         time_in_force
             ``"GTC"``, ``"GTT"`` (spot, for `cancel_after` seconds of virtual time), ``"IOC"``,
             ``"FOK"`` or ``"PO"`` (post only, on spot perhaps with `cancel_after`). An order that
@@ -163,7 +164,9 @@ class TradingAccount:
             ids = [o.order_id for o in member.orders.values() if symbol in (None, o.symbol)]
             ids += [s.order_id for s in member.stops.values() if symbol in (None, s.request.symbol)]
             for order_id in ids:
-                self._order_entry.cancel(member, order_id)
+                # The other order of a pair may have ended with the first.
+                if order_id in member.orders or order_id in member.stops:
+                    self._order_entry.cancel(member, order_id)
             return ids
 
         return self._do(cancel)
@@ -227,7 +230,11 @@ class TradingAccount:
         self._do(lambda: transfers.move(self._member, source, target, currency, value))
 
     def borrow(self, currency: str, amount: Amount, *, symbol: str = "") -> None:
-        """Borrow on cross margin, or on the isolated margin of a spot symbol."""
+        """Borrow on cross margin, or on the isolated margin of a spot symbol.
+
+        There is no limit, so that the warnings of the margin topics can be seen; but nothing leaves
+        cross margin that would make the debts more than 60 % of the assets.
+        """
         order_entry, value = self._order_entry, _decimal(amount)
         self._do(
             lambda: order_entry.lender.borrow(
@@ -268,7 +275,7 @@ def _balances(coins: CoinWallet) -> dict[str, Balance]:
 def _decimal(amount: Amount) -> Decimal:
     value = read_amount(str(amount))
     if value is None:
-        raise InvalidInput(f"{shown(amount)} is no number, or one of over 40 digits")
+        raise InvalidInput(f"{shown(amount)} is no number, or has too many digits")
     return value
 
 

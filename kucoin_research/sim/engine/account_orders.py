@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal, NamedTuple, TypeAlias
 
 from kucoin_research.sim.engine.fair_price import FairPrice
@@ -139,6 +140,16 @@ class AccountOrders:
                 break
         return dropped, prevented
 
+    def takeable(self, side: Side, owner: str, stp: SelfTrade) -> Iterator[tuple[int, int]]:
+        """Go through what an order of an owner could take: ticks and size, best first."""
+        other = self._book.asks if side == "buy" else self._book.bids
+        for key in reversed(other.keys):
+            size, is_end = _size_for(other, key, owner, stp) if stp else (other.sizes[key], False)
+            if size:
+                yield key * other.sign, size
+            if is_end:
+                return
+
     def cancel(self, order_id: str, now_ms: int) -> None:
         """Cancel the resting part of an order; does nothing if none rests."""
         order = self.open_orders.pop(order_id, None)
@@ -175,6 +186,18 @@ def _market_key(own: BookSide, other: BookSide) -> int:
         return own.keys[-1] if own.keys else own.sign
     best = -other.keys[-1]
     return best + int(abs(best) * _MARKET_REACH)
+
+
+def _size_for(side: BookSide, key: int, owner: str, stp: SelfTrade) -> tuple[int, bool]:
+    # What a level holds for an owner, and whether an own order ends the taking there: where own
+    # orders are canceled, it goes on behind them.
+    size = 0
+    for order in side.queues[key]:
+        if order.owner != owner:
+            size += order.remaining
+        elif stp != "CO":
+            return size, True
+    return size, False
 
 
 def _shares(stp: SelfTrade, new: int, old: int) -> tuple[int, int]:

@@ -122,6 +122,11 @@ class Listing:
         """Return the lowest tier that holds a position of a value; None above the highest."""
         return next((tier for tier in self.risk_tiers if abs(value) <= tier.limit), None)
 
+    @property
+    def cross_risk_limit(self) -> int:
+        """The highest value of a position in cross margin, in the settlement currency."""
+        return self.risk_limit * (100 if self.is_inverse else 1_000)
+
     def cross_maintenance(self, coins: Decimal) -> Decimal:
         """Return the maintenance margin of a position in cross margin, a fraction of its value.
 
@@ -138,9 +143,16 @@ class Listing:
         return max(1 / leverage, IMR_FACTOR * self.cross_maintenance(coins))
 
     def price_limits(self, reference: Decimal) -> tuple[Decimal, Decimal]:
-        """Return the lowest price of a sell order and the highest one of a buy order."""
+        """Return the lowest price of a sell order and the highest one of a buy order.
+
+        On futures they are whole ticks, as in KuCoin's rows.
+        """
         rate = Decimal(self.price_limit_rate)
-        return reference * (1 - rate), reference * (1 + rate)
+        lowest, highest = reference * (1 - rate), reference * (1 + rate)
+        if self.market == "spot":
+            return lowest, highest
+        tick = Decimal(self.tick_size)
+        return round(lowest / tick) * tick, round(highest / tick) * tick
 
     @property
     def price_decimals(self) -> int:

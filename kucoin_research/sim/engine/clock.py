@@ -29,6 +29,10 @@ __all__ = [
 
 SLICE_NS = 10_000_000
 
+# The wall clock is this far ahead after a sleep: less is a correction of the wall clock.
+_ASLEEP_NS = 2_000_000_000
+_DAY_NS = 86_400_000_000_000
+
 # The exchange may be this far behind the wall before `slip` writes the lag off, in wall ns.
 _PATIENCE_NS = 100_000_000
 
@@ -155,7 +159,7 @@ def clock_from(start: Start, speed: float, machine: Machine | None = None) -> Vi
         start_ns // SLICE_NS * SLICE_NS,
         speed,
         machine=machine,
-        keeps_up=is_present,
+        is_of_now=is_present,
     )
     if is_present:
         clock.start()
@@ -178,9 +182,9 @@ class VirtualClock:
         Virtual seconds per wall second, above zero.
     machine
         Where wall time comes from; the real one when left out.
-    keeps_up
-        Whether virtual time began at the machine's present. At speed 1 it stays so, and nothing is
-        written off.
+    is_of_now
+        Whether virtual time begins at the machine's present. At speed 1 it stays so: nothing is
+        written off, and the hours that the machine has slept are made good.
 
     Attributes
     ----------
@@ -190,8 +194,10 @@ class VirtualClock:
         Virtual time written off so far, because the machine or a reader was too slow.
     slips
         Number of times that virtual time was written off.
+    is_of_now
+        Whether it began at the machine's present.
     keeps_up
-        Whether virtual time stays the machine's present.
+        Whether virtual time stays the machine's present; after a `stop` it does not.
     """
 
     def __init__(
@@ -200,7 +206,7 @@ class VirtualClock:
         speed: float = 1.0,
         *,
         machine: Machine | None = None,
-        keeps_up: bool = False,
+        is_of_now: bool = False,
     ) -> None:
         if not is_number(speed) or not 0 < speed < float("inf"):
             raise InvalidInput(
@@ -212,7 +218,9 @@ class VirtualClock:
         self.slipped_ns = 0
         self.slips = 0
         self.machine = Machine() if machine is None else machine
-        self.keeps_up = keeps_up and self.speed == 1
+        self.is_of_now = is_of_now
+        self.keeps_up = is_of_now and self.speed == 1
+        self._made_ns = self.machine.monotonic_ns()
         self._anchor_ns: int | None = None  # wall time at which virtual time was `_origin_ns`
         self._origin_ns = start_ns
 
@@ -235,6 +243,14 @@ class VirtualClock:
         return max(self.reached_ns, min(self.target_ns, self.reached_ns + SLICE_NS - 1))
 
     @property
+    def unhurried_ns(self) -> int:
+        """The time of a clock that began with this one and went at the wall's pace, ns UTC.
+
+        A client that has once measured how far the exchange's clock is from its own signs by it.
+        """
+        return self.start_ns + self.machine.monotonic_ns() - self._made_ns
+
+    @property
     def lag(self) -> float:
         """Virtual seconds by which the exchange is behind its target."""
         return max(0, self.target_ns - self.reached_ns) / 1e9
@@ -248,6 +264,18 @@ class VirtualClock:
         """Stop virtual time where it is."""
         self._origin_ns = self.now_ns
         self._anchor_ns = None
+        self.keeps_up = False
+
+    def wake(self) -> None:
+        """Make good the time that the machine has slept, in which monotonic clocks stand still.
+
+        A wall clock that is a day or more ahead has been set by hand: that is left alone.
+        """
+        if self.keeps_up:
+            ahead_ns = self.machine.wall_ns() - self.target_ns
+            if _ASLEEP_NS < ahead_ns < _DAY_NS:
+                self._origin_ns += ahead_ns
+                self._made_ns -= ahead_ns
 
     def reach(self, time_ns: int) -> None:
         """Note that all work up to `time_ns` is done."""

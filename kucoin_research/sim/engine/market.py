@@ -263,6 +263,14 @@ class Market:
         """Take the bid of `cross` back, if it still stands."""
         return self._phantom.withdraw(self.now_ns // MS_NS)
 
+    def takeable(self, side: Side, owner: str, stp: SelfTrade) -> Iterator[tuple[int, int]]:
+        """Go through what an account's order could take: ``(price_ticks, size)``, best first.
+
+        With self-trade prevention its own orders are not among it, and end it unless they would be
+        canceled (``"CO"``).
+        """
+        return self._orders.takeable(side, owner, stp)
+
     @property
     def next_action_ns(self) -> int:
         """Virtual time of the crowd's next action; until then `advance` returns no events."""
@@ -465,6 +473,7 @@ def _make_book(
         order_text=futures_order_text if is_futures else partial(spot_order_text, machine=machine),
         trade_step=partial(_trade_step, rng.random),
         on_trade=on_trade,
+        orders_before=base.getrandbits(22),
     )
 
 

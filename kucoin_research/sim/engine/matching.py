@@ -135,6 +135,9 @@ class MatchingBook:
         Draws the next step of the trade sequence, 1 or more.
     on_trade
         Called with each trade as it happens.
+    orders_before
+        Where the counter in the order numbers starts. It sets the orders of one book apart from
+        those that other books make in the same millisecond.
 
     Attributes
     ----------
@@ -165,6 +168,7 @@ class MatchingBook:
         order_text: Callable[[int], str],
         trade_step: Callable[[], int],
         on_trade: Callable[[Trade], None],
+        orders_before: int = 0,
     ) -> None:
         self.bids = BookSide("buy")
         self.asks = BookSide("sell")
@@ -176,7 +180,7 @@ class MatchingBook:
         self._trade_step = trade_step
         self._on_trade = on_trade
         self._id_base = 0
-        self._counter = 0
+        self._counter = orders_before & _COUNTER_MASK
 
     def side(self, name: Side) -> BookSide:
         """Return the bids ("buy") or the asks ("sell")."""

@@ -43,7 +43,12 @@ def _late(rng: Random) -> dict[str, Any]:
 
 
 def _repeats(rng: Random) -> dict[str, Any]:
-    return {"count": rng.randint(1, 50), "after": rng.choice((0, rng.randint(1, 9)))}
+    every = rng.choice((1, rng.randint(2, 5)))
+    return {
+        "count": rng.randint(1, 50),
+        "every": every,
+        "after": rng.choice((0, rng.randint(1, 9))),
+    }
 
 
 def _stall(rng: Random) -> dict[str, Any]:

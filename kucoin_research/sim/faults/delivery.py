@@ -314,11 +314,10 @@ class Delivery:
                 return armed.fault
         return None
 
-    def repeats(self, market: str, topic: str) -> tuple[int, int]:
-        """Return which executions a new subscription begins with, and use up the fault.
+    def repeats(self, market: str, topic: str) -> Fault | None:
+        """Return the fault that chooses the executions a new subscription begins with, if any.
 
-        The two numbers say how many of the last executions are sent, and how many of the newest are
-        left out.
+        It is used up.
         """
         for armed in self._other_faults:
             fault = armed.fault
@@ -327,8 +326,8 @@ class Delivery:
             if fault.topic in (None, topic):
                 self._other_faults.remove(armed)
                 self.note_fault(fault, market, topic)
-                return fault.count or 0, fault.after
-        return 0, 0
+                return fault
+        return None
 
     # Logs
 

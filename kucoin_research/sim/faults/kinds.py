@@ -123,6 +123,9 @@ class Fault:
     count
         Number of messages, pings or requests struck; None for all, until ``Exchange.heal()``.
         For ``repeat_executions``, the number of executions sent again.
+    every
+        For ``repeat_executions``, send only each execution of this number, counted back from the
+        newest: 3 leaves out two of three, so that those sent again have holes between them.
     after
         Number of matching ones that pass first. For ``repeat_executions``, the number of newest
         executions that are not sent again.
@@ -148,6 +151,7 @@ class Fault:
     market: str | None = None
     path: str | None = None
     count: int | None = 1
+    every: int = 1
     after: int = 0
     status: int = 502
     until: str = "heal"
@@ -302,9 +306,9 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
         ),
         "repeat_executions": Kind(
             "other",
-            "the next subscription to a trade topic begins with the last `count` executions, but "
-            "for the newest `after`",
-            ("topic", "market", "count", "after"),
+            "the next subscription to a trade topic begins with the last `count` executions, or "
+            "with each `every`-th, but for the newest `after`",
+            ("topic", "market", "count", "every", "after"),
             {"count": 10},
         ),
     }
@@ -439,13 +443,16 @@ def make_fault(fault: str | Fault, **options: object) -> Fault:
 def _check_numbers(fault: Fault) -> None:
     name = fault.name
     count = fault.count
-    for key, value in (("count", count), ("after", fault.after), ("by", fault.by)):
+    numbers = {"count": count, "every": fault.every, "after": fault.after, "by": fault.by}
+    for key, value in numbers.items():
         if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
             raise InvalidInput(f"fault {name!r} needs a whole number for {key}, not {shown(value)}")
     if fault.after < 0 or (count is not None and count < 1):
         raise InvalidInput(f"fault {name!r} needs count >= 1 and after >= 0")
     if name == "repeat_executions" and count is None:
         raise InvalidInput("fault 'repeat_executions' needs a count")
+    if fault.every < 1:
+        raise InvalidInput(f"fault {name!r} needs every >= 1")
     if not isinstance(fault.delay, (int, float)) or not 0 <= fault.delay < float("inf"):
         raise InvalidInput(f"fault {name!r} needs a delay of 0 or more seconds")
     if name == "crossed_book" and not 0.01 <= fault.delay < 0.1:

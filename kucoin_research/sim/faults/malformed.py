@@ -157,7 +157,7 @@ def _old_snapshot(_frame: _Object, data: _Object) -> None:
 
 
 def _old_indicator(frame: _Object, _data: _Object) -> None:
-    frame.pop("id")
+    frame["id"] = _hex_id(frame["topic"], 0x5C000000)  # KuCoin's own samples of 2018 have one
 
 
 _OLD: dict[str, Callable[[_Object, _Object], None]] = {

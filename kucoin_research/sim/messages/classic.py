@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeAlias
 
+from kucoin_research.sim.engine.candles import INTERVALS
 from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.messages.feed import (
     Feed,
@@ -68,4 +69,6 @@ _FEEDS: dict[str, _Maker] = {
 def feed_of(topic: Topic, engine: Market, wire: Wire) -> Feed | None:
     """Make the feed of a topic for one symbol; None if the topic is valid but silent."""
     make = _FEEDS.get(topic.prefix)
-    return None if make is None else make(topic, engine, wire)
+    if make is None or topic.candle_type not in ("", *INTERVALS):
+        return None
+    return make(topic, engine, wire)

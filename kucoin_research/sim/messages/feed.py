@@ -48,6 +48,7 @@ class Wire:
     spot_resend_depth: bool = False
     candle_add: bool = False
     bare_announcements: bool = False
+    number_market_snapshots: bool = False
 
     def change_sequence(self, engine: Market, sequence: int) -> int:
         """Return the sequence on the wire of one change of the engine's book.

@@ -15,6 +15,7 @@ from kucoin_research.sim.messages.feed import (
     Wire,
     number,
 )
+from kucoin_research.sim.messages.instrument_rows import FUNDING_PERIOD
 
 __all__ = [
     "Announcement",
@@ -165,29 +166,25 @@ class FuturesCandle(CandleFeed):
     def __init__(self, topic: str, engine: Market, wire: Wire, candle_type: str) -> None:
         super().__init__(topic, engine, wire, candle_type)
         self._changed: dict[int, None] = {}
-        self._last_size = 0
 
     def on_events(self, events: Sequence[Event]) -> Iterable[Numbered]:
         """Remember the bars that changed."""
         self._changed |= self._opens(events)
-        for event in events:
-            if isinstance(event, Trade):
-                self._last_size = event.size
         return ()
 
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
         """Yield the bars that changed within the last second."""
         changed, self._changed = self._changed, {}
         for open_ms in changed:
-            first, close, high, low, volume, _ = self._texts(open_ms)
-            # Index 5 is wrong on KuCoin too, and the documents say to ignore it. Here it is the
-            # size of the last trade.
+            first, close, high, low, volume, turnover = self._texts(open_ms)
+            # The documents call index 5 wrong, and say to ignore it. In October 2026 KuCoin sent
+            # the turnover there.
             yield (
                 now_ns,
                 (
                     f'{{"topic":"{self.topic}","type":"message","subject":"candle.stick",'
                     f'"data":{{"symbol":"{self.symbol}","candles":["{open_ms // 1_000}","{first}",'
-                    f'"{close}","{high}","{low}","{self._last_size}.0","{volume}"],'
+                    f'"{close}","{high}","{low}","{turnover}","{volume}"],'
                     f'"time":{now_ns // MS}}}}}'
                 ),
             )
@@ -214,7 +211,7 @@ class Instrument(Feed):
             yield (
                 now_ns,
                 (
-                    f'{head}"funding.rate","data":{{"period":1,"granularity":60000,'
+                    f'{head}"funding.rate","data":{{"period":{FUNDING_PERIOD},"granularity":60000,'
                     f'"fundingRate":{number(engine.funding_rate(now_ns))},"timestamp":{stamp}}}}}'
                 ),
             )
@@ -256,12 +253,13 @@ class FuturesSnapshot(Feed):
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
         """Yield the figures of now."""
         stats = self.engine.stats_24h(now_ns)
-        frame_id = self.wire.frame_id(self.topic, now_ns)
+        # The documents show an id. KuCoin sends none, and the funding rate instead.
         yield (
             now_ns,
             (
-                f'{{"topic":"{self.topic}","type":"message","subject":"snapshot.24h","id":"{frame_id}",'
-                f'"data":{{"highPrice":{number(stats.high)},"lastPrice":{number(stats.last)},'
+                f'{{"topic":"{self.topic}","type":"message","subject":"snapshot.24h","data":{{'
+                f'"fundingRate":{number(self.engine.funding_rate(now_ns))},'
+                f'"highPrice":{number(stats.high)},"lastPrice":{number(stats.last)},'
                 f'"lowPrice":{number(stats.low)},"price24HoursBefore":{number(stats.open)},'
                 f'"priceChg":{number(stats.change)},"priceChgPct":{number(stats.change_pct)},'
                 f'"symbol":"{self.symbol}","ts":{now_ns},"turnover":{number(stats.turnover)},'

@@ -5,20 +5,31 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, TypeAlias
 
-from kucoin_research.sim.engine.catalog import HOUR_MS, IMR_FACTOR, MMR_LIMIT, Listing
+from kucoin_research.sim.engine.catalog import IMR_FACTOR, MMR_LIMIT, Listing
 from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.engine.order_limits import order_limits
+from kucoin_research.sim.messages.index_parts import index_sources
 
-__all__ = ["contract_row", "risk_limit_rows", "symbol_row"]
+__all__ = ["FUNDING_PERIOD", "contract_row", "risk_limit_rows", "symbol_row", "unknown_day"]
+
+#: The ``period`` of funding rates: 1, as a rate is charged at the end of its own interval.
+FUNDING_PERIOD = 1
 
 Row: TypeAlias = dict[str, Any]
 
 _FIRST_OPEN_MS = 1_585_555_200_000
 _NS_PER_MS = 1_000_000
+_DAY = (
+    "buy", "sell", "changeRate", "changePrice", "high", "low", "vol", "volValue", "last",
+    "averagePrice", "takerFeeRate", "makerFeeRate", "takerCoefficient", "makerCoefficient",
+)  # fmt: skip
+_NEVER_ADJUSTED = dict.fromkeys(("adjustK", "adjustM", "adjustMmrLevConstant", "adjustActiveTime"))
 
 
 def contract_row(listing: Listing, market: Market | None, now_ns: int) -> Row:
     """Return a futures listing as ``GET /api/v1/contracts/{symbol}`` does (P3.1).
+
+    It has the fields that KuCoin sent in October 2026.
 
     Parameters
     ----------
@@ -92,13 +103,12 @@ def symbol_row(listing: Listing) -> Row:
 
 def _contract_facts(listing: Listing) -> Row:
     symbol, base, quote = listing.symbol, listing.base, listing.quote
-    hours = listing.funding_interval_ms // HOUR_MS
-    human = "BTC" if base == "XBT" else base
     tier, limits = listing.risk_tiers[0], order_limits(listing)
     return {
         "symbol": symbol,
-        "displaySymbol": f"{human}{quote}",
-        "displayBaseCurrency": human,
+        # The documents call these two names for people; KuCoin repeats the symbol and its coin.
+        "displaySymbol": symbol,
+        "displayBaseCurrency": base,
         "rootSymbol": listing.settle if listing.is_inverse else quote,
         "type": "FFWCSX",
         "firstOpenDate": _FIRST_OPEN_MS,
@@ -123,7 +133,7 @@ def _contract_facts(listing: Listing) -> Row:
         "takerFeeRate": listing.taker_fee,
         "makerFixFee": 0.0,
         "takerFixFee": 0.0,
-        "isQuanto": False,
+        "isQuanto": symbol == "XBTUSDTM",  # means nothing, and is deprecated
         "settlementFee": None,
         "isDeleverage": True,
         "isInverse": listing.is_inverse,
@@ -131,27 +141,37 @@ def _contract_facts(listing: Listing) -> Row:
         "fairMethod": "FundingRate",
         "fundingBaseSymbol": f".{base}INT8H",
         "fundingQuoteSymbol": f".{quote}INT8H",
-        "fundingRateSymbol": f".{symbol}FPI{hours}H",
+        # "8H" also where the interval is another.
+        "fundingRateSymbol": f".{symbol}FPI8H",
         "fundingBaseSymbol1M": f".{base}INT",
         "fundingQuoteSymbol1M": f".{quote}INT",
         "premiumsSymbol1M": f".{symbol}PI",
-        "premiumsSymbol8H": f".{symbol}PI{hours}H",
+        "premiumsSymbol8H": f".{symbol}PI8H",
         "indexSymbol": listing.index_symbol,
-        "settlementSymbol": "",
+        "settlementSymbol": None if listing.is_inverse else "",
         "status": "Open",
         "maxLeverage": listing.max_leverage,
-        "sourceExchanges": ["okex", "binance", "kucoin", "bybit", "bitget"],
+        "sourceExchanges": [source.exchange for source in index_sources(listing)],
         "k": listing.mmr_size * 49 / 30,  # as XBTUSDTM's 490 to 300
         "m": listing.mmr_size,
         "f": float(IMR_FACTOR),
         "mmrLimit": float(MMR_LIMIT),
         "mmrLevConstant": float(listing.max_leverage),
+        **_NEVER_ADJUSTED,
         "supportCross": True,
+        "crossRiskLimit": float(listing.cross_risk_limit),
+        "orderPriceRange": float(listing.price_limit_rate),
         "marketStage": "NORMAL",
+        "preMarketToPerpDate": None,
         "marketType": "CRYPTO",
         "assetClass": "CRYPTO",
         "subMarketType": None,
     }
+
+
+def unknown_day(symbol: str) -> Row:
+    """Return what ``GET /api/v1/market/stats`` says of a pair that is not listed."""
+    return {"symbol": symbol, **dict.fromkeys(_DAY)}
 
 
 def _funding_facts(listing: Listing, market: Market | None, now_ns: int) -> Row:
@@ -163,11 +183,13 @@ def _funding_facts(listing: Listing, market: Market | None, now_ns: int) -> Row:
         "predictedFundingFeeRate": None,
         "lastTimeFundingRate": market.settled_funding(start * _NS_PER_MS) if market else 0.0,
         "fundingRateGranularity": interval,
-        "effectiveFundingRateCycleStartTime": start,
+        # Since then the interval has been what it is.
+        "effectiveFundingRateCycleStartTime": _FIRST_OPEN_MS,
         "currentFundingRateGranularity": interval,
         "fundingRateCap": 0.003,
         "fundingRateFloor": -0.003,
         "dailyInterestRate": 0.0003,
+        "period": FUNDING_PERIOD,
         "nextFundingRateTime": start + interval - now_ms,
         "nextFundingRateDateTime": start + interval,
     }

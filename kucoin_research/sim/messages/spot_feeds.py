@@ -21,6 +21,7 @@ from kucoin_research.sim.messages.feed import (
 from kucoin_research.sim.messages.topics import Topic
 
 __all__ = [
+    "SNAPSHOT_FIELDS",
     "Indicator",
     "SpotCandle",
     "SpotDepth",
@@ -31,6 +32,16 @@ __all__ = [
     "SpotTicker",
     "spot_snapshot",
 ]
+
+#: The fields of a spot snapshot's inner object.
+SNAPSHOT_FIELDS = (
+    "askSize", "averagePrice", "baseCurrency", "bidSize", "board", "buy", "changePrice",
+    "changeRate", "close", "datetime", "high", "lastSize", "lastTradedPrice", "low",
+    "makerCoefficient", "makerFeeRate", "marginTrade", "mark", "market", "marketChange1h",
+    "marketChange24h", "marketChange4h", "markets", "open", "quoteCurrency", "sell", "sequence",
+    "siteTypes", "sort", "symbol", "symbolCode", "takerCoefficient", "takerFeeRate", "trading",
+    "vol", "volValue",
+)  # fmt: skip
 
 
 class SpotMatch(Feed):
@@ -252,14 +263,19 @@ class SpotSnapshot(Feed):
 
     def on_grid(self, now_ns: int) -> Iterable[Numbered]:
         """Yield the figures of now."""
-        data = spot_snapshot(self.engine, now_ns)
-        sequence = self.wire.book_sequence(self.engine)
+        sequence = str(self.wire.book_sequence(self.engine))
+        data = spot_snapshot(self.engine, now_ns) | {"sequence": sequence}
+        outer = f'"{sequence}"'
+        if not self.topic.endswith(f":{self.symbol}"):
+            # On the topic of a whole market this is no sequence but the time.
+            stamp = now_ns // MS
+            outer = f"{stamp}" if self.wire.number_market_snapshots else f'"{stamp}"'
         text = json.dumps(data, separators=(",", ":"))
         yield (
             now_ns,
             (
                 f'{{"topic":"{self.topic}","type":"message","subject":"trade.snapshot",'
-                f'"data":{{"sequence":"{sequence}","data":{text}}}}}'
+                f'"data":{{"sequence":{outer},"data":{text}}}}}'
             ),
         )
 
@@ -280,10 +296,10 @@ class Indicator(Feed):
         yield (
             now_ns,
             (
-                f'{{"id":"{self.wire.frame_id(self.topic, now_ns)}","type":"message",'
-                f'"topic":"{self.topic}","subject":"tick","data":{{"symbol":"{self.symbol}",'
-                f'"granularity":1000,"timestamp":{now_ns // MS},'
-                f'"value":{number(self._value(self.engine, now_ns))}}}}}'
+                f'{{"topic":"{self.topic}","type":"message","subject":"tick",'
+                f'"data":{{"symbol":"{self.symbol}","granularity":1000,'
+                f'"value":{number(self._value(self.engine, now_ns))},'
+                f'"timestamp":{now_ns // MS}}}}}'
             ),
         )
 
@@ -294,8 +310,8 @@ def ticker_subject(topic: Topic, engine: Market) -> str:
 
 
 def spot_snapshot(engine: Market, now_ns: int) -> dict[str, Any]:
-    """Build the inner object of a spot snapshot (reference, section 7.7)."""
-    listing = engine.listing
+    """Build the inner object of a spot snapshot, but its sequence (reference, section 7.7)."""
+    listing, trade = engine.listing, engine.last_trade
     bids, asks = engine.levels("buy", 1), engine.levels("sell", 1)
     day = _market_change(engine, now_ns, 24)
     last = engine.stats_24h(now_ns).last
@@ -311,6 +327,7 @@ def spot_snapshot(engine: Market, now_ns: int) -> dict[str, Any]:
         "close": last,
         "datetime": now_ns // MS,
         "high": day["high"],
+        "lastSize": None if trade is None else engine.size_number(trade.size),
         "lastTradedPrice": last,
         "low": day["low"],
         "makerCoefficient": 1.0,

@@ -178,7 +178,8 @@ def parse_topics(market: str, text: str, *, is_logged_in: bool = False) -> list[
     topics = []
     for element in dict.fromkeys(elements):
         symbol, _, candle_type = element.rpartition("_")
-        if not symbol or candle_type not in INTERVALS:
+        # Spot acknowledges intervals that it does not have, and stays silent.
+        if not symbol or (candle_type not in INTERVALS and market == "futures"):
             raise invalid
         topics.append(Topic(prefix, symbol, candle_type))
     return topics

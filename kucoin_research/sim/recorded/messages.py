@@ -3,17 +3,19 @@
 Shapes from the protocol reference, sections 6 (futures) and 7 (spot). A row is a tuple of a
 recording's columns, in the order of its CSV files: ``timestamp`` and ``local_timestamp`` in ns UTC
 first, then the symbol. A missing value is None. Fields of a frame that a recording lacks (order
-ids, the previous day's price) are empty or left out, never made up.
+ids, the funding rate of a snapshot) are empty or null, never made up.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, NamedTuple, TypeAlias
 
+from kucoin_research.sim.messages.instrument_rows import FUNDING_PERIOD
+from kucoin_research.sim.messages.spot_feeds import SNAPSHOT_FIELDS
 from kucoin_research.sim.messages.topics import Topic
 
 __all__ = ["Change", "Row", "Shape", "book_frame", "digits", "key_of", "number", "shapes_of"]
@@ -25,6 +27,7 @@ Row: TypeAlias = tuple[Any, ...]
 _MS = 1_000_000
 _SECOND = 1_000_000_000
 _HOUR_MS = 3_600_000
+_PRICE_DIGITS = 12  # fine enough for a coin that costs a millionth
 _BEGIN_MS = 5_000  # an announcement this soon after the hour is of the settlement's begin
 
 
@@ -71,10 +74,6 @@ def _ns(time_ns: int | None) -> str:
 
 def _frame(topic: str, subject: str, data: str, more: str = "") -> str:
     return f'{{"topic":{_word(topic)},"type":"message","subject":"{subject}",{more}"data":{data}}}'
-
-
-def _known(fields: Iterable[tuple[str, float | None]]) -> str:
-    return ",".join([f'"{name}":{number(value)}' for name, value in fields if value is not None])
 
 
 def _pairs(prices: Sequence[float], sizes: Sequence[float], spell: Callable[[float], str]) -> str:
@@ -159,13 +158,15 @@ def _sides50(row: Row, spell: Callable[[float], str]) -> tuple[str, str]:
 
 
 def _futures_candle(topic: str, row: Row) -> str:
-    time, local, symbol, _, opened, high, low, close, volume, _ = row
-    # Index 5 is wrong on KuCoin too, and clients are to ignore it; a recording does not keep it.
+    time, local, symbol, _, opened, high, low, close, volume, turnover = row
+    # The documents say to ignore index 5. KuCoin has sent the turnover there since, which a
+    # recording has not kept.
+    ignored = '"0"' if turnover is None else _text(turnover)
     return _frame(
         topic,
         "candle.stick",
         f'{{"symbol":{_word(symbol)},"candles":["{time // _SECOND}",{_text(opened)},{_text(close)},'
-        f'{_text(high)},{_text(low)},"0",{_text(volume)}],"time":{_ms(local)}}}',
+        f'{_text(high)},{_text(low)},{ignored},{_text(volume)}],"time":{_ms(local)}}}',
     )
 
 
@@ -184,7 +185,8 @@ def _funding(topic: str, row: Row) -> str:
     return _frame(
         topic,
         "funding.rate",
-        f'{{"granularity":{granularity_ms},"fundingRate":{number(rate)},"timestamp":{_ms(time)}}}',
+        f'{{"period":{FUNDING_PERIOD},"granularity":{granularity_ms},'
+        f'"fundingRate":{number(rate)},"timestamp":{_ms(time)}}}',
     )
 
 
@@ -204,20 +206,15 @@ def _settlement(topic: str, row: Row) -> str:
 
 def _futures_snapshot(topic: str, row: Row) -> str:
     time, _, symbol, last, high, low, volume, turnover, change, change_pct = row
-    figures = _known(
-        [
-            ("highPrice", high),
-            ("lastPrice", last),
-            ("lowPrice", low),
-            ("priceChg", change),
-            ("priceChgPct", change_pct),
-            ("turnover", turnover),
-            ("volume", volume),
-        ]
-    )
-    comma = "," if figures else ""
+    before = None if last is None or change is None else round(last - change, _PRICE_DIGITS)
     return _frame(
-        topic, "snapshot.24h", f'{{{figures}{comma}"symbol":{_word(symbol)},"ts":{_ns(time)}}}'
+        topic,
+        "snapshot.24h",
+        f'{{"fundingRate":null,"highPrice":{number(high)},"lastPrice":{number(last)},'
+        f'"lowPrice":{number(low)},"price24HoursBefore":{number(before)},'
+        f'"priceChg":{number(change)},"priceChgPct":{number(change_pct)},'
+        f'"symbol":{_word(symbol)},"ts":{_ns(time)},"turnover":{number(turnover)},'
+        f'"volume":{number(volume)}}}',
     )
 
 
@@ -279,26 +276,24 @@ def _spot_candle(topic: str, row: Row) -> str:
 
 def _spot_snapshot(topic: str, row: Row) -> str:
     time, _, symbol, last, high, low, volume, turnover, change, change_pct = row
-    figures = _known(
-        [
-            ("changePrice", change),
-            ("changeRate", change_pct),
-            ("close", last),
-            ("high", high),
-            ("lastTradedPrice", last),
-            ("low", low),
-            ("vol", volume),
-            ("volValue", turnover),
-        ]
-    )
-    comma = "," if figures else ""
     base, _, quote = symbol.partition("-")
-    return _frame(
-        topic,
-        "trade.snapshot",
-        f'{{"data":{{"baseCurrency":{_word(base)},"datetime":{_ms(time)},{figures}{comma}'
-        f'"quoteCurrency":{_word(quote)},"symbol":{_word(symbol)},"symbolCode":{_word(symbol)}}}}}',
-    )
+    known = {
+        "baseCurrency": _word(base),
+        "changePrice": number(change),
+        "changeRate": number(change_pct),
+        "close": number(last),
+        "datetime": _ms(time),
+        "high": number(high),
+        "lastTradedPrice": number(last),
+        "low": number(low),
+        "quoteCurrency": _word(quote),
+        "symbol": _word(symbol),
+        "symbolCode": _word(symbol),
+        "vol": number(volume),
+        "volValue": number(turnover),
+    }
+    fields = ",".join([f'"{name}":{known.get(name, "null")}' for name in SNAPSHOT_FIELDS])
+    return _frame(topic, "trade.snapshot", f'{{"sequence":null,"data":{{{fields}}}}}')
 
 
 def _indicator(topic: str, row: Row, value: float) -> str:

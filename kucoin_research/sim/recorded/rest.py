@@ -11,6 +11,13 @@ from collections.abc import Callable
 from typing import Any
 
 from kucoin_research.sim.engine.candles import INTERVALS
+from kucoin_research.sim.engine.catalog import LISTINGS
+from kucoin_research.sim.messages.instrument_rows import (
+    FUNDING_PERIOD,
+    contract_row,
+    symbol_row,
+    unknown_day,
+)
 from kucoin_research.sim.recorded.core import RecordedCore
 from kucoin_research.sim.recorded.messages import Row, digits
 from kucoin_research.sim.recorded.state import Bar, Offer, RecordedState
@@ -39,6 +46,7 @@ _HOUR_MS = 3_600_000
 _FULL_FUTURES = 1_000
 _FUNDING_ROWS = 100
 _SPOT_CANDLES = 1_500
+_CANDLES_WITHOUT_BEGIN = 100
 _SPOT_FEE = 0.001  # fraction; KuCoin's first class of pairs, at the lowest account level
 _GRANULARITIES = {
     ms // 60_000: name
@@ -116,7 +124,13 @@ def _contract(recorded: RecordedRows, state: RecordedState) -> dict[str, Any] | 
     offer = state.offer
     if not offer.is_described:
         return None
-    return _facts(offer) | _funding_facts(recorded, state) | _figures(recorded, state)
+    known = _facts(offer) | _funding_facts(recorded, state) | _figures(recorded, state)
+    return _UNKNOWN_CONTRACT | known
+
+
+# Rows have the fields of the simulated exchange's; a recording does not know all of them.
+_UNKNOWN_CONTRACT: dict[str, Any] = dict.fromkeys(contract_row(LISTINGS["XBTUSDTM"], None, 0))
+_UNKNOWN_PAIR: dict[str, Any] = dict.fromkeys(symbol_row(LISTINGS["BTC-USDT"]))
 
 
 def _facts(offer: Offer) -> dict[str, Any]:
@@ -141,13 +155,13 @@ def _facts(offer: Offer) -> dict[str, Any]:
         "maintainMargin": offer.maintenance_margin,
         "makerFeeRate": offer.maker_fee,
         "takerFeeRate": offer.taker_fee,
-        "isQuanto": False,
         "isInverse": offer.is_inverse,
         "indexSymbol": offer.index_symbol,
         "maxLeverage": _number(offer.max_leverage),
         "m": offer.mmr_size,
         "mmrLimit": offer.mmr_limit,
         "mmrLevConstant": offer.mmr_leverage_constant,
+        "orderPriceRange": offer.price_limit_rate,
     }
 
 
@@ -160,7 +174,8 @@ def _funding_facts(recorded: RecordedRows, state: RecordedState) -> dict[str, An
     return {
         "fundingRateSymbol": _funding_symbol(state.offer),
         "fundingFeeRate": None if row is None else row[3],
-        "predictedFundingFeeRate": None,
+        "lastTimeFundingRate": _last_settled(state),
+        "period": FUNDING_PERIOD,
         "fundingRateGranularity": interval,
         "currentFundingRateGranularity": interval,
         "nextFundingRateTime": following - recorded.now_ms,
@@ -171,7 +186,12 @@ def _funding_facts(recorded: RecordedRows, state: RecordedState) -> dict[str, An
 def _funding_symbol(offer: Offer) -> str | None:
     if offer.funding_interval_ms is None:
         return None
-    return f".{offer.symbol}FPI{offer.funding_interval_ms // _HOUR_MS}H"
+    return f".{offer.symbol}FPI8H"  # on KuCoin also where the interval is another
+
+
+def _last_settled(state: RecordedState) -> float | None:
+    rate: float | None = state.settlements[-1][3] if state.settlements else None
+    return rate
 
 
 def _figures(recorded: RecordedRows, state: RecordedState) -> dict[str, Any]:
@@ -335,9 +355,12 @@ def _funding_rate(recorded: RecordedRows, state: RecordedState) -> dict[str, Any
         "granularity": interval,
         "timePoint": began,
         "value": row[3],
-        "predictedValue": None,
-        "period": 1,
+        "dailyInterestRate": None,
+        "fundingRateCap": None,
+        "fundingRateFloor": None,
+        "period": FUNDING_PERIOD,
         "fundingTime": began + interval,
+        "lastTimeFundingRate": _last_settled(state),
     }
 
 
@@ -373,7 +396,7 @@ def _pair(recorded: RecordedRows, state: RecordedState) -> dict[str, Any] | None
     if not offer.is_described:
         return None
     trading = recorded.core.trading_status(offer.symbol)
-    return {
+    return _UNKNOWN_PAIR | {
         "symbol": offer.symbol,
         "name": offer.display_name or offer.symbol,
         "baseCurrency": offer.base,
@@ -414,7 +437,17 @@ def _coins(recorded: RecordedRows) -> list[str]:
 
 
 def _currency_row(coin: str) -> dict[str, Any]:
-    return {"currency": coin, "name": coin, "fullName": coin, "precision": 8, "chains": []}
+    return {
+        "currency": coin,
+        "name": coin,
+        "fullName": coin,
+        "precision": 8,
+        "confirms": None,
+        "contractAddress": None,
+        "isMarginEnabled": None,
+        "isDebitEnabled": None,
+        "chains": [],
+    }
 
 
 def _zones(recorded: RecordedRows, _values: Values) -> Reply:
@@ -457,9 +490,13 @@ def _spot_book(depth: int | None) -> Callable[[RecordedRows, RecordedState], Any
     return book
 
 
-def _stats(_recorded: RecordedRows, state: RecordedState) -> dict[str, Any] | None:
-    row = state.last.get("snapshot")
-    return None if row is None else {"time": _ms(row[0]), **_day(state)}
+def _stats(recorded: RecordedRows, values: Values) -> Reply:
+    symbol = values.get("symbol", "")
+    state = recorded.states.get(symbol)
+    row = None if state is None else state.last.get("snapshot")
+    if state is None or row is None:
+        return ok({"time": recorded.now_ms, **unknown_day(symbol)})
+    return ok({"time": _ms(row[0]), **_day(state)})
 
 
 def _day(state: RecordedState) -> dict[str, Any]:
@@ -492,21 +529,37 @@ def _spot_tickers(recorded: RecordedRows, _values: Values) -> Reply:
     rows = []
     for state in recorded.states.values():
         _, bid_size, _, ask_size = state.top() or (None,) * 4
-        sizes = {"bestBidSize": _text(bid_size), "bestAskSize": _text(ask_size)}
-        rows.append(_day(state) | {"symbolName": state.offer.symbol} | sizes)
+        trade = state.last_trade()
+        rows.append(
+            {
+                **_day(state),
+                "symbolName": state.offer.symbol,
+                "bestBidSize": _text(bid_size),
+                "bestAskSize": _text(ask_size),
+                "open": _opened(state),
+                "lastSize": None if trade is None else _text(trade[5]),
+            }
+        )
     return ok({"time": recorded.now_ms, "ticker": rows})
+
+
+def _opened(state: RecordedState) -> str | None:
+    row = state.last.get("snapshot") or _NO_SNAPSHOT
+    last, change = row[3], row[8]
+    return None if last is None or change is None else digits(round(last - change, _LIMIT_DIGITS))
 
 
 def _histories(_recorded: RecordedRows, state: RecordedState) -> list[dict[str, Any]]:
     return [
         {
             "sequence": None if sequence is None else str(sequence),
+            "tradeId": trade_id,
             "price": _text(price),
             "size": _text(size),
             "side": side,
             "time": time,
         }
-        for time, _, _, sequence, _, side, price, size in reversed(_newest_trades(state))
+        for time, _, _, sequence, trade_id, side, price, size in reversed(_newest_trades(state))
     ]
 
 
@@ -518,9 +571,10 @@ def _spot_candles(recorded: RecordedRows, values: Values) -> Reply:
     if bars is None:
         return error(200, "400100", "Incorrect candlestick type.")
     # 0 counts as no bound. If more candles match than fit, the reply has the newest ones.
-    first = (_whole(values, "startAt") or 0) * 1_000
-    last = (_whole(values, "endAt") or 0) * 1_000 or None
-    chosen = _between(bars, first, last)[-_SPOT_CANDLES:]
+    begin, end = _whole(values, "startAt"), _whole(values, "endAt")
+    last = end * 1_000 - (not recorded.core.settings.candles_include_end) if end else None
+    limit = _CANDLES_WITHOUT_BEGIN if begin is None else _SPOT_CANDLES
+    chosen = _between(bars, (begin or 0) * 1_000, last)[-limit:]
     return ok([_spot_candle_row(bar) for bar in reversed(chosen)])
 
 
@@ -585,7 +639,7 @@ RECORDED_ROUTES: dict[str, RouteTable] = {
             _route("/api/v1/markets", 3, _zones),
             _route("/api/v1/market/orderbook/level1", 2, _of_symbol(_level1, _NO_DATA)),
             _route("/api/v1/market/allTickers", 15, _spot_tickers),
-            _route("/api/v1/market/stats", 15, _of_symbol(_stats, _NO_DATA)),
+            _route("/api/v1/market/stats", 15, _stats),
             _route("/api/v1/market/orderbook/level2_20", 2, _of_symbol(_spot_book(20), _NO_DATA)),
             _route("/api/v1/market/orderbook/level2_100", 2, _of_symbol(_spot_book(100), _NO_DATA)),
             _route(

@@ -197,11 +197,13 @@ class ExchangeCore(ABC, Generic[ChannelT]):
             self.clock.start()
 
     def _repeat_executions(self, channel: ChannelT, subscriber: Subscriber) -> None:
-        count, left_out = self.delivery.repeats(channel.market, channel.topic)
-        if not count:
+        fault = self.delivery.repeats(channel.market, channel.topic)
+        if fault is None:
             return
-        latest = list(self._latest(channel, count + left_out))
-        repeated = latest[: len(latest) - left_out]
+        assert fault.count is not None, "checked when it was injected"
+        latest = list(self._latest(channel, fault.count * fault.every + fault.after))
+        newest_first = latest[: len(latest) - fault.after][::-1]
+        repeated = newest_first[:: fault.every][: fault.count][::-1]
         missed = self.delivery.take_back(channel.topic, {one.sequence for one in repeated})
         for one in repeated:
             message = one._replace(state="" if one.sequence in missed else "again")

@@ -26,6 +26,11 @@ _SPOT_MAX_TOPICS = 400
 _PRIVATE_QUOTAS = {"futures": 2_000, "spot": 4_000}
 
 
+# How KuCoin's older SDKs for Python and python-kucoin introduce themselves. They give `encrypt` to
+# the library websockets as its `ssl`, which must be None for a plain address.
+_PASS_ENCRYPT_ON = ("kucoin-python-sdk/", "kucoin-futures-python-sdk/", "python-kucoin")
+
+
 class Connection(Subscriber, Protocol):
     """One client's WebSocket session, as the exchange uses it."""
 
@@ -261,25 +266,31 @@ class Door:
         """Return the account that signed a request; raises `SigningRefused`."""
         members = self.core.members
         accounts = {key: member.account for key, member in members.items()}
-        # Clients sign by their own clock, or by the exchange's, which they have asked for.
-        clocks_ns = (self.machine.wall_ns(), self.site.now_ns)
-        return members[verify(request, accounts, [ns // 1_000_000 for ns in clocks_ns]).key]
+        # Clients sign by their own clock, or by the exchange's: as it is now, or as far from their
+        # own as it was when they asked for it. At other speeds than 1 these two drift apart.
+        wall, now, then = (
+            ns // 1_000_000
+            for ns in (self.machine.wall_ns(), self.site.now_ns, self.core.clock.unhurried_ns)
+        )
+        spans = [(wall, wall), (min(now, then), max(now, then))]
+        return members[verify(request, accounts, spans).key]
 
-    def token_reply(self, host: str, user_id: str = "") -> dict[str, Any]:
+    def token_reply(self, host: str, user_id: str = "", *, agent: str = "") -> dict[str, Any]:
         """Build the data of a token reply to a client that called `host` (and port).
 
         It names the address that the server listens on. If the server listens on all addresses, it
-        names the one that was called.
+        names the one that was called. `agent` is the client's ``User-Agent``.
         """
         place = host if self.bound in ANY_ADDRESS else f"{self.bound}:{self.port}"
+        # KuCoin says true of its wss addresses. This one is plain, and clients that look should
+        # know. Typed clients take only true or false.
+        encrypt = None if agent.startswith(_PASS_ENCRYPT_ON) else False
         return {
             "token": self.tokens.issue(user_id),
             "instanceServers": [
                 {
                     "endpoint": endpoint,
-                    # KuCoin says true of its wss addresses. This one is plain, and clients that
-                    # look should know.
-                    "encrypt": False,
+                    "encrypt": encrypt,
                     "protocol": "websocket",
                     "pingInterval": self.settings.ping_interval_ms,
                     "pingTimeout": self.settings.ping_timeout_ms,

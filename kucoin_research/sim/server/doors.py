@@ -274,7 +274,8 @@ class Doors:
         and silent).
 
         ``repeat_executions``: the next subscription to a trade topic (``topic``, ``market``) begins
-        with the last ``count`` executions, except for the newest ``after``.
+        with the last ``count`` executions, except for the newest ``after``. With ``every=3`` only
+        each third of them is sent, so that there are holes between them.
 
         Parameters
         ----------
@@ -398,6 +399,8 @@ class Doors:
         while any(connection.writer.is_behind for connection in self._connections()):
             for connection in self._connections():
                 connection.writer.give_up_if_stuck()
+            if self.clock.speed <= 1:
+                return  # at the wall's pace, a slow reader loses data and slows nobody
             await asyncio.sleep(PACE)
 
     def _wake(self) -> None:

@@ -115,6 +115,8 @@ class Exchange(Doors):
         clock = clock_from(start, speed, machine)
         self._core: MarketCore = MarketCore(seed, clock, listings, made)
         sites = {market: Site(self._core, market) for market in MARKETS}
+        for site in sites.values():
+            site.sites = sites
         ports = {"futures": futures_port, "spot": spot_port}
         super().__init__(self._core, sites, ROUTES, host=host, ports=ports)
         for planned in self._schedule:

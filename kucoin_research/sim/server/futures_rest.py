@@ -6,19 +6,24 @@ Shapes from the protocol reference, section 3.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from kucoin_research.sim.accounts.ledger import (
-    ZERO,
-    Position,
-    fraction,
-)
-from kucoin_research.sim.accounts.members import position_data
 from kucoin_research.sim.engine.candles import HISTORY_DAYS, candle_open
+from kucoin_research.sim.engine.catalog import Listing
 from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.messages.feed import last_price_and_size
-from kucoin_research.sim.messages.instrument_rows import contract_row, risk_limit_rows
+from kucoin_research.sim.messages.index_parts import index_parts, index_sources
+from kucoin_research.sim.messages.instrument_rows import (
+    FUNDING_PERIOD,
+    contract_row,
+    risk_limit_rows,
+)
 from kucoin_research.sim.server.candle_pages import DAY_MS, candle_page
+from kucoin_research.sim.server.futures_account_calls import FUTURES_ACCOUNT_CALLS
+from kucoin_research.sim.server.futures_margin_calls import FUTURES_MARGIN_CALLS
+from kucoin_research.sim.server.futures_order_calls import FUTURES_ORDER_CALLS
+from kucoin_research.sim.server.futures_order_lists import FUTURES_ORDER_LISTS
+from kucoin_research.sim.server.futures_position_calls import FUTURES_POSITION_CALLS
 from kucoin_research.sim.server.routes import (
     BULLETS,
     INVALID_SYMBOL,
@@ -32,7 +37,6 @@ from kucoin_research.sim.server.routes import (
     error,
     for_symbol,
     integer,
-    not_found,
     ok,
     spelled_number,
     status,
@@ -41,15 +45,15 @@ from kucoin_research.sim.server.routes import (
     touches_none,
 )
 
-if TYPE_CHECKING:
-    from kucoin_research.sim.accounts.members import Member
-
 __all__ = ["FUTURES_ROUTES"]
 
 _QUERY_ROWS = 100
 _FUNDING_ROWS = 100
 _GRANULARITIES = (1, 5, 15, 30, 60, 120, 240, 480, 720, 1440, 10080)
 _SAMPLES_PER_BAR = 5
+_FIRST_POSITION = 300_000_000_000_000_000
+_EIGHT_HOURS_MS = 28_800_000
+_AVERAGED_MS = 600_000
 _ENDED = ("Settled", "Closed")
 _INVALID_PARAMETER = error(200, "400100", "Parameter Error")
 
@@ -181,20 +185,35 @@ class _Series(NamedTuple):
     granularity_ms: int
     value: Callable[[int], float]
     oldest_ms: int
+    index_of: Listing | None = None
 
 
 def _series(site: Site, name: str) -> _Series | None:
     oldest_ms = site.core.clock.start_ns // MS // DAY_MS * DAY_MS - HISTORY_DAYS * DAY_MS
+    # Names with "8H" are of values for eight hours.
+    base_name, step = name.removesuffix("8H"), _EIGHT_HOURS_MS if name.endswith("8H") else 60_000
     for symbol, listing in site.listings.items():
         if name == listing.index_symbol:
-            return _Series(1_000, site.engine(symbol).index_price, oldest_ms)
-        if name in (f".{symbol}PI", f".{symbol}PI8H"):
-            return _Series(60_000, site.engine(symbol).premium, oldest_ms)
-        if name in (f".{listing.base}INT", f".{listing.base}INT8H"):
-            return _Series(60_000, lambda _: 0.0003, oldest_ms)
-        if name in (f".{listing.quote}INT", f".{listing.quote}INT8H"):
-            return _Series(60_000, lambda _: 0.0006, oldest_ms)
+            return _Series(1_000, site.engine(symbol).index_price, oldest_ms, listing)
+        if base_name == f".{symbol}PI":
+            premium = site.engine(symbol).premium
+            value = premium if step == 60_000 else _average(premium, site)
+            return _Series(step, value, oldest_ms)
+        if base_name == f".{listing.base}INT":
+            return _Series(step, lambda _: 0.0003, oldest_ms)
+        if base_name == f".{listing.quote}INT":
+            return _Series(step, lambda _: 0.0006, oldest_ms)
     return None
+
+
+def _average(premium: Callable[[int], float], site: Site) -> Callable[[int], float]:
+    # The mean over the eight hours that hold a time, as far as they have passed.
+    def average(time_ns: int) -> float:
+        begin = time_ns // MS // _EIGHT_HOURS_MS * _EIGHT_HOURS_MS
+        points = range(begin, min(begin + _EIGHT_HOURS_MS, site.now_ms + 1), _AVERAGED_MS)
+        return sum(premium(point * MS) for point in points) / len(points)
+
+    return average
 
 
 def _touches_series(site: Site, values: Values) -> Iterable[str]:
@@ -256,12 +275,11 @@ def _query_row(name: str, series: _Series, point_ms: int) -> dict[str, Any]:
         "timePoint": point_ms,
         "value": value,
     }
-    if series.granularity_ms == 1_000:
+    if series.index_of is not None:
         # KuCoin misspells this key on the wire.
-        row["decomposionList"] = [
-            {"exchange": "binance", "price": value, "weight": 0.6},
-            {"exchange": "okex", "price": value, "weight": 0.4},
-        ]
+        row["decomposionList"] = index_parts(
+            index_sources(series.index_of), name, point_ms, value, series.index_of.index_decimals
+        )
     return row
 
 
@@ -269,18 +287,18 @@ def _funding_rate(site: Site, engine: Market, _values: Values) -> dict[str, Any]
     row = contract_row(engine.listing, engine, site.now_ns)
     interval = row["fundingRateGranularity"]
     next_ms = row["nextFundingRateDateTime"]
+    # The documents show a predictedValue as well. KuCoin sends none.
     return {
         "symbol": row["fundingRateSymbol"],
         "granularity": interval,
         "timePoint": next_ms - interval,
         "value": row["fundingFeeRate"],
-        "predictedValue": row["predictedFundingFeeRate"],
+        "dailyInterestRate": row["dailyInterestRate"],
         "fundingRateCap": row["fundingRateCap"],
         "fundingRateFloor": row["fundingRateFloor"],
-        "dailyInterestRate": row["dailyInterestRate"],
-        "lastTimeFundingRate": row["lastTimeFundingRate"],
-        "period": 1,
+        "period": FUNDING_PERIOD,
         "fundingTime": next_ms,
+        "lastTimeFundingRate": row["lastTimeFundingRate"],
     }
 
 
@@ -309,50 +327,6 @@ def _trade_statistics(site: Site, _values: Values) -> Work:
         turnover += site.listed(symbol).stats_24h(site.now_ns).turnover
         yield
     return ok({"turnoverOf24h": round(turnover, 10)})
-
-
-def _account_overview(site: Site, values: Values, member: Member) -> Reply:
-    currency = values.get("currency", "XBT")
-    wallet = site.core.order_entry.futures_wallet(member, currency)
-    risk = site.core.order_entry.cross_risk_rate(member, currency)
-    return ok(
-        {
-            "accountEquity": float(wallet.equity),
-            "unrealisedPNL": float(wallet.isolated_pnl + wallet.cross_pnl),
-            "marginBalance": float(wallet.balance),
-            "positionMargin": float(wallet.isolated_position + wallet.cross_position),
-            "orderMargin": float(wallet.isolated_order + wallet.cross_order),
-            "frozenFunds": 0.0,
-            "availableBalance": float(wallet.available),
-            "currency": currency,
-            "availableMargin": float(wallet.available),
-            # Without any margin left, the positions are being liquidated.
-            "riskRatio": 1.0 if risk is None else round(float(risk), 10),
-            "maxWithdrawAmount": float(max(wallet.available, ZERO)),
-        }
-    )
-
-
-def _position_row(site: Site, member: Member, position: Position) -> dict[str, Any]:
-    symbol = position.listing.symbol
-    mark = fraction(site.engine(symbol).mark_price(site.now_ns))
-    wallet = site.core.order_entry.futures_wallet(member, position.listing.settle)
-    row = position_data(position, mark, site.now_ms, wallet.total_cross)
-    del row["changeReason"]
-    return {"id": f"{symbol}-{position.opened_ms}"} | row
-
-
-def _positions(site: Site, _values: Values, member: Member) -> Reply:
-    open_ones = [one for one in member.positions.values() if one.quantity]
-    return ok([_position_row(site, member, one) for one in open_ones])
-
-
-def _position(site: Site, values: Values, member: Member) -> Reply:
-    symbol = values.get("symbol", "")
-    if symbol not in site.listings:
-        return INVALID_SYMBOL
-    flat = Position(site.listings[symbol])
-    return ok(_position_row(site, member, member.positions.get(symbol, flat)))
 
 
 FUTURES_ROUTES: tuple[Route, ...] = (
@@ -393,21 +367,9 @@ FUTURES_ROUTES: tuple[Route, ...] = (
     ),
     Route("/api/v1/contract/funding-rates", 5, _funding_rates),
     Route("/api/v1/trade-statistics", 3, _trade_statistics, touches_all, is_private=True),
-    Route(
-        "/api/v1/account-overview",
-        5,
-        not_found,
-        touches_none,
-        is_private=True,
-        account_answer=_account_overview,
-    ),
-    Route(
-        "/api/v1/positions",
-        2,
-        not_found,
-        touches_none,
-        is_private=True,
-        account_answer=_positions,
-    ),
-    Route("/api/v1/position", 2, not_found, is_private=True, account_answer=_position),
+    *FUTURES_ACCOUNT_CALLS,
+    *FUTURES_MARGIN_CALLS,
+    *FUTURES_ORDER_CALLS,
+    *FUTURES_ORDER_LISTS,
+    *FUTURES_POSITION_CALLS,
 )

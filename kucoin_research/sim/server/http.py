@@ -15,6 +15,7 @@ from kucoin_research.sim.faults.kinds import (
 )
 from kucoin_research.sim.server.call_values import BadBody, Values, body_values
 from kucoin_research.sim.server.door import Door
+from kucoin_research.sim.server.not_served import not_served
 from kucoin_research.sim.server.routes import AccountAnswer, Reply, Route, error, find_route
 from kucoin_research.sim.server.visitors import refusal
 from kucoin_research.sim.server.wire_frames import json_bytes
@@ -107,12 +108,8 @@ class RestHandler(RequestHandler):
     async def _reply(self, method: str, path: str) -> Reply:
         door = self._door
         route, values = find_route(door.table, path, method)
-        if route is None:
-            return Reply(404, {"code": "404", "msg": "Not Found", "retry": False, "success": False})
-        if method != route.method:
-            return Reply(
-                405, {"code": "405", "msg": "Method Not Allowed", "retry": False, "success": False}
-            )
+        if route is None or method != route.method:
+            return not_served(door.market, method, path, is_path_served=route is not None)
         if door.is_shut and route.name in _TOKEN_CALLS:
             return error(503, "503000", "System is under maintenance.")
         member = None
@@ -133,7 +130,8 @@ class RestHandler(RequestHandler):
         if route.name == "bullet-private" and not door.core.has_accounts:
             return error(403, "400007", "A recording has no private channels.")
         if route.name in _TOKEN_CALLS:
-            data = door.token_reply(self.request.host, user_id)
+            agent = self.request.headers.get("User-Agent", "")
+            data = door.token_reply(self.request.host, user_id, agent=agent)
             return Reply(200, {"code": "200000", "data": data})
         return await self._look_up(route, values, member)
 
@@ -152,8 +150,9 @@ class RestHandler(RequestHandler):
             parameters = asked | self._body_values() | dict(in_path)
         except BadBody as bad:
             return error(400, "400101", f"Invalid request data: {bad}.")
-        patience = _LIST_PATIENCE if route.is_list else None
-        await door.core.catch_up(route.touches(door.site, parameters), patience)
+        symbols = list(route.touches(door.site, parameters))
+        patience = _LIST_PATIENCE if route.is_list(symbols) else None
+        await door.core.catch_up(symbols, patience)
         if member is not None and route.account_answer is not None:
             return self._account_answer(route.account_answer, parameters, member)
         answer = route.answer(door.site, parameters)

@@ -115,6 +115,7 @@ class MarketCore(ExchangeCore[_Channel]):
             spot_resend_depth=settings.spot_resend_depth,
             candle_add=settings.candle_add,
             bare_announcements=settings.bare_announcements,
+            number_market_snapshots=settings.number_market_snapshots,
         )
         self._engines = EnginePool(seed, clock, listings, int(settings.warm_up * 1e9), make_engine)
         # The actions of accounts and faults on each engine: a tape's own engine repeats them.
@@ -292,8 +293,9 @@ class MarketCore(ExchangeCore[_Channel]):
 
     def tick(self) -> bool:
         """Advance as `ExchangeCore.tick` does; when nothing is due, see to idle engines."""
+        self.clock.wake()
         is_more_due = super().tick()
-        if not is_more_due and not self._holds and self.clock.keeps_up:
+        if not is_more_due and not self._holds and self.clock.is_of_now:
             deadline = self.clock.machine.worked() + self.turn * _IDLE_SHARE
             for has_worked in self._keeping_up:
                 if not has_worked or self.clock.machine.worked() >= deadline:

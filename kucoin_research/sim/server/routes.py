@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -40,6 +40,7 @@ __all__ = [
     "integer",
     "not_found",
     "ok",
+    "path_pattern",
     "route_table",
     "spelled_number",
     "status",
@@ -78,11 +79,18 @@ class BaseSite(ABC):
 
 
 class Site(BaseSite):
-    """One simulated market as REST sees it: listings, engines, and virtual time."""
+    """One simulated market as REST sees it: listings, engines, and virtual time.
+
+    Attributes
+    ----------
+    sites
+        Both markets of the exchange by name: some calls at one address are about the other.
+    """
 
     def __init__(self, core: MarketCore, market: str) -> None:
         super().__init__(market)
         self.core = core
+        self.sites: dict[str, Site] = {market: self}
         self.listings: dict[str, Listing] = {
             symbol: row for symbol, row in core.listings.items() if row.market == market
         }
@@ -167,10 +175,9 @@ class Route:
     shows_quota: bool = True
     account_answer: AccountAnswer | None = None
 
-    @property
-    def is_list(self) -> bool:
-        """Whether it lists all symbols; those need not be at the same instant."""
-        return self.touches is touches_all
+    def is_list(self, symbols: Sequence[str]) -> bool:
+        """Return whether a reply about these symbols lists them; each may be at another instant."""
+        return self.touches is touches_all or (len(symbols) > 1 and not self.is_private)
 
     @property
     def name(self) -> str:
@@ -256,7 +263,12 @@ def for_symbol(answer: Callable[[Site, Market, Values], Any], unknown: Reply) ->
 
 def route_table(routes: Iterable[Route]) -> RouteTable:
     """Prepare routes for `find_route`, which takes the first match."""
-    return [(re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", one.path)), one) for one in routes]
+    return [(path_pattern(one.path), one) for one in routes]
+
+
+def path_pattern(path: str) -> re.Pattern[str]:
+    """Return the pattern of a path, in which ``{names}`` stand for parts that are values."""
+    return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", path))
 
 
 def timestamp(site: BaseSite, _values: Values) -> Reply:

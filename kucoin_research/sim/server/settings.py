@@ -46,8 +46,9 @@ class Settings:
     compression
         Whether permessage-deflate is accepted when the client offers it.
     patience
-        Seconds (wall) for which virtual time waits for a reader that takes nothing. Then that
-        reader's data is dropped, as KuCoin does.
+        Seconds (wall) for which a reader may take nothing. Then its data is dropped, as KuCoin
+        does. Meanwhile virtual time waits for it, but not at a speed of 1 or less: there a slow
+        reader slows nobody.
     buffer_bytes
         Unsent bytes per connection from which its reader counts as slow.
     spot_fillers
@@ -62,8 +63,15 @@ class Settings:
     bare_announcements
         Whether funding announcements carry the topic without a symbol even if the client named
         one, as in the documents' samples. KuCoin's own SDK does not find such frames.
+    number_market_snapshots
+        Whether the outer ``sequence`` of snapshots on the topic of a whole market is a number, as
+        in captures of 2024 and 2026, or text, as in the documents. KuCoin's own SDK refuses the
+        number.
     kline_page
-        Rows in one futures kline reply; sources say 500 or 200.
+        Rows in one futures kline reply; the documents say 500, a probe of KuCoin got 200.
+    candles_include_end
+        Whether spot candles that open at the ``endAt`` of a call are among its rows. Public clients
+        disagree.
     pro_idle_timeout
         Seconds (wall) of client silence before a connection of the pro feed without a subscription
         is closed.
@@ -119,7 +127,9 @@ class Settings:
     spot_resend_depth: bool = False
     candle_add: bool = False
     bare_announcements: bool = False
-    kline_page: int = 500
+    number_market_snapshots: bool = False
+    kline_page: int = 200
+    candles_include_end: bool = False
     pro_idle_timeout: float = 60.3
     max_pro_topics: int = 600
     max_pro_messages: int = 300

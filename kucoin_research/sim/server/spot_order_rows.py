@@ -67,6 +67,7 @@ def order_row(order: AccountOrder) -> dict[str, Any]:
         "stp": request.stp or None,
         "inOrderBook": order.is_active,
         "active": order.is_active,
+        "cancelReason": None,  # KuCoin publishes no codes
         "tax": "0",
         "lastUpdatedAt": updated_ms(order),
     }
@@ -136,7 +137,7 @@ def _funds(order: AccountOrder) -> _Amounts:
     request = order.request
     if request.funds is not None:
         # Those that a fee has taken are spent too, as on the private streams.
-        left = request.funds - order.spent
+        left = request.funds - order.used_funds
         return _Amounts(
             request.funds,
             left if order.is_active else ZERO,

@@ -12,7 +12,7 @@ from kucoin_research.sim.engine.candles import INTERVALS
 from kucoin_research.sim.engine.catalog import Listing
 from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.messages.feed import last_price_and_size, plain
-from kucoin_research.sim.messages.instrument_rows import symbol_row
+from kucoin_research.sim.messages.instrument_rows import symbol_row, unknown_day
 from kucoin_research.sim.server.candle_pages import candle_page
 from kucoin_research.sim.server.classic_orders_rest import CLASSIC_ORDER_ROUTES
 from kucoin_research.sim.server.ledger_rest import LEDGER_ROUTES
@@ -42,9 +42,10 @@ from kucoin_research.sim.server.spot_orders_rest import SPOT_ORDER_ROUTES
 from kucoin_research.sim.server.spot_stops_rest import SPOT_STOP_ROUTES
 from kucoin_research.sim.server.transfers_rest import TRANSFER_ROUTES
 
-__all__ = ["SPOT_ROUTES"]
+__all__ = ["SPOT_ROUTES", "currency_row"]
 
 _SPOT_CANDLES = 1_500
+_CANDLES_WITHOUT_BEGIN = 100
 
 
 _NO_DATA = ok(None)
@@ -74,17 +75,18 @@ def _pair(site: Site, listing: Listing) -> dict[str, Any]:
 
 def _currencies(site: Site, _values: Values) -> Reply:
     coins = {coin: None for row in site.listings.values() for coin in (row.base, row.quote)}
-    return ok([_currency_row(coin) for coin in coins])
+    return ok([currency_row(coin) for coin in coins])
 
 
 def _currency(site: Site, values: Values) -> Reply:
     coin = values["currency"]
     if all(coin not in (row.base, row.quote) for row in site.listings.values()):
         return error(200, "400100", "The currency does not exist.")
-    return ok(_currency_row(coin))
+    return ok(currency_row(coin))
 
 
-def _currency_row(coin: str) -> dict[str, Any]:
+def currency_row(coin: str) -> dict[str, Any]:
+    """Return a coin as ``GET /api/v3/currencies/{currency}`` does."""
     return {
         "currency": coin,
         "name": coin,
@@ -98,10 +100,13 @@ def _currency_row(coin: str) -> dict[str, Any]:
             {
                 "chainName": coin,
                 "chainId": coin.lower(),
+                # Both spellings are live. (typed-kucoin 0.5.0)
                 "withdrawalMinSize": "0.001",
+                "withdrawMinSize": "0.001",
                 "depositMinSize": "0.0002",
                 "withdrawFeeRate": "0",
                 "withdrawalMinFee": "0.0005",
+                "withdrawMinFee": "0.0005",
                 "isWithdrawEnabled": True,
                 "isDepositEnabled": True,
                 "confirms": 3,
@@ -111,6 +116,12 @@ def _currency_row(coin: str) -> dict[str, Any]:
                 "maxWithdraw": None,
                 "maxDeposit": None,
                 "needTag": False,
+                "addressRegex": "^[0-9A-Za-z]+$",
+                "memoRegex": "",
+                # Only some coins have these three.
+                "depositFeeRate": None,
+                "withdrawMaxFee": None,
+                "depositTierFee": None,
             }
         ],
     }
@@ -154,8 +165,11 @@ def _spot_book(depth: int | None) -> Callable[[Site, Market, Values], dict[str, 
     return book
 
 
-def _stats(site: Site, engine: Market, _values: Values) -> dict[str, Any]:
-    return {"time": site.now_ms, **_stats_row(engine, site.now_ns)}
+def _stats(site: Site, values: Values) -> Reply:
+    symbol = values.get("symbol", "")
+    is_listed = symbol in site.listings
+    row = _stats_row(site.engine(symbol), site.now_ns) if is_listed else unknown_day(symbol)
+    return ok({"time": site.now_ms, **row})
 
 
 def _stats_row(engine: Market, now_ns: int) -> dict[str, Any]:
@@ -190,6 +204,8 @@ def _spot_tickers(site: Site, _values: Values) -> Work:
             {
                 **_stats_row(engine, site.now_ns),
                 "symbolName": symbol,
+                "open": plain(engine.stats_24h(site.now_ns).open),
+                "lastSize": last_price_and_size(engine)[1],
                 "bestBidSize": bids[0][1] if bids else None,
                 "bestAskSize": asks[0][1] if asks else None,
             }
@@ -202,6 +218,7 @@ def _histories(_site: Site, engine: Market, _values: Values) -> list[dict[str, A
     return [
         {
             "sequence": str(trade.sequence),
+            "tradeId": trade.trade_id,
             "price": engine.price_text(trade.price_ticks),
             "size": engine.size_text(trade.size),
             "side": trade.side,
@@ -219,10 +236,12 @@ def _spot_candles(site: Site, values: Values) -> Work:
     if interval_ms is None:
         return error(200, "400100", "Incorrect candlestick type.")
     # 0 counts as no bound. If more candles match than fit, the reply has the newest ones.
-    first = (integer(values, "startAt") or 0) * 1_000
-    last = (integer(values, "endAt") or 0) * 1_000 or None
+    begin, end = integer(values, "startAt"), integer(values, "endAt")
+    first = (begin or 0) * 1_000
+    last = end * 1_000 - (not site.core.settings.candles_include_end) if end else None
+    limit = _CANDLES_WITHOUT_BEGIN if begin is None else _SPOT_CANDLES
     engine = site.engine(symbol)
-    page = yield from candle_page(engine, interval_ms, None, last, _SPOT_CANDLES)
+    page = yield from candle_page(engine, interval_ms, None, last, limit)
     rows = [candle for candle in page if candle.open_ms >= first]
     return ok(
         [
@@ -252,7 +271,7 @@ SPOT_ROUTES: tuple[Route, ...] = (
     Route("/api/v1/markets", 3, _zones, touches_none),
     Route("/api/v1/market/orderbook/level1", 2, for_symbol(_level1, _NO_DATA)),
     Route("/api/v1/market/allTickers", 15, _spot_tickers, touches_all),
-    Route("/api/v1/market/stats", 15, for_symbol(_stats, _NO_DATA)),
+    Route("/api/v1/market/stats", 15, _stats),
     Route("/api/v1/market/orderbook/level2_20", 2, for_symbol(_spot_book(20), _NO_DATA)),
     Route("/api/v1/market/orderbook/level2_100", 2, for_symbol(_spot_book(100), _NO_DATA)),
     Route(

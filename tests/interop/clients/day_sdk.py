@@ -121,6 +121,8 @@ def main():
         try:
             trader.act()
         except RestError as error:
+            if error.response is None:  # no answer of the exchange
+                raise
             say(call="refused", code=error.response.code, text=error.response.message)
     say(call="done")
 

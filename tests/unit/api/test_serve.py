@@ -14,6 +14,8 @@ from tests.conftest import wait_until
 from tests.exchanges import simulate
 from tests.healing.rig import FAST
 from tests.processes import Process
+from tests.unit.sim.client import ask, get
+from tests.unit.sim.reply_fields import FIELDS, PUBLIC, at
 
 START = "2026-01-05T07:59:40Z"  # twenty virtual seconds before a funding settlement
 SYMBOLS = {"futures": "XBTUSDTM", "spot": "BTC-USDT"}
@@ -242,6 +244,13 @@ def test_candles_over_rest_are_the_last_that_were_streamed(market, sessions, fin
     assert fetched.select(columns).equals(recorded.select(columns).sort("timestamp"))
 
 
+@pytest.mark.parametrize(("market", "call", "place", "fields"), PUBLIC)
+def test_replies_have_kucoins_fields(finished, market, call, place, fields):
+    data = get(finished, f"/api/{call}", market).json()["data"]
+
+    assert sorted(at(data, place)) == sorted(FIELDS[fields])
+
+
 def test_mark_prices_and_the_time_are_those_of_the_recording(sessions, finished):
     mark = kr.mark_price("XBTUSDTM", venue=finished.venue).drop("local_timestamp")
     newest = sessions["futures"].frame("trade")["timestamp"].to_physical()[-1]
@@ -268,6 +277,13 @@ def test_private_channels_are_refused_with_a_reason(finished):
         pytest.raises(ExchangeError, match="no private channels"),
     ):
         rest.token("futures", private=True)
+
+
+def test_a_call_that_a_recording_does_not_answer_is_refused_with_a_sentence(finished):
+    reply = ask("GET", f"{finished.spot_url}/api/v3/margin/symbols")
+
+    assert (reply.status_code, reply.json()["code"]) == (404, "404")
+    assert "KuCoin's that this exchange does not serve" in reply.json()["msg"]
 
 
 # When it begins, and what is chosen

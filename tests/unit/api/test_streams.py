@@ -412,6 +412,18 @@ def test_candles_over_a_range(exchange):
     assert day["timestamp"].diff().drop_nulls().unique().len() == 1
 
 
+@pytest.mark.parametrize(("symbol", "page"), [("XBTUSDTM", 200), ("BTC-USDT", 1_500)])
+def test_candles_are_whole_across_pages_and_reach_up_to_their_end(exchange, symbol, page):
+    last = datetime(2026, 1, 4, tzinfo=UTC)
+    first = last - timedelta(minutes=2 * page)
+
+    candles = kr.candles(symbol, "1min", first, last, venue=exchange.venue)
+
+    assert candles["timestamp"].to_list() == [
+        first + timedelta(minutes=minute) for minute in range(2 * page + 1)
+    ]
+
+
 def test_funding_rates(exchange):
     rates = kr.funding_rates("XBTUSDTM", "2026-01-01", "2026-01-04", venue=exchange.venue)
 

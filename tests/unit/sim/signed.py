@@ -10,6 +10,7 @@ from kucoin_research.foundation import clocks
 from kucoin_research.sim.accounts.trading_account import TradingAccount
 from kucoin_research.sim.engine.catalog import LISTINGS
 from kucoin_research.sim.engine.clock import VirtualClock, parse_start
+from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.messages.topics import parse_topics
 from kucoin_research.sim.server.market_core import MarketCore
 from kucoin_research.sim.server.settings import Settings
@@ -86,17 +87,21 @@ def less_busy(symbol, one_of):
 class MarketFloor:
     """An exchange without sockets and threads, whose time the test moves; frames are kept.
 
-    Its listings are the catalog's, with other ``facts`` if given.
+    Its listings are the catalog's, with other ``facts`` if given: for all, or by symbol.
     """
 
     number = 0
 
-    def __init__(self, *symbols, seed=7, start=START, accounts=(), facts=None, **settings):
+    def __init__(
+        self, *symbols, seed=7, start=START, accounts=(), facts=None, make_engine=Market, **settings
+    ):
         self.machine = SetMachine()
         clock = VirtualClock(parse_start(start), machine=self.machine)
-        listings = {symbol: replace(LISTINGS[symbol], **facts or {}) for symbol in symbols}
+        if facts is None or not facts.keys() & set(symbols):
+            facts = dict.fromkeys(symbols, facts or {})
+        listings = {symbol: replace(LISTINGS[symbol], **facts[symbol]) for symbol in symbols}
         settings |= {"accounts": tuple(accounts), "warm_up": 5.0}
-        self.hub = MarketCore(seed, clock, listings, Settings(**settings))
+        self.hub = MarketCore(seed, clock, listings, Settings(**settings), make_engine)
         self.order_entry = self.hub.order_entry
         self.me = self.order_entry.members[KEY]
         self.frames = []

@@ -537,6 +537,20 @@ def test_what_a_successor_brought_is_stamped_as_it_was_read():
     assert [row.local_timestamp for row in rows] == sorted({row.local_timestamp for row in rows})
 
 
+def test_old_executions_of_a_successor_do_not_make_its_predecessor_look_silent():
+    handler = make_handler("trade")
+    handler.take([trade(n) for n in (1, 2, 3)], Decoder(Market.FUTURES), NOW)
+    quiet, stalled = Handover(), Handover()
+
+    handler.hold([trade(1), trade(3)], Decoder(Market.FUTURES), NOW + SECOND, quiet)
+    taken = handler.take_over(quiet, [TRADES], NOW + 2 * SECOND, NOW + 2 * SECOND)
+    assert (taken.rows, taken.stalled) == ([], [])
+
+    handler.hold([trade(3), trade(5)], Decoder(Market.FUTURES), NOW + 3 * SECOND, stalled)
+    taken = handler.take_over(stalled, [TRADES], NOW + 4 * SECOND, NOW + 4 * SECOND)
+    assert taken.stalled == [("trade", SYMBOL)]
+
+
 def test_changes_of_a_successor_stand_behind_the_account_of_those_before():
     handler = in_step(16)
     take(handler, level2(17))

@@ -110,6 +110,40 @@ def test_what_is_brought_and_held_is_the_tape_whatever_is_repeated(tape, data):
         assert all(merged.first_missing <= each <= merged.last_missing for each in missing)
 
 
+def test_old_executions_behind_an_outage_do_not_make_the_next_one_longer():
+    # Nothing was traded in the first outage; what came behind it had all come before.
+    merged = merge_all_trades(50, trades(45, 50, 60), [trades(40, 44), trades(70)])
+
+    assert [numbers(each.rows) for each in merged] == [[60], []]
+    assert all(each.is_whole for each in merged)
+
+
+@settings(deadline=None)
+@given(st.sets(st.integers(1, 500), min_size=4, max_size=60), st.data())
+def test_several_outages_are_filled_whatever_is_repeated_between_them(tape, data):
+    ordered = sorted(tape)
+    bounds = sorted(data.draw(st.lists(st.integers(1, len(ordered)), min_size=4, max_size=4)))
+    lost, back, lost_again, back_again = bounds
+    page = data.draw(st.integers(1, len(ordered)))
+    repeats = [
+        sorted(data.draw(st.sets(st.sampled_from(ordered[:end])))) for end in (back, back_again)
+    ]
+    held = [repeats[0] + ordered[back:lost_again], repeats[1] + ordered[back_again:]]
+
+    merged = merge_all_trades(
+        ordered[lost - 1], trades(*ordered[-page:]), [trades(*part) for part in held]
+    )
+
+    behind = [numbers(each.rows) + part for each, part in zip(merged, held, strict=True)]
+    whole = list(dict.fromkeys(ordered[:lost] + behind[0] + behind[1]))
+    missing = set(ordered) - set(whole)
+    if ordered[-page] <= ordered[lost - 1]:
+        assert all(each.is_whole for each in merged)
+        assert set(whole) == set(ordered)
+    elif missing:
+        assert not all(each.is_whole for each in merged)
+
+
 def test_candles_from_the_open_one_up_to_the_first_behind():
     fetched = [candle(60, 2.0), candle(120), candle(180, 9.0)]
 

@@ -143,6 +143,33 @@ def test_reordered_trades_are_kept():
     assert tally.rows == 3
 
 
+def test_a_trade_that_comes_late_is_not_the_last_of_the_account():
+    ledger, tally = opened(Trade, "trade")
+
+    for number in (10, 20, 12, 15):
+        assert ledger.accepts(trade(number, str(number))._replace(timestamp=number))
+
+    assert (tally.rows, tally.last_sequence) == (4, 20)
+
+
+def test_trades_that_are_counted_anew_go_on_from_their_own_numbers():
+    ledger, tally = opened(Trade, "trade")
+
+    for number, time in ((10, 1), (20, 2), (3, 3), (4, 4)):
+        assert ledger.accepts(trade(number, str(number))._replace(timestamp=time))
+
+    assert tally.last_sequence == 4
+
+
+def test_a_trade_that_has_come_is_known_and_asking_counts_nothing():
+    ledger, tally = opened(Trade, "trade")
+    ledger.accepts(trade(1, "1"))
+
+    assert [ledger.has_had(trade(number, str(number))) for number in (1, 2)] == [True, False]
+    assert not ledger.has_had(trade(1, "1")._replace(symbol="ETHUSDTM"))
+    assert (tally.rows, tally.duplicates) == (1, 0)
+
+
 def test_trades_without_an_id_are_told_by_their_sequence():
     ledger, tally = opened(Trade, "trade")
 

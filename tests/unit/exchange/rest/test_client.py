@@ -170,6 +170,9 @@ def test_a_row_without_limits_is_an_instrument_without_them(exchange, rest):
         ({"buyLimit": None}, None),
         ({"markPrice": 0}, None),
         ({"buyLimit": 80000.0, "sellLimit": 92757.38}, None),
+        ({"orderPriceRange": 0.02}, 0.02),  # KuCoin's own word, whatever was rounded or late
+        ({"orderPriceRange": 0}, 0.05),
+        ({"orderPriceRange": None}, 0.05),
     ],
     ids=str,
 )
@@ -361,7 +364,11 @@ def test_an_odd_field_of_one_ticker_costs_no_more_than_itself(exchange, rest, ca
 
 def test_one_time_that_is_none_costs_no_other_ticker(exchange, rest, caplog):
     rows = [{"symbol": "A", "ts": -1}, {"symbol": "B", "ts": 1_700_000_000_000_000_000}]
-    exchange.answers = [ok(rows), ok({"ticker": rows, "time": -1}), ok({"symbol": "A", "time": -1})]
+    exchange.answers = [
+        ok(rows),
+        ok({"ticker": rows, "time": -1}),
+        ok({"symbol": "A", "vol": "0", "time": -1}),
+    ]
 
     with caplog.at_level(logging.WARNING, "kucoin_research.exchange.rest.replies"):
         of_contracts, of_pairs = rest.tickers("futures"), rest.tickers("spot")

@@ -134,6 +134,13 @@ def test_a_success_with_nothing_in_it_means_there_is_no_such_symbol(exchange, re
         getattr(rest, call)(*arguments)
 
 
+def test_a_day_without_any_figure_means_there_is_no_such_pair(exchange, rest):
+    exchange.answers = [ok({"time": 1787422576250, "symbol": "NO-PE", "last": None, "buy": None})]
+
+    with pytest.raises(errors.NotFound, match="NO-PE with nothing; check its spelling"):
+        rest.stats("NO-PE", market="spot")
+
+
 # -- replies that are not KuCoin's -----------------------------------------------------------------
 
 

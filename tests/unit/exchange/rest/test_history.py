@@ -53,6 +53,16 @@ def test_every_interval_comes_without_holes_and_without_doubles(still, symbol, i
     assert (frame["low"] <= frame.select(pl.min_horizontal("open", "close")).to_series()).all()
 
 
+def test_spot_pages_whether_they_include_their_end_or_not(still):
+    span = ("BTC-USDT", "1min", "2025-12-29", "2026-01-02")
+    without = kr.candles(*span, venue=still.venue, progress=False)
+    with simulate(seed=7, candles_include_end=True) as inclusive:
+        frame = kr.candles(*span, venue=inclusive.venue, progress=False)
+
+    assert frame.select("timestamp", "close").equals(without.select("timestamp", "close"))
+    assert frame["timestamp"].diff().drop_nulls().n_unique() == 1
+
+
 @pytest.mark.parametrize("symbol", ["XBTUSDTM", "XBTUSDM", "BTC-USDT", "KCSUSDTM", "ETH-BTC"])
 def test_longer_candles_are_made_of_the_shorter_ones(still, symbol):
     span = {"start": "2026-01-02", "end": "2026-01-03T23:59", "venue": still.venue}

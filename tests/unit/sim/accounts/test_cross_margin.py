@@ -6,7 +6,7 @@ from kucoin_research.sim.accounts.cross_margin import (
     Exposure,
     cross_prices,
     risk_rate,
-    take_over_prices,
+    take_overs,
 )
 from kucoin_research.sim.accounts.ledger import Position, cross_maintenance
 from kucoin_research.sim.engine.catalog import LISTINGS
@@ -107,7 +107,7 @@ def test_positions_lose_the_margin_together():
     marked = [(long, Decimal(59_000)), (short, Decimal(3_010))]
     margin = Decimal(500)
 
-    prices = take_over_prices(margin, marked)
+    prices = [end.price for end in take_overs(margin, marked)]
 
     lost = [
         position.value(price) - position.value(mark)

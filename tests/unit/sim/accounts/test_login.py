@@ -6,11 +6,13 @@ from kucoin_research.errors import InvalidInput
 from kucoin_research.foundation import clocks
 from kucoin_research.sim import DEMO_ACCOUNT, Account
 from kucoin_research.sim.accounts.signing import SignedRequest, SigningRefused, digest, verify
+from tests.conftest import wait_until
 from tests.unit.sim.client import Client, open_exchange
 from tests.unit.sim.signed import (
     KEY,
     PASSPHRASE,
     SECRET,
+    b64hmac,
     private_client,
     signed,
     subscribe_private,
@@ -55,11 +57,57 @@ def test_vector_request_is_let_in_at_its_time():
     )
 
     signed_ms = 1547015186532
-    assert verify(request, {"k": account}, [0, signed_ms + 5_000]) is account
-    assert verify(request, {"k": account}, [signed_ms - 5_000, 0]) is account
+    assert verify(request, {"k": account}, [(0, 0), (signed_ms + 5_000,) * 2]) is account
+    assert verify(request, {"k": account}, [(signed_ms - 5_000,) * 2, (0, 0)]) is account
+    spans = [(0, signed_ms - 5_001), (signed_ms + 5_001, 2 * signed_ms)]
     with pytest.raises(SigningRefused) as refused:
-        verify(request, {"k": account}, [signed_ms - 5_001, signed_ms + 5_001])
+        verify(request, {"k": account}, spans)
     assert refused.value.code == "400002"
+
+
+@pytest.mark.parametrize(
+    ("sent", "signed_for"),
+    [
+        ("/api/v1/bullet-private?", "/api/v1/bullet-private"),  # KuCoin's SDK for Node
+        ("/api/v1/bullet-private?", "/api/v1/bullet-private?"),
+        ("/api/v1/bullet-private", "/api/v1/bullet-private?"),
+        ("/api/v1/accounts?currency=A%20B", "/api/v1/accounts?currency=A B"),
+        ("/api/v1/accounts?currency=A+B", "/api/v1/accounts?currency=A B"),
+    ],
+)
+def test_a_path_may_be_signed_in_another_spelling(sent, signed_for):
+    account = Account(key="k", secret="s", passphrase="p")
+    given = {
+        "KC-API-KEY": "k",
+        "KC-API-SIGN": b64hmac("s", f"1547015186532POST{signed_for}{{}}"),
+        "KC-API-TIMESTAMP": "1547015186532",
+        "KC-API-PASSPHRASE": b64hmac("s", "p"),
+        "KC-API-KEY-VERSION": "2",
+    }
+
+    assert verify(SignedRequest("POST", sent, b"{}", given), {"k": account}, [(1547015186532,) * 2])
+
+
+def test_a_question_mark_before_a_query_is_part_of_what_is_signed():
+    account = Account(key="k", secret="s", passphrase="p")
+    given = {
+        "KC-API-KEY": "k",
+        "KC-API-SIGN": b64hmac("s", "1547015186532GET/api/v1/accounts"),
+        "KC-API-TIMESTAMP": "1547015186532",
+        "KC-API-PASSPHRASE": b64hmac("s", "p"),
+        "KC-API-KEY-VERSION": "2",
+    }
+    request = SignedRequest("GET", "/api/v1/accounts?type=trade", b"", given)
+
+    with pytest.raises(SigningRefused, match="KC-API-SIGN"):
+        verify(request, {"k": account}, [(1547015186532,) * 2])
+
+
+@pytest.mark.parametrize("market", ["futures", "spot"])
+def test_a_private_token_may_be_asked_for_with_a_bare_question_mark(exchange, market):
+    reply = signed(exchange, "POST", TOKEN, market, sent=f"{TOKEN}?")
+
+    assert reply.json()["code"] == "200000"
 
 
 def ms(seconds):
@@ -136,6 +184,22 @@ def test_a_client_signs_by_its_own_clock_or_by_the_exchanges():
         ]
 
     assert codes == ["400002", "200000", "200000", "400002"] * 2
+
+
+@pytest.mark.parametrize("speed", [1, 60])
+def test_a_client_that_asked_once_how_far_the_exchanges_clock_is_may_go_on_signing_by_it(speed):
+    with open_exchange(speed=speed) as exchange:
+        ahead_ms = exchange.now_ns // 1_000_000 - clocks.current().wall_ns() // 1_000_000
+        end_ns = exchange.now_ns + 20 * speed * 10**9
+        exchange.resume()
+        wait_until(lambda: exchange.now_ns >= end_ns)
+        stamp_ms = clocks.current().wall_ns() // 1_000_000 + ahead_ms
+        codes = [
+            signed(exchange, "POST", TOKEN, stamp=str(stamp_ms + off_ms)).json()["code"]
+            for off_ms in (-5_100, 0, 5_100)
+        ]
+
+    assert codes == ["400002", "200000", "200000" if speed == 60 else "400002"]
 
 
 def test_demo_key_is_fixed_and_secrets_are_masked(exchange):

@@ -20,6 +20,9 @@ REFUSED = [
     ("XBTUSDTM", "buy", {"size": 1, "price": "1000000.1"}, "100001"),
     ("XBTUSDTM", "buy", {"size": 1, "stop": "up", "stop_price": "1000000.1"}, "100001"),
     ("XBTUSDTM", "buy", {"size": 1, "stop": "up", "stop_price": "80000.05"}, "100001"),
+    ("XBTUSDTM", "buy", {"size": 1, "leverage": 0}, "100001"),
+    ("XBTUSDTM", "buy", {"size": 1, "leverage": -5}, "100001"),
+    ("XBTUSDTM", "buy", {"size": 1, "leverage": "0.5"}, "100001"),
     ("XBTUSDTM", "buy", {"size": 30_000}, "300003"),
     ("XBTUSDTM", "buy", {"size": 10**6}, "300005"),
     ("XBTUSDTM", "sell", {"size": 1, "reduce_only": True}, "300009"),
@@ -160,15 +163,16 @@ def test_risk_tiers_bound_the_position_and_its_leverage():
     me = floor.account()
     me.deposit("futures", "USDT", 10**7)
     me.set_leverage("XBTUSDTM", 100)
-    me.place("XBTUSDTM", "buy", 10_000, price=50_000)  # it would be worth 500,000: the second tier
     bought = me.place("XBTUSDTM", "buy", 1_000)
     held = 1_000 * Decimal("0.001")
     more = int((500_000 / Decimal(50_000) - held) * 1_000)
 
     assert me.positions == {"XBTUSDTM": 1_000}
     assert bought not in me.open_orders
-    me.place("XBTUSDTM", "buy", more, price=50_000)
-    assert refused(lambda: me.place("XBTUSDTM", "buy", more + 1, price=50_000)) == (
+    assert refused(lambda: me.place("XBTUSDTM", "buy", more + 1, price=50_000))[0] == "300016"
+    me.place("XBTUSDTM", "buy", more, price=50_000)  # with it 500,000: the second tier
+    # What rests counts, too.
+    assert refused(lambda: me.place("XBTUSDTM", "buy", 1, price=50_000)) == (
         "300016",
         "The leverage cannot be greater than 75. (for a position of up to 1000000)",
     )
@@ -187,8 +191,9 @@ def test_risk_tiers_bound_the_position_and_its_leverage():
     assert refused(lambda: me.set_leverage("XBTUSDTM", "0.5"))[0] == "100001"
 
 
-def test_cross_margin_has_no_tiers():
-    floor = MarketFloor("XBTUSDTM", facts={"price_limit_rate": "0.5"})
+def test_cross_margin_has_no_tiers_but_one_limit():
+    facts = {"price_limit_rate": "0.5", "risk_limit": 10_000}
+    floor = MarketFloor("XBTUSDTM", facts=facts)
     me = floor.account()
     me.deposit("futures", "USDT", 10**7)
     me.set_margin_mode("XBTUSDTM", "CROSS")
@@ -197,6 +202,10 @@ def test_cross_margin_has_no_tiers():
     me.place("XBTUSDTM", "buy", 200_000, price=50_000)
 
     assert len(floor.me.orders) == 1
+    assert refused(lambda: me.place("XBTUSDTM", "buy", 200_001, price=50_000)) == (
+        "300005",
+        "10000000 risk limit exceeded",
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -145,6 +146,43 @@ def test_stops_of_a_position_end_when_it_is_closed_by_hand():
     assert me.open_orders == [own]
 
 
+def test_stops_of_a_position_do_not_close_the_opposite_one():
+    floor = MarketFloor(CONTRACT)
+    me = floor.account()
+    bracket(floor, 1.1, 0.9)
+
+    me.place(CONTRACT, "sell", 6)
+
+    assert me.positions == {CONTRACT: -3}
+    assert me.open_orders == []
+
+
 def test_a_bracket_needs_a_price():
     with pytest.raises(OrderRefused, match="trigger price"):
         bracket(MarketFloor(CONTRACT), None, None)
+
+
+def test_all_orders_of_a_pair_are_canceled_at_once():
+    floor = MarketFloor(PAIR)
+    me = floor.account()
+    pair = oco(floor, 1.05, 0.95)
+
+    assert me.cancel_all() == [pair.limit.order_id, pair.stop.order_id]
+
+    assert me.open_orders == []
+    assert me.balances()["BTC"].hold == 0
+
+
+def test_a_pair_with_one_client_id_for_both_orders_is_refused_and_nothing_is_left():
+    floor = MarketFloor(PAIR)
+    me = floor.account()
+    engine = floor.hub.caught_up(PAIR)
+    limit = OrderRequest(
+        symbol=PAIR, side="sell", size=Decimal("0.01"), price=far(engine, 1.05), client_oid="one"
+    )
+    stop = replace(limit, price=far(engine, 0.9), stop="loss", stop_price=far(engine, 0.95))
+
+    with pytest.raises(OrderRefused, match="clientOidDuplicated"):
+        floor.order_entry.pairs.place_oco(floor.me, limit, stop)
+
+    assert me.open_orders == []

@@ -154,7 +154,7 @@ def test_cross_margin_binds_the_larger_side_of_the_open_orders():
     me.place(CONTRACT, "sell", 30, price=200_000)
     assert me.futures_wallet().cross_order == max(100 * 50_000, 30 * 200_000) / Decimal(10_000)
 
-    me.deposit("futures", "USDT", -me.futures_wallet().available)
+    me.deposit("futures", "USDT", -me.futures_wallet().withdrawable)
     # The smaller side has room for 20 lots more without any balance but for the fee.
     me.deposit("futures", "USDT", 10)
     me.place(CONTRACT, "buy", 20, price=50_000)
@@ -237,3 +237,104 @@ def test_a_look_at_a_coin_that_is_not_there_opens_no_account_for_it():
 
     assert wallet.available("SHIB") == wallet.hold("SHIB") == wallet.total("SHIB") == 0
     assert wallet.currencies == ["USDT"]
+
+
+def test_the_fees_of_open_orders_are_not_spent_on_others():
+    floor = MarketFloor(CONTRACT)
+    me = floor.account()
+    me.place(CONTRACT, "buy", 100, price=50_000)
+    wallet = me.futures_wallet()
+    fee = Decimal(5_000) * Decimal("0.0002")
+    assert wallet.free == wallet.available - fee == wallet.withdrawable
+
+    me.deposit("futures", "USDT", -wallet.withdrawable)
+
+    assert refusal(lambda: me.deposit("futures", "USDT", "-0.0001"))[0] == "200004"
+    assert refusal(lambda: me.transfer("futures", "main", "USDT", fee))[0] == "230003"
+
+
+def test_unrealised_profit_is_not_withdrawn():
+    floor = MarketFloor(CONTRACT)
+    me = floor.account()
+    me.set_margin_mode(CONTRACT, "CROSS")
+    me.place(CONTRACT, "buy", 100)
+    floor.me.positions[CONTRACT].cost -= 500  # bought cheaply
+    wallet = me.futures_wallet()
+    assert wallet.cross_pnl > 400
+
+    assert refusal(lambda: me.deposit("futures", "USDT", -wallet.available))[0] == "200004"
+    me.deposit("futures", "USDT", -wallet.withdrawable)
+    assert me.futures_wallet().balance > 0
+
+
+def test_an_order_that_was_to_close_is_canceled_when_nothing_covers_it_as_an_opening():
+    floor = MarketFloor(CONTRACT)
+    me = floor.account()
+    me.place(CONTRACT, "buy", 100)
+    closing = me.place(CONTRACT, "sell", 100, price=200_000)
+    me.deposit("futures", "USDT", -me.futures_wallet().withdrawable)
+
+    me.place(CONTRACT, "sell", 99, reduce_only=True)
+
+    assert me.open_orders == []
+    assert floor.me.archive.find("futures", closing).canceled == 100
+    assert me.futures_wallet().free >= 0
+
+
+def test_an_order_that_was_to_close_stays_where_the_balance_covers_it():
+    floor = MarketFloor(CONTRACT)
+    me = floor.account()
+    me.place(CONTRACT, "buy", 100)
+    closing = me.place(CONTRACT, "sell", 10, price=90_000)
+
+    me.place(CONTRACT, "sell", 100, reduce_only=True)
+
+    assert me.open_orders == [closing]
+    assert me.futures_wallet().isolated_order == 90
+
+
+def test_a_coin_that_was_only_asked_for_is_not_in_the_wallet():
+    floor = MarketFloor(PAIR)
+    me = floor.account()
+    before = list(me.balances())
+    assert refusal(lambda: me.deposit("spot", "DOGE", -1))[0] == "200004"
+    assert refusal(lambda: me.transfer("trade", "main", "DOGE", 1))[0] == "230003"
+    assert refusal(lambda: me.transfer("futures", "main", "DOGE", 1))[0] == "230003"
+    assert list(me.balances()) == before
+    assert "DOGE" not in floor.me.futures
+
+
+def test_what_a_resting_order_would_free_does_not_pay_for_what_it_opens():
+    floor = MarketFloor(CONTRACT)
+    me = floor.account()
+    me.place(CONTRACT, "buy", 500)
+    me.deposit("futures", "USDT", 100 - me.futures_wallet().available)
+    engine = floor.hub.caught_up(CONTRACT)
+    far = engine.price_text(int(engine.best_ask * 1.04))
+
+    assert refusal(lambda: me.place(CONTRACT, "sell", 900, price=far))[0] == "300003"
+    assert me.futures_wallet().available == 100
+    # At once it is the other way round: first it closes, then it opens.
+    me.place(CONTRACT, "sell", 900)
+    assert me.positions == {CONTRACT: -400}
+
+
+@pytest.mark.parametrize("side", ["buy", "sell"])
+def test_a_market_order_by_funds_trades_for_them(side):
+    floor = MarketFloor(PAIR)
+    floor.listen("spot", "/spotMarket/tradeOrdersV2")
+    me = floor.account()
+    before = me.balances()
+
+    order_id = me.place(PAIR, side, funds=100)
+
+    order = floor.me.archive.find("spot", order_id)
+    unit = Decimal("0.00000001") * max(fill.price for fill in me.fills)
+    assert 100 - unit * 20 < order.used_funds <= 100
+    [end] = [row for row in floor.data("orderChange", orderId=order_id) if row["status"] == "done"]
+    assert Decimal(end["canceledFunds"]) == 100 - order.used_funds
+    after = me.balances()
+    assert all(balance.hold == 0 for balance in after.values())
+    sign = 1 if side == "buy" else -1
+    assert after["BTC"].total - before["BTC"].total == sign * order.filled * Decimal("1e-8")
+    assert before["USDT"].total - after["USDT"].total == sign * order.value + order.fees

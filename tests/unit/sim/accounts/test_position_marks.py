@@ -247,3 +247,39 @@ def test_a_position_is_liquidated_at_its_price_and_taken_over_at_its_bankruptcy(
     assert marks[-1] <= limit < marks[-2]
     assert me.fills[-1].price == pytest.approx(price)
     assert bool(me.fills[-1].fee) == (rules == "legacy")
+
+
+@pytest.mark.parametrize("side", ["buy", "sell"])
+@pytest.mark.parametrize(
+    ("symbol", "coin", "lots"), [("XBTUSDTM", "USDT", 799), ("XBTUSDM", "XBT", 40_003)]
+)
+def test_a_position_taken_over_in_parts_costs_its_margin_to_the_last_digit(
+    symbol, coin, lots, side
+):
+    floor = MarketFloor(symbol)
+    me = floor.account()
+    me.set_leverage(symbol, 70)
+    me.place(symbol, side, lots, leverage="7.3")
+    position = floor.me.positions[symbol]
+    is_worth_less = (side == "buy") != position.listing.is_inverse
+    position.cost *= Decimal("1.2" if is_worth_less else "0.8")
+    margin, before = position.margin.total, floor.me.futures[coin]
+    floor.run(2)
+
+    assert position.quantity == 0
+    assert before - floor.me.futures[coin] == margin
+
+
+def test_cross_positions_leave_no_digit_of_the_balance_and_owe_none():
+    floor = MarketFloor("XBTUSDTM", "ETHUSDTM")
+    me = floor.account()
+    for symbol, side, lots in (("XBTUSDTM", "buy", 77), ("ETHUSDTM", "sell", 131)):
+        me.set_margin_mode(symbol, "CROSS")
+        me.set_leverage(symbol, 50)
+        me.place(symbol, side, lots)
+    me.deposit("futures", "USDT", 1 - me.futures_wallet().withdrawable)
+    floor.me.positions["XBTUSDTM"].cost *= Decimal("1.09")
+    floor.run(2)
+
+    assert me.positions == {}
+    assert me.futures_wallet().balance == 0

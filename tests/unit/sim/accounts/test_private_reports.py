@@ -1,6 +1,7 @@
 """Every private topic's frames have the shape of the samples in the protocol reference (8)."""
 
 import json
+from decimal import Decimal
 from itertools import pairwise
 
 import pytest
@@ -31,21 +32,27 @@ SPOT = (
 # A second before a settlement.
 BEFORE_FUNDING = "2026-01-05T07:59:58Z"
 # The samples of the reference, symbols put in; `topic type subject userId channelType` are checked
-# apart. Then the fields that the reference lists beside the sample.
+# apart. Then the fields that the reference lists beside the sample, and those of KuCoin's documents
+# of 2025 and 2026. The samples of V1 on spot are as captured in January 2026.
 HEADS = {"topic", "type", "subject", "userId", "channelType", "data"}
 SAMPLE_LINES = """
-futures-order={"symbol":"XBTUSDTM","side":"buy","canceledSize":"0","orderId":"247899236673269761","liquidity":"maker","marginMode":"ISOLATED","type":"open","orderTime":1731916985768138917,"size":"1","filledSize":"0","price":"91670","remainSize":"1","status":"open","ts":1731916985789000000,"orderType":"limit","tradeType":"trade","positionSide":"BOTH"}
-futures-match={"symbol":"XBTUSDTM","side":"buy","canceledSize":"0","orderId":"247899236673269761","liquidity":"maker","marginMode":"ISOLATED","type":"open","orderTime":1731916985768138917,"size":"1","filledSize":"0","price":"91670","remainSize":"1","status":"open","ts":1731916985789000000,"orderType":"limit","tradeType":"trade","positionSide":"BOTH","matchPrice":"1","matchSize":"1","tradeId":"1","feeType":"takerFee"}
+futures-order={"symbol":"XBTUSDTM","side":"buy","canceledSize":"0","orderId":"247899236673269761","marginMode":"ISOLATED","type":"open","orderTime":1731916985768138917,"size":"1","filledSize":"0","price":"91670","remainSize":"1","status":"open","ts":1731916985789000000,"orderType":"limit","tradeType":"trade","positionSide":"BOTH","clientOid":"x","allCanceledSize":"0"}
+futures-match={"symbol":"XBTUSDTM","side":"buy","canceledSize":"0","orderId":"247899236673269761","liquidity":"maker","marginMode":"ISOLATED","type":"open","orderTime":1731916985768138917,"size":"1","filledSize":"0","price":"91670","remainSize":"1","status":"open","ts":1731916985789000000,"orderType":"limit","tradeType":"trade","positionSide":"BOTH","matchPrice":"1","matchSize":"1","tradeId":"1","feeType":"takerFee","clientOid":"x"}
 futures-update={"symbol":"XBTUSDTM","side":"buy","canceledSize":"0","orderId":"247899236673269761","liquidity":"maker","marginMode":"ISOLATED","type":"open","orderTime":1731916985768138917,"size":"1","filledSize":"0","price":"91670","remainSize":"1","status":"open","ts":1731916985789000000,"orderType":"limit","tradeType":"trade","positionSide":"BOTH","oldSize":"2","clientOid":"x"}
 futures-stop={"createdAt":1730194206837,"marginMode":"ISOLATED","orderId":"240673378116083712","orderPrice":"0.1","orderType":"stop","side":"buy","size":1,"stop":"down","stopPrice":"1000","stopPriceType":"TP","symbol":"XBTUSDTM","ts":1730194206843133000,"type":"open"}
-wallet={"crossPosMargin":"0","isolatedOrderMargin":"18.1188","holdBalance":"0","equity":"81.273621258","version":"1337","availableBalance":"26.144281178","isolatedPosMargin":"36.80984008","walletBalance":"81.072921258","isolatedFundingFeeMargin":"0","crossUnPnl":"0","totalCrossMargin":"26.144281178","currency":"USDT","isolatedUnPnl":"0.2007","crossOrderMargin":"0","timestamp":"1731916996764"}
-position={"symbol":"XBTUSDTM","maintMarginReq":0.005,"riskLimit":500000,"realLeverage":4.9685590767,"crossMode":false,"delevPercentage":0.10,"openingTimestamp":1731916913097,"autoDeposit":true,"currentTimestamp":1731924561514,"currentQty":1,"currentCost":91.5306,"currentComm":0.09179284,"unrealisedCost":91.6945,"realisedCost":-0.07210716,"isOpen":true,"markPrice":91839.79,"markValue":91.83979,"posCost":91.6945,"posCross":0,"posInit":18.3389,"posComm":0.06602004,"posLoss":0,"posMargin":18.40492004,"posFunding":0,"posMaint":0.5634627025,"maintMargin":18.55021004,"avgEntryPrice":91694.5,"liquidationPrice":73853.0426625,"bankruptPrice":73355.6,"settleCurrency":"USDT","changeReason":"positionChange","riskLimitLevel":2,"realisedGrossCost":-0.1639,"realisedGrossPnl":0.1639,"realisedPnl":0.07210716,"unrealisedPnl":0.14529,"unrealisedPnlPcnt":0.0016,"unrealisedRoePcnt":0.0079,"leverage":4.9685590767,"marginMode":"ISOLATED","positionSide":"BOTH"}
+wallet={"crossPosMargin":"0","isolatedOrderMargin":"18.1188","holdBalance":"0","equity":"81.273621258","version":"1337","availableBalance":"26.144281178","isolatedPosMargin":"36.80984008","walletBalance":"81.072921258","isolatedFundingFeeMargin":"0","crossUnPnl":"0","totalCrossMargin":"26.144281178","currency":"USDT","isolatedUnPnl":"0.2007","crossOrderMargin":"0","timestamp":"1731916996764","maxWithdrawAmount":"1"}
+position={"symbol":"XBTUSDTM","maintMarginReq":0.005,"riskLimit":500000,"realLeverage":4.9685590767,"crossMode":false,"delevPercentage":0.10,"openingTimestamp":1731916913097,"autoDeposit":true,"currentTimestamp":1731924561514,"currentQty":1,"currentCost":91.5306,"currentComm":0.09179284,"unrealisedCost":91.6945,"realisedCost":-0.07210716,"isOpen":true,"markPrice":91839.79,"markValue":91.83979,"posCost":91.6945,"posCross":0,"posInit":18.3389,"posComm":0.06602004,"posLoss":0,"posMargin":18.40492004,"posFunding":0,"posMaint":0.5634627025,"maintMargin":18.55021004,"avgEntryPrice":91694.5,"liquidationPrice":73853.0426625,"bankruptPrice":73355.6,"settleCurrency":"USDT","changeReason":"positionChange","riskLimitLevel":2,"realisedGrossCost":-0.1639,"realisedGrossPnl":0.1639,"realisedPnl":0.07210716,"unrealisedPnl":0.14529,"unrealisedPnlPcnt":0.0016,"unrealisedRoePcnt":0.0079,"leverage":4.9685590767,"marginMode":"ISOLATED","positionSide":"BOTH","tax":0,"dealComm":-0.04085652,"fundingFee":-0.00291083,"aggRate":0.0046}
 mark={"symbol":"XBTUSDTM","markPrice":91839.79,"markValue":91.83979,"maintMargin":18.55021004,"realLeverage":4.9685590767,"unrealisedPnl":0.14529,"unrealisedPnlPcnt":0.0016,"unrealisedRoePcnt":0.0079,"delevPercentage":0.10,"currentTimestamp":1731924561514,"settleCurrency":"USDT","changeReason":"markPriceChange"}
-settlement={"fundingTime":1731924561514,"qty":100,"markPrice":3610.85,"fundingRate":-0.002966,"fundingFee":-296,"ts":1731916985789000000,"settleCurrency":"XBT","symbol":"XBTUSDM"}
-received={"clientOid":"5c52e11203aa677f33e493fc","orderId":"6720da3fa30a360007f5f832","orderTime":1730206271588,"orderType":"market","originSize":"0.00001","side":"buy","status":"new","symbol":"BTC-USDT","ts":1730206271616000000,"type":"received"}
-spot-open={"clientOid":"5c52e11203aa677f33e493fc","orderId":"6720da3fa30a360007f5f832","orderTime":1730206271588,"orderType":"limit","originSize":"0.00001","side":"buy","status":"open","symbol":"BTC-USDT","ts":1730206271616000000,"type":"open","price":"1","size":"1","filledSize":"1","canceledSize":"1","remainSize":"1"}
-spot-funds={"clientOid":"5c52e11203aa677f33e493fc","orderId":"6720da3fa30a360007f5f832","orderTime":1730206271588,"orderType":"market","side":"buy","status":"done","symbol":"BTC-USDT","ts":1730206271616000000,"type":"filled","size":"1","filledSize":"1","canceledSize":"1","remainSize":"1","originFunds":"1","remainFunds":"1","canceledFunds":"1"}
-spot-match={"clientOid":"5c52e11203aa677f33e493fc","orderId":"6720da3fa30a360007f5f832","orderTime":1730206271588,"orderType":"market","originSize":"0.00001","side":"buy","status":"match","symbol":"BTC-USDT","ts":1730206271616000000,"type":"match","size":"1","filledSize":"1","canceledSize":"1","remainSize":"1","matchPrice":"1","matchSize":"1","tradeId":"1","liquidity":"taker","feeType":"takerFee"}
+settlement={"fundingTime":1731924561514,"qty":100,"markPrice":3610.85,"fundingRate":-0.002966,"fundingFee":-296,"ts":1731916985789000000,"settleCurrency":"XBT","symbol":"XBTUSDM","marginMode":"ISOLATED","positionSide":"BOTH"}
+received={"clientOid":"5c52e11203aa677f33e493fc","orderId":"6720da3fa30a360007f5f832","orderTime":1730206271588,"orderType":"market","originSize":"0.00001","side":"buy","status":"new","symbol":"BTC-USDT","ts":1730206271616000000,"type":"received","pt":1768824042549}
+spot-open={"clientOid":"5c52e11203aa677f33e493fc","orderId":"6720da3fa30a360007f5f832","orderTime":1730206271588,"orderType":"limit","originSize":"0.00001","side":"buy","status":"open","symbol":"BTC-USDT","ts":1730206271616000000,"type":"open","price":"1","size":"1","filledSize":"1","canceledSize":"1","remainSize":"1","pt":1768824042549}
+spot-funds={"clientOid":"5c52e11203aa677f33e493fc","orderId":"6720da3fa30a360007f5f832","orderTime":1730206271588,"orderType":"market","side":"buy","status":"done","symbol":"BTC-USDT","ts":1730206271616000000,"type":"filled","size":"1","filledSize":"1","canceledSize":"1","remainSize":"1","originFunds":"1","remainFunds":"1","canceledFunds":"1","pt":1768824042549}
+spot-match={"clientOid":"5c52e11203aa677f33e493fc","orderId":"6720da3fa30a360007f5f832","orderTime":1730206271588,"orderType":"market","originSize":"0.00001","side":"buy","status":"match","symbol":"BTC-USDT","ts":1730206271616000000,"type":"match","size":"1","filledSize":"1","canceledSize":"1","remainSize":"1","matchPrice":"1","matchSize":"1","tradeId":"1","liquidity":"taker","feeType":"takerFee","pt":1768824042549}
+spot-done={"clientOid":"5c52e11203aa677f33e493fc","orderId":"6720da3fa30a360007f5f832","orderTime":1730206271588,"orderType":"limit","originSize":"0.00001","side":"buy","status":"open","symbol":"BTC-USDT","ts":1730206271616000000,"type":"open","price":"1","size":"1","filledSize":"1","canceledSize":"1","remainSize":"1","pt":1768824042549,"remainFunds":"0"}
+v1-funds-match={"clientOid":"644c71f0","feeType":"takerFee","filledSize":"0.1493","funds":"12","liquidity":"taker","matchPrice":"80.34","matchSize":"0.1493","orderId":"696e1c","orderTime":1768824042544,"orderType":"market","pt":1768824042549,"remainFunds":"0.005238","side":"buy","status":"match","symbol":"BTC-USDT","tradeId":"19259769015523328","ts":1768824042548000000,"type":"match"}
+v1-funds-done={"clientOid":"644c71f0","filledSize":"0.1493","funds":"12","orderId":"696e1c","orderTime":1768824042544,"orderType":"market","pt":1768824042549,"remainFunds":"0","remainSize":"0","side":"buy","status":"done","symbol":"BTC-USDT","ts":1768824042548000000,"type":"canceled"}
+v1-match={"clientOid":"4171e0db","feeType":"takerFee","filledSize":"0.1492","liquidity":"taker","matchPrice":"0.0008613","matchSize":"0.1492","orderId":"696e1c","orderTime":1768824042918,"orderType":"market","pt":1768824042924,"remainSize":"0","side":"sell","size":"0.1492","status":"match","symbol":"BTC-USDT","tradeId":"16389537432358912","ts":1768824042923000000,"type":"match"}
+v1-done={"clientOid":"4171e0db","filledSize":"0.1492","orderId":"696e1c","orderTime":1768824042918,"orderType":"market","pt":1768824042924,"remainFunds":"0","remainSize":"0","side":"sell","size":"0.1492","status":"done","symbol":"BTC-USDT","ts":1768824042923000000,"type":"filled"}
 balance={"accountId":"548674591753","currency":"USDT","total":"21.133773386762","available":"20.132773386762","hold":"1.001","availableChange":"-0.5005","holdChange":"0.5005","relationContext":{"symbol":"BTC-USDT","orderId":"6721d0632db25b0007071fdc"},"relationEvent":"trade.hold","relationEventId":"354689988084000","time":"1730269283892"}
 spot-stop={"orderId":"vs93gpupfa48anof003u85mb","orderPrice":"70000","orderType":"stop","side":"buy","size":"0.00007142","stop":"loss","stopPrice":"71000","symbol":"BTC-USDT","tradeType":"TRADE","type":"open","createdAt":1742305928064,"ts":1742305928091268493}
 debt={"debtRatio":0.1,"totalAsset":0.1,"totalDebt":"0","marginCoefficientTotalAsset":"0","assetList":{"USDT":{"total":"1","available":"1","hold":"0"}},"debtList":{"USDT":"1"},"timestamp":1729912435657}
@@ -108,7 +115,7 @@ GOLDEN = [
     ("futures", "position.settlement", {}, "settlement", False),
     ("spot", "orderChange", {"type": "received", "orderType": "market"}, "received", False),
     ("spot", "orderChange", {"type": "open"}, "spot-open", False),
-    ("spot", "orderChange", {"type": "canceled"}, "spot-open", False),
+    ("spot", "orderChange", {"type": "canceled"}, "spot-done", False),
     ("spot", "orderChange", {"type": "match"}, "spot-match", False),
     ("spot", "account.balance", {"relationEvent": "trade.hold"}, "balance", True),
     ("spot", "stopOrder", {"type": "open"}, "spot-stop", True),
@@ -170,7 +177,7 @@ def test_cross_position_omits_the_isolated_fields():
     isolated = SAMPLES["position"]
     omitted = (
         "autoDeposit riskLimit realLeverage posCross posComm posLoss posFunding maintMargin "
-        "riskLimitLevel"
+        "riskLimitLevel aggRate"
     )
     assert set(isolated) - set(row) == set(omitted.split())
     assert (row["currentQty"], row["crossMode"], row["marginMode"]) == (-3, True, "CROSS")
@@ -192,6 +199,66 @@ def test_spot_v1_has_no_received(spot):
 
     assert types[SPOT[1]] == [one for one in types[SPOT[0]] if one != "received"]
     assert "received" in types[SPOT[0]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "has_funds", "sample"),
+    [
+        ("match", True, "v1-funds-match"),
+        ("filled", True, "v1-funds-done"),
+        ("match", False, "v1-match"),
+        ("filled", False, "v1-done"),
+    ],
+)
+def test_spot_v1_has_no_original_and_no_canceled_sizes(spot, kind, has_funds, sample):
+    row = next(
+        frame["data"]
+        for frame in spot.frames
+        if frame["topic"] == "/spotMarket/tradeOrders"
+        and (frame["data"]["type"], frame["data"]["orderType"]) == (kind, "market")
+        and ("funds" in frame["data"]) is has_funds
+    )
+
+    assert shape(row) == shape(SAMPLES[sample])
+
+
+def test_a_position_says_what_its_realised_profit_is_made_of(futures):
+    rows = [
+        *futures.data("position.change", changeReason="positionChange"),
+        *futures.data("position.change", changeReason="liquidation"),
+    ]
+
+    for row in rows:
+        parts = row["realisedGrossPnl"] + row["dealComm"] + row["fundingFee"] - row["tax"]
+        assert row["realisedPnl"] == pytest.approx(parts)
+        assert row["aggRate"] == pytest.approx(row["maintMarginReq"] + 0.0006)
+    assert any(row["fundingFee"] for row in rows)
+
+
+def test_a_wallet_says_how_much_of_its_margin_is_funding(futures):
+    [fee] = {row["fundingFee"] for row in futures.data("position.settlement")}
+    row = next(
+        row
+        for row in futures.data("walletBalance.change")
+        if row["isolatedFundingFeeMargin"] != "0"
+    )
+
+    assert float(row["isolatedFundingFeeMargin"]) == pytest.approx(fee)
+    assert row["maxWithdrawAmount"] == row["availableBalance"]
+
+
+def test_every_order_has_a_client_id_but_what_the_exchange_places():
+    floor = MarketFloor("XBTUSDTM", facts={"price_limit_rate": "0.9"})
+    floor.listen("futures", "/contractMarket/tradeOrders")
+    me = floor.account()
+    me.set_leverage("XBTUSDTM", 100)
+    placed = me.place("XBTUSDTM", "buy", 1)
+    floor.me.positions["XBTUSDTM"].margin_funding = Decimal(-1_000)  # nothing is left of its margin
+    floor.run(2)
+
+    rows = floor.data("symbolOrderChange")
+    assert {row.get("clientOid") for row in rows if row["tradeType"] == "trade"} == {placed}
+    assert {row.get("clientOid") for row in rows if row["tradeType"] == "liquid"} == {None}
 
 
 def test_debt_ratio_comes_every_four_seconds(spot):

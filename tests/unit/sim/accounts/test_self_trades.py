@@ -9,8 +9,8 @@ OTHER = Account(key="other", secret="s", passphrase="p")
 PAIR = "BTC-USDT"
 
 
-def resting_in_the_spread(floor, me, size):
-    """Place a bid between the best prices, where nobody else is."""
+def resting_in_the_spread(floor, me, size, side="buy"):
+    """Place an order between the best prices, where nobody else is."""
     engine = floor.hub.caught_up(PAIR)
     for _ in range(1_000):
         if engine.best_ask - engine.best_bid > 1:
@@ -18,7 +18,7 @@ def resting_in_the_spread(floor, me, size):
         floor.run(0.1)
         floor.hub.caught_up(PAIR)
     ticks = engine.best_bid + 1
-    return me.place(PAIR, "buy", size, price=engine.price_text(ticks)), engine.price_text(ticks)
+    return me.place(PAIR, side, size, price=engine.price_text(ticks)), engine.price_text(ticks)
 
 
 def sizes(floor, order_id):
@@ -111,3 +111,35 @@ def test_an_own_stop_order_that_triggers_follows_its_own_rule():
     became = floor.me.archive.find("spot", stop).order
     assert sizes(floor, became.order_id)[2] == Decimal("0.001")
     assert me.open_orders == [own]
+
+
+@pytest.mark.parametrize("amount", ["size", "funds"])
+def test_a_market_order_that_goes_on_behind_an_own_one_spends_what_was_set_aside(amount):
+    floor = MarketFloor(PAIR)
+    me = floor.account()
+    # The order buys nothing at the price of the own one, which it cancels on its way.
+    own, _ = resting_in_the_spread(floor, me, "0.4", "sell")
+    before = me.balances()["USDT"]
+    many = {"size": "0.11"} if amount == "size" else {"size": None, "funds": "9900"}
+
+    order_id = me.place(PAIR, "buy", many.pop("size"), stp="CO", **many)
+
+    order = floor.me.archive.find("spot", order_id)
+    assert me.open_orders == []
+    assert floor.me.archive.find("spot", own).filled == 0
+    after = me.balances()["USDT"]
+    assert (after.hold, after.total) == (0, before.total - order.value - order.fees)
+    assert order.filled == order.size
+    assert after.total >= before.total - 9900
+
+
+def test_funds_that_meet_an_own_order_first_buy_nothing():
+    floor = MarketFloor(PAIR)
+    me = floor.account()
+    own, _ = resting_in_the_spread(floor, me, "0.01", "sell")
+
+    order_id = me.place(PAIR, "buy", funds=20, stp="CN")
+
+    assert sizes(floor, order_id)[1:] == [0, Decimal("0.00000001"), 0]
+    assert me.open_orders == [own]
+    assert me.balances()["USDT"].hold == 0

@@ -86,3 +86,15 @@ def test_margin_and_unrealised_profit_stay():
 def test_an_unknown_wallet_is_named():
     with pytest.raises(InvalidInput, match="no wallet 'spot'; wallets: main, trade"):
         MarketFloor(CONTRACT).account().transfer("spot", "main", "USDT", 1)
+
+
+def test_borrowed_coins_stay_in_the_margin_account():
+    floor = MarketFloor("BTC-USDT")
+    me = floor.account()
+    me.borrow("USDT", 900)  # on 1,000 of its own: 900 of 1,900
+    with pytest.raises(OrderRefused) as refused:
+        me.transfer("margin", "main", "USDT", 401)
+    assert refused.value.code == "230003"
+    me.transfer("margin", "main", "USDT", 400)  # 900 of 1,500 are 60 %
+    me.repay("USDT", 900)
+    me.transfer("margin", "main", "USDT", 600)

@@ -1,9 +1,13 @@
+from dataclasses import replace
 from random import Random
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from kucoin_research.errors import InvalidInput
-from kucoin_research.sim.engine.catalog import LISTINGS
+from kucoin_research.sim.engine.account_orders import Prevented
+from kucoin_research.sim.engine.catalog import LISTINGS, Flow
 from kucoin_research.sim.engine.market import BookChange, Market, Trade
 
 MINUTE = 60 * 10**9
@@ -126,3 +130,101 @@ def test_accounts_may_do_anything_without_breaking_the_book():
 def test_order_needs_a_positive_size():
     with pytest.raises(InvalidInput, match="positive"):
         market("ETH-BTC").submit("buy", 0)
+
+
+# A thin book with a wide spread, so that owners meet.
+THIN = replace(LISTINGS["XBTUSDTM"], flow=Flow(12.0, 0.1, 60, 6.0, 14, 30.0, 20, 9, 50))
+submissions = st.lists(
+    st.tuples(
+        st.sampled_from(("buy", "sell")),
+        st.sampled_from((1, 3, 8, 40, 150)),
+        st.one_of(st.none(), st.integers(-14, 12)),  # ticks through the other side's best
+        st.sampled_from(("GTC", "GTC", "GTC", "IOC", "FOK", "PO")),
+        st.sampled_from(("ann", "ben")),
+        st.sampled_from(("", "CN", "CO", "CB", "DC")),
+        st.sampled_from((0, 0, 0, 1)),  # seconds until the next one
+    ),
+    min_size=8,
+    max_size=30,
+)
+
+
+class Rest:
+    """One order of a plain list of those that rest."""
+
+    def __init__(self, a_market, order):
+        self.order_id = a_market._book.order_text(order.number)
+        self.price, self.size, self.owner = order.price_ticks, order.remaining, order.owner
+
+
+def resting_against(a_market, side):
+    """The orders of the other side, in the order in which a taker meets them."""
+    other = a_market._book.side("sell" if side == "buy" else "buy")
+    return [Rest(a_market, order) for key in reversed(other.keys) for order in other.queues[key]]
+
+
+def expected(a_market, side, size, limit, time_in_force, owner, stp):
+    """What an order must lead to: status, trades, sizes dropped and taken from own orders."""
+    sign = 1 if side == "buy" else -1
+    met = [one for one in resting_against(a_market, side) if sign * (limit - one.price) >= 0]
+    if time_in_force == "PO" and met:
+        return "rejected", [], 0, []
+    owned = [one.owner == owner and bool(stp) for one in met]
+    first_own = owned.index(True) if True in owned else len(met)
+    if time_in_force == "FOK" and sum(one.size for one in met[:first_own]) < size:
+        return "rejected", [], 0, []
+    left, dropped, trades, prevented = size, 0, [], []
+    for one, is_own in zip(met, owned, strict=True):
+        if not left:
+            break
+        if not is_own:
+            traded = min(left, one.size)
+            trades.append((one.order_id, one.price, traded))
+            left -= traded
+            continue
+        lesser = min(left, one.size)
+        new = {"CN": left, "CB": left, "DC": lesser}.get(stp, 0)
+        old = {"CO": one.size, "CB": one.size, "DC": lesser}.get(stp, 0)
+        left, dropped = left - new, dropped + new
+        if old:
+            prevented.append((one.order_id, old))
+    is_kept = left and time_in_force in ("GTC", "PO")
+    status = "open" if is_kept else "canceled" if left or dropped else "filled"
+    return status, trades, dropped, prevented
+
+
+@settings(deadline=None, max_examples=100, suppress_health_check=list(HealthCheck))
+@given(submissions)
+def test_orders_lead_to_what_a_plain_list_of_orders_says(plan):
+    a_market = Market(THIN, seed=7, start_ns=START)
+    for side, size, through, time_in_force, owner, stp, seconds in plan:
+        a_market.advance(a_market.now_ns + seconds * 10**9)
+        best = a_market.best_ask if side == "buy" else a_market.best_bid
+        sign = 1 if side == "buy" else -1
+        limit = best + sign * (200 if through is None else through)
+        if through is None and time_in_force == "PO":
+            time_in_force = "IOC"
+        kept = time_in_force if through is not None or time_in_force != "GTC" else "IOC"
+        status, trades, dropped, prevented = expected(a_market, side, size, limit, kept, owner, stp)
+
+        done = a_market.submit(
+            side,
+            size,
+            price_ticks=None if through is None else limit,
+            worst_ticks=limit if through is None else None,
+            time_in_force=time_in_force,
+            owner=owner,
+            stp=stp,
+        )
+
+        assert (done.status, done.dropped) == (status, dropped)
+        assert done.prevented == tuple(Prevented(*each) for each in prevented)
+        assert [
+            (one.maker_order_id, one.price_ticks, one.size)
+            for one in done.events
+            if isinstance(one, Trade)
+        ] == trades
+        filled = sum(traded for _, _, traded in trades)
+        assert done.filled == filled
+        assert done.resting == (size - filled - dropped if status == "open" else 0)
+        assert a_market.best_bid < a_market.best_ask

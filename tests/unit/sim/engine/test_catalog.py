@@ -7,34 +7,11 @@ from kucoin_research.sim.engine.catalog import LISTINGS
 from kucoin_research.sim.engine.fundamental_value import BASES
 from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.messages.instrument_rows import contract_row, symbol_row
+from tests.unit.sim.reply_fields import FIELDS
 
 START = 1_767_571_200 * 10**9
 FUTURES = [listing for listing in LISTINGS.values() if listing.market == "futures"]
 SPOT = [listing for listing in LISTINGS.values() if listing.market == "spot"]
-
-# P3.1, without the fields that it marks as optional
-CONTRACT_FIELDS = """
-symbol displaySymbol displayBaseCurrency rootSymbol type firstOpenDate expireDate settleDate
-baseCurrency quoteCurrency settleCurrency maxOrderQty marketMaxOrderQty maxPrice lotSize tickSize
-indexPriceTickSize multiplier initialMargin maintainMargin maxRiskLimit minRiskLimit riskStep
-makerFeeRate takerFeeRate makerFixFee takerFixFee isQuanto settlementFee isDeleverage isInverse
-markMethod fairMethod fundingBaseSymbol fundingQuoteSymbol fundingRateSymbol fundingBaseSymbol1M
-fundingQuoteSymbol1M premiumsSymbol1M premiumsSymbol8H indexSymbol settlementSymbol status
-fundingFeeRate predictedFundingFeeRate lastTimeFundingRate fundingRateGranularity
-effectiveFundingRateCycleStartTime currentFundingRateGranularity fundingRateCap fundingRateFloor
-dailyInterestRate nextFundingRateTime nextFundingRateDateTime openInterest turnoverOf24h
-volumeOf24h markPrice indexPrice lastTradePrice lowPrice highPrice priceChg priceChgPct maxLeverage
-sourceExchanges k m f mmrLimit mmrLevConstant supportCross buyLimit sellLimit marketStage
-marketType assetClass subMarketType
-"""
-# P4.1
-SYMBOL_FIELDS = """
-symbol name baseCurrency quoteCurrency feeCurrency market baseMinSize baseMaxSize quoteMinSize
-quoteMaxSize baseIncrement quoteIncrement priceIncrement priceLimitRate minFunds isMarginEnabled
-enableTrading st feeCategory makerFeeCoefficient takerFeeCoefficient callauctionIsEnabled
-callauctionPriceFloor callauctionPriceCeiling callauctionFirstStageStartTime
-callauctionSecondStageStartTime callauctionThirdStageStartTime tradingStartTime
-"""
 
 
 def test_contract_row_has_every_field_with_and_without_a_market():
@@ -42,7 +19,7 @@ def test_contract_row_has_every_field_with_and_without_a_market():
     market = Market(listing, 7, START)
 
     for row in (contract_row(listing, None, START), contract_row(listing, market, START)):
-        assert sorted(row) == sorted(CONTRACT_FIELDS.split())
+        assert sorted(row) == sorted(FIELDS["contract"])
         json.dumps(row, allow_nan=False)
 
 
@@ -55,7 +32,7 @@ def test_contract_row_has_kucoins_types():
     assert isinstance(row["lotSize"], int)
     assert row["tickSize"] == 0.1
     assert row["multiplier"] == 0.001
-    assert row["displayBaseCurrency"] == "BTC"
+    assert (row["displaySymbol"], row["displayBaseCurrency"]) == ("XBTUSDTM", "XBT")
     assert isinstance(row["markPrice"], float)
 
 
@@ -78,8 +55,27 @@ def test_price_band_of_a_row_is_that_of_the_listing_around_its_mark(listing):
     lowest, highest = listing.price_limits(Decimal(repr(row["markPrice"])))
 
     assert (row["sellLimit"], row["buyLimit"]) == (float(lowest), float(highest))
-    assert round(row["buyLimit"] / row["markPrice"] - 1, 9) == 0.05
-    assert round(1 - row["sellLimit"] / row["markPrice"], 9) == 0.05
+    tick = Decimal(listing.tick_size)
+    for limit, share in ((highest, "1.05"), (lowest, "0.95")):
+        assert limit % tick == 0
+        assert abs(limit - Decimal(repr(row["markPrice"])) * Decimal(share)) <= tick / 2
+
+
+def test_a_row_names_the_series_that_are_served():
+    row = contract_row(LISTINGS["KCSUSDTM"], None, START)
+
+    assert row["fundingRateGranularity"] == 4 * 3_600_000
+    assert row["fundingRateSymbol"] == ".KCSUSDTMFPI8H"  # as on KuCoin, whatever the interval
+    assert row["premiumsSymbol8H"] == ".KCSUSDTMPI8H"
+
+
+@pytest.mark.parametrize("listing", FUTURES, ids=lambda listing: listing.symbol)
+def test_limits_of_a_row_are_those_that_orders_are_held_to(listing):
+    row = contract_row(listing, None, START)
+
+    assert row["orderPriceRange"] == 0.05
+    assert row["crossRiskLimit"] == listing.cross_risk_limit
+    assert row["crossRiskLimit"] > listing.risk_tiers[-1].limit
 
 
 def test_next_funding_time_is_a_countdown():
@@ -103,7 +99,7 @@ def test_inverse_contract_counts_dollars():
 def test_symbol_row_has_every_field_as_text(listing):
     row = symbol_row(listing)
 
-    assert sorted(row) == sorted(SYMBOL_FIELDS.split())
+    assert sorted(row) == sorted(FIELDS["pair"])
     assert row["baseIncrement"] == listing.lot_size
     assert Decimal(row["baseMinSize"]) >= Decimal(row["baseIncrement"])
 

@@ -128,6 +128,42 @@ def test_the_present_is_caught_up_with_however_late():
     assert (faster.slips, faster.lag) == (1, SLICE_NS / 1e9)
 
 
+def test_the_hours_that_the_machine_slept_are_made_good():
+    machine = SetMachine(wall_ns=START)
+    clock, faster = clock_from(None, 1.0, machine), clock_from(None, 2.0, machine)
+    machine._origin_ns += 3_600 * 10**9  # only the wall clock goes on in a sleep
+    machine.ns = 10**9
+
+    for each in (clock, faster):
+        each.wake()
+
+    assert clock.target_ns == machine.wall_ns()
+    assert faster.target_ns == START + 2 * 10**9
+
+
+@pytest.mark.parametrize("jump_ns", [-3_600 * 10**9, 10**9, 2 * 86_400 * 10**9])
+def test_a_wall_clock_that_is_set_does_not_move_the_market(jump_ns):
+    machine = SetMachine(wall_ns=START)
+    clock = clock_from(None, 1.0, machine)
+    machine._origin_ns += jump_ns
+
+    clock.wake()
+
+    assert clock.target_ns == START
+
+
+def test_after_a_pause_the_market_is_behind_the_machine_for_good():
+    machine = SetMachine(wall_ns=START)
+    clock = clock_from(None, 1.0, machine)
+    clock.stop()
+    machine.ns = 60 * 10**9
+    clock.start()
+    clock.wake()
+
+    assert not clock.keeps_up
+    assert clock.target_ns == START
+
+
 def test_seconds_are_not_taken_for_ns():
     with pytest.raises(InvalidInput, match="ns"):
         parse_start(1_767_571_200)

@@ -85,7 +85,7 @@ def test_same_seed_gives_same_bytes_and_another_seed_does_not():
 def test_events_are_the_same_on_every_machine_and_python():
     events = market("SOLUSDTM", seed=1).advance(START + 30 * SECOND)
 
-    assert digest(events) == "d7adde81e8583c9cb7d3cccc797a4735e291bae29ad111d27e32e9a38e0c4022"
+    assert digest(events) == "e316a792bb4ba532ee1203eb8b0af0689869de8136cb1e34860ae26edaa3216e"
 
 
 def test_a_time_that_has_passed_gives_no_events():
@@ -337,3 +337,19 @@ def test_funding_rates_vary():
 def test_spot_has_no_funding():
     with pytest.raises(InvalidInput, match="spot"):
         market("KCS-USDT").funding_rate(START)
+
+
+def test_orders_of_two_contracts_have_different_numbers():
+    numbers = [
+        {
+            order_id
+            for event in market(symbol).advance(START + 60 * SECOND)
+            if isinstance(event, Trade)
+            for order_id in (event.maker_order_id, event.taker_order_id)
+        }
+        for symbol in ("XBTUSDTM", "ETHUSDTM")
+    ]
+
+    counters = [{int(order_id) % 2**22 for order_id in each} for each in numbers]
+    assert min(len(each) for each in counters) > 20
+    assert not counters[0] & counters[1]

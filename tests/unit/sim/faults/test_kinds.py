@@ -519,6 +519,26 @@ def test_executions_are_repeated_to_the_next_subscriber(market):
             ]
 
 
+@both_markets
+def test_repeated_executions_may_have_holes(market):
+    topic = TRADES[market]
+    with open_exchange() as exchange:
+        with record(exchange, market, {topic}, 20) as first:
+            exchange.inject("abort")
+            first.close_code()
+            before = numbers(first, topic)
+        pass_time(exchange, 5)
+        missed = [one.sequence for one in exchange.withheld]
+        exchange.inject("repeat_executions", count=4, every=3, after=2)
+        with record(exchange, market, {topic}, 1) as second:
+            again = [int(number) for number in numbers(second, topic)[:4]]
+
+            assert again == [*map(int, before), *missed][:-2][::-3][:4][::-1]
+            assert [one.sequence for one in exchange.withheld] == [
+                number for number in missed if number not in again
+            ]
+
+
 # Facts in the token reply
 
 
@@ -572,6 +592,8 @@ def test_pick_chooses_one_of_the_topics():
         ("rebase", {"by": 0}, "by >= 3"),
         ("drop", {"count": "many"}, "whole number"),
         ("repeat_executions", {"count": None}, "count"),
+        ("repeat_executions", {"every": 0}, "every >= 1"),
+        ("repeat_executions", {"every": 1.5}, "whole number for every"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(fault, options, words):

@@ -1,4 +1,7 @@
-"""Every public topic's frames have the shape of the samples in the protocol reference (6, 7)."""
+"""Every public topic's frames have the shape of the samples in the protocol reference (6, 7).
+
+Where frames of 2026-10-03 differ from those, they have the shape of these.
+"""
 
 import json
 import re
@@ -7,7 +10,10 @@ import pytest
 
 from kucoin_research.sim.engine.catalog import LISTINGS
 from kucoin_research.sim.engine.market import Market
+from kucoin_research.sim.messages.classic import feed_of
 from kucoin_research.sim.messages.feed import Wire, number, plain
+from kucoin_research.sim.messages.instrument_rows import contract_row
+from kucoin_research.sim.messages.topics import Topic
 from tests.unit.sim.client import TOPICS, open_exchange, record
 
 # The samples of the reference, symbols put in; lists shortened to their first element.
@@ -22,7 +28,7 @@ SAMPLES = """
 {"topic":"/contract/instrument:XBTUSDTM","type":"message","subject":"mark.index.price","data":{"markPrice":86201.79,"indexPrice":86248.81,"granularity":1000,"timestamp":1790113097000}}
 {"topic":"/contract/instrument:XBTUSDTM","type":"message","subject":"funding.rate","data":{"period":1,"granularity":60000,"fundingRate":-0.000076,"timestamp":1790114460000}}
 {"type":"message","topic":"/contract/announcement","subject":"funding.end","data":{"symbol":"XBTUSDTM","fundingTime":1551770400000,"fundingRate":-0.002966,"timestamp":1551770410000}}
-{"topic":"/contractMarket/snapshot:XBTUSDTM","type":"message","subject":"snapshot.24h","id":"673ab3fff4088b0001664f41","data":{"highPrice":91512.8,"lastPrice":90326.7,"lowPrice":88747.8,"price24HoursBefore":89880.4,"priceChg":446.3,"priceChgPct":0.0049,"symbol":"XBTUSDTM","ts":1731900415023929239,"turnover":526928331.0482177734,"volume":5834.46}}
+{"topic":"/contractMarket/snapshot:XBTUSDTM","type":"message","subject":"snapshot.24h","data":{"fundingRate":-0.000002,"highPrice":91512.8,"lastPrice":90326.7,"lowPrice":88747.8,"price24HoursBefore":89880.4,"priceChg":446.3,"priceChgPct":0.0049,"symbol":"XBTUSDTM","ts":1731900415023929239,"turnover":526928331.0482177734,"volume":5834.46}}
 {"topic":"/market/ticker:BTC-USDT","type":"message","subject":"trade.ticker","data":{"sequence":"14691455768","price":"67220","size":"0.00004316","bestAsk":"67218.7","bestAskSize":"1.92318539","bestBid":"67218.6","bestBidSize":"0.01045638","time":1729757723612}}
 {"topic":"/market/ticker:all","type":"message","subject":"BTC-USDT","data":{"bestAsk":"67218.7","bestAskSize":"1.92318539","bestBid":"67218.6","bestBidSize":"0.01045638","price":"67220","sequence":"14691455768","size":"0.00004316","time":1729757723612}}
 {"topic":"/spotMarket/level1:BTC-USDT","type":"message","subject":"level1","data":{"asks":["68145.8","0.51987471"],"bids":["68145.7","1.29267802"],"timestamp":1729816058766}}
@@ -31,13 +37,13 @@ SAMPLES = """
 {"topic":"/market/level2:BTC-USDT","type":"message","subject":"trade.l2update","data":{"changes":{"asks":[["67993.3","1.21427407","14701689783"]],"bids":[]},"sequenceEnd":14701689783,"sequenceStart":14701689783,"symbol":"BTC-USDT","time":1729816425625}}
 {"topic":"/market/match:BTC-USDT","type":"message","subject":"trade.l3match","data":{"makerOrderId":"671b5007389355000701b1d3","price":"67523","sequence":"11067996711960577","side":"buy","size":"0.003","symbol":"BTC-USDT","takerOrderId":"671b50161777ff00074c168d","time":"1729843222921000000","tradeId":"11067996711960577","type":"match"}}
 {"topic":"/market/candles:BTC-USDT_1min","type":"message","subject":"trade.candles.update","data":{"symbol":"BTC-USDT","candles":["1729839600","67644.9","67437.6","67724.8","67243.8","44.88321441","3027558.991928447"],"time":1729842192785164840}}
-{"id":"5c24c5da03aa673885cd67aa","type":"message","topic":"/indicator/markPrice:BTC-USDT","subject":"tick","data":{"symbol":"USDT-BTC","granularity":1000,"timestamp":1714769146000,"value":0.00001588}}
+{"type":"message","topic":"/indicator/markPrice:BTC-USDT","subject":"tick","data":{"symbol":"USDT-BTC","granularity":1000,"timestamp":1714769146000,"value":0.00001588}}
 """
 SNAPSHOT = """
 askSize averagePrice baseCurrency bidSize board buy changePrice changeRate close datetime high
 lastTradedPrice low makerCoefficient makerFeeRate marginTrade mark market marketChange1h
 marketChange4h marketChange24h markets open quoteCurrency sell siteTypes sort symbol symbolCode
-takerCoefficient takerFeeRate trading vol volValue
+takerCoefficient takerFeeRate trading vol volValue lastSize sequence
 """
 
 
@@ -85,13 +91,47 @@ def test_spot_snapshot_has_every_field_twice_wrapped(frames):
     ):
         outer = frames[topic, "trade.snapshot"]["data"]
 
-        assert outer["sequence"].isdigit()
+        # The topic of a market has no sequence of its own: KuCoin sends the time.
+        inner = outer["data"]
+        assert outer["sequence"] == str(inner["sequence"] if symbol else inner["datetime"])
+        assert outer["data"]["sequence"].isdigit()
         assert sorted(outer["data"]) == sorted(SNAPSHOT.split())
         assert symbol in (None, outer["data"]["symbol"])
         for hours in (1, 4, 24):
             assert sorted(outer["data"][f"marketChange{hours}h"]) == sorted(
                 ["changePrice", "changeRate", "high", "low", "open", "vol", "volValue"]
             )
+
+
+def pushed(topic):
+    """The frame of a topic a minute after its market's start, and the market."""
+    prefix, _, symbol = topic.partition(":")
+    engine = Market(LISTINGS[symbol], 7, 1_767_571_200 * 10**9)
+    engine.advance(engine.now_ns + 60 * 10**9)
+    feed = feed_of(Topic(prefix, symbol), engine, Wire())
+    [(_, text)] = feed.on_grid(engine.now_ns)
+    return json.loads(text)["data"], engine
+
+
+def test_a_futures_snapshot_has_the_funding_rate_of_its_contract():
+    data, engine = pushed("/contractMarket/snapshot:XBTUSDTM")
+
+    contract = contract_row(engine.listing, engine, engine.now_ns)
+    assert data["fundingRate"] == contract["fundingFeeRate"] != 0
+
+
+def test_a_spot_snapshot_has_the_size_of_the_last_trade():
+    data, engine = pushed("/market/snapshot:BTC-USDT")
+
+    assert data["data"]["lastSize"] == engine.size_number(engine.last_trade.size)
+    assert data["data"]["lastTradedPrice"] == engine.price(engine.last_trade.price_ticks)
+
+
+def test_index_5_of_a_futures_candle_is_its_turnover(frames):
+    [candle] = [f["data"]["candles"] for (t, _), f in frames.items() if "limitCandle" in t]
+    high, low, turnover, volume = map(float, candle[3:])
+
+    assert low <= turnover / (volume * 0.001) <= high
 
 
 def test_depth_frames_are_as_deep_as_their_name(frames):

@@ -5,7 +5,11 @@ import json
 import pytest
 
 from kucoin_research.model.records import CHANNELS, Column, columns_of
-from kucoin_research.sim.messages.topics import Topic
+from kucoin_research.sim.engine.catalog import LISTINGS
+from kucoin_research.sim.engine.market import Market
+from kucoin_research.sim.messages.classic import feed_of
+from kucoin_research.sim.messages.feed import Wire
+from kucoin_research.sim.messages.topics import PUBLIC_TOPICS, Topic
 from kucoin_research.sim.recorded.messages import Change, book_frame, shapes_of
 from tests.unit.rows import NOON
 
@@ -30,6 +34,7 @@ PREFIXES = (
     "/indicator/index",
 )
 TEXTS = ['X","y":"', '"-"', "a\\", "a\n-\x00", "币安人生-USDT", "\u2028", ""]
+BEFORE_SETTLEMENT = 1_767_599_990 * 10**9  # ten seconds before one
 FULL = {
     Column.TIME: NOON,
     Column.INTEGER: 2**60,
@@ -55,6 +60,49 @@ def test_a_row_is_told_as_json_whatever_its_texts(prefix, values):
                 assert frame["topic"] == f"{prefix}:{text}"
                 data = frame["data"].get("data", frame["data"])
                 assert data.get("symbol", text) == text
+
+
+def fields(text):
+    """The names in a frame, one below the other."""
+    frame = json.loads(text)
+    data = frame["data"]
+    inner = data.get("data")
+    return [sorted(each) for each in (frame, data, inner) if each is not None]
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    """The fields of each frame that the simulated exchange sends, by its prefix and subject."""
+    found = {}
+    for market, symbol in (("futures", "XBTUSDTM"), ("spot", "BTC-USDT")):
+        engine = Market(LISTINGS[symbol], 7, BEFORE_SETTLEMENT)
+        topics = [
+            Topic(prefix, symbol, "1min" if prefix.endswith(("Candle", "candles")) else "")
+            for prefix in PUBLIC_TOPICS[market]
+        ]
+        feeds = {topic.prefix: feed_of(topic, engine, Wire()) for topic in topics}
+        for second in range(1, 62):
+            now = BEFORE_SETTLEMENT + second * 10**9
+            events = engine.advance(now)
+            for prefix, feed in feeds.items():
+                sent = [] if feed is None else [*feed.on_events(events), *feed.on_grid(now)]
+                found |= {(prefix, json.loads(text)["subject"]): fields(text) for _, text in sent}
+    return found
+
+
+@pytest.mark.parametrize("prefix", PREFIXES)
+def test_a_recorded_frame_has_the_fields_of_a_simulated_one(simulated, prefix):
+    seen = 0
+    for shape in shapes_of(Topic(prefix)):
+        for values in (FULL, EMPTY | {Column.TIME: NOON}):
+            row = row_of(shape.channel, values, "X")
+            if shape.fits(row):
+                text = shape.spell(f"{prefix}:X", row)
+                subject = json.loads(text)["subject"]
+                assert fields(text) == simulated[prefix, subject]
+                seen += 1
+
+    assert seen
 
 
 def row_of(channel, values, text):

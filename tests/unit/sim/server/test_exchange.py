@@ -302,6 +302,18 @@ def test_announcement_carries_the_topic_as_subscribed_unless_set_otherwise(setti
     assert announced == ["funding.begin"]
 
 
+@pytest.mark.parametrize(
+    ("settings", "kind"), [({}, str), ({"number_market_snapshots": True}, int)]
+)
+def test_snapshots_of_a_whole_market_are_numbered_as_set(settings, kind):
+    topic = "/market/snapshot:BTC"
+    with open_exchange(**settings) as exchange, record(exchange, "spot", {topic}, 3) as client:
+        [outer, *_] = [message["data"] for message in client.messages(topic)]
+
+    assert type(outer["sequence"]) is kind
+    assert int(outer["sequence"]) == outer["data"]["datetime"]
+
+
 def test_reader_that_takes_nothing_loses_data_and_the_loss_is_told():
     big = "/contractMarket/level2Depth50:XBTUSDTM"
     light = "/contractMarket/level2Depth5:XBTUSDTM"
@@ -339,6 +351,23 @@ def test_virtual_time_waits_for_a_slow_reader():
     assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
     assert exchange.withheld == []
     assert exchange.clock.slips > 0
+
+
+def test_at_the_walls_pace_a_reader_that_takes_nothing_slows_nobody():
+    big = "/contractMarket/level2Depth50:XBTUSDTM,ETHUSDTM,SOLUSDTM"
+    options = {"patience": 5.0, "buffer_bytes": 1 << 16, "idle_timeout": 86_400.0}
+    with open_exchange(speed=1.0, **options) as exchange:
+        small = [(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)]
+        with Client(exchange, sockopt=small) as stuck, Client(exchange) as reader:
+            for client in (stuck, reader):
+                client.receive()
+                client.subscribe(big)
+            while not exchange.withheld:
+                reader.receive()
+
+            assert {one.reason for one in exchange.withheld} == {"slow_reader"}
+            assert exchange.clock.slips == 0
+            assert exchange.clock.lag < 0.1
 
 
 # -- the present -----------------------------------------------------------------------------------

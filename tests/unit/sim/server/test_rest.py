@@ -242,7 +242,7 @@ def test_klines_are_ascending_numbers(exchange):
     rows = data_of(exchange, "/api/v1/kline/query", symbol="XBTUSDTM", granularity=1)
 
     opens = [row[0] for row in rows]
-    assert len(rows) == 500
+    assert len(rows) == 200
     assert opens == sorted(opens)
     assert all(low <= min(o, c) <= max(o, c) <= high for _, o, high, low, c, _, _ in rows)
     assert isinstance(rows[0][5], int)
@@ -259,8 +259,8 @@ def test_kline_bounds_are_inclusive_and_paged_from_the_beginning(exchange):
     until = data_of(exchange, "/api/v1/kline/query", **query, to=first)
 
     assert [row[0] for row in pair] == [first, first + MINUTE_MS]
-    assert (page[0][0], len(page)) == (first, 500)
-    assert (until[-1][0], len(until)) == (first, 500)
+    assert (page[0][0], len(page)) == (first, 200)
+    assert (until[-1][0], len(until)) == (first, 200)
 
 
 def test_kline_refuses_a_granularity_that_kucoin_lacks(exchange):
@@ -272,18 +272,36 @@ def test_kline_refuses_a_granularity_that_kucoin_lacks(exchange):
 def test_kline_serves_the_index_too(exchange):
     rows = data_of(exchange, "/api/v1/kline/query", symbol=".KXBTUSDT", granularity=60)
 
-    assert len(rows) == 500
+    assert len(rows) == 200
     assert all(row[3] <= row[4] <= row[2] for row in rows)
 
 
+CANDLES = {"symbol": "BTC-USDT", "type": "1min"}
+
+
 def test_spot_candles_are_newest_first_with_close_second(exchange):
-    rows = data_of(exchange, "/api/v1/market/candles", "spot", symbol="BTC-USDT", type="1min")
+    rows = data_of(exchange, "/api/v1/market/candles", "spot", **CANDLES, startAt=0)
 
     assert len(rows) == 1_500
     assert int(rows[0][0]) - int(rows[-1][0]) >= 1_499 * 60
     for _, opened, close, high, low, _, _ in rows:
         assert float(low) <= min(float(opened), float(close))
         assert max(float(opened), float(close)) <= float(high)
+
+
+def test_without_a_begin_there_are_a_hundred_spot_candles(exchange):
+    end = START_MS // 1_000
+    rows = data_of(exchange, "/api/v1/market/candles", "spot", **CANDLES, endAt=end)
+
+    assert [int(row[0]) for row in rows] == [end - 60 * (1 + place) for place in range(100)]
+
+
+def test_spot_candles_can_include_their_end():
+    end = START_MS // 1_000 - 600
+    with open_exchange(symbols=["BTC-USDT"], candles_include_end=True) as x:
+        rows = data_of(x, "/api/v1/market/candles", "spot", **CANDLES, startAt=end, endAt=end)
+
+    assert [int(row[0]) for row in rows] == [end]
 
 
 def test_spot_candles_keep_to_their_bounds(exchange):
@@ -298,7 +316,7 @@ def test_spot_candles_keep_to_their_bounds(exchange):
         endAt=start + 120,
     )
 
-    assert [int(row[0]) for row in rows] == [start + 120, start + 60, start]
+    assert [int(row[0]) for row in rows] == [start + 60, start]
 
 
 def test_index_query_pages_newest_first(exchange):
@@ -307,15 +325,88 @@ def test_index_query_pages_newest_first(exchange):
     times = [row["timePoint"] for row in page["dataList"]]
     assert times == [times[0], times[0] - 1_000, times[0] - 2_000]
     assert page["hasMore"] is True
-    assert page["dataList"][0]["decomposionList"][0]["exchange"]
 
 
-@pytest.mark.parametrize(("path", "symbol"), [("premium", ".XBTUSDTMPI"), ("interest", ".XBTINT")])
-def test_premium_and_interest_come_by_the_minute(exchange, path, symbol):
-    rows = data_of(exchange, f"/api/v1/{path}/query", symbol=symbol)["dataList"]
+@pytest.fixture(scope="module")
+def unlike():
+    """An inverse contract, and one that settles its funding every four hours."""
+    with open_exchange(symbols=["XBTUSDM", "KCSUSDTM"]) as running:
+        yield running
 
+
+@pytest.mark.parametrize("symbol", ["XBTUSDTM", "XBTUSDM"])
+def test_an_index_is_the_weighted_price_of_its_exchanges(exchange, unlike, symbol):
+    served_by = unlike if symbol == "XBTUSDM" else exchange
+    contract = data_of(served_by, f"/api/v1/contracts/{symbol}")
+    page = data_of(served_by, "/api/v1/index/query", symbol=contract["indexSymbol"])
+
+    for row in page["dataList"]:
+        parts = row["decomposionList"]
+        assert [part["exchange"] for part in parts] == contract["sourceExchanges"]
+        assert sum(part["weight"] for part in parts) == pytest.approx(1.0)
+        assert len({part["price"] for part in parts}) > 1
+        mean = sum(part["weight"] * part["price"] for part in parts)
+        assert mean == pytest.approx(row["value"], abs=0.01)
+    assert (
+        parts[-1]["exchangeName"]
+        == {"gateio": "GateIO", "binance": "Binance"}[parts[-1]["exchange"]]
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "symbol", "step"),
+    [
+        ("premium", ".XBTUSDTMPI", MINUTE_MS),
+        ("premium", ".XBTUSDTMPI8H", 480 * MINUTE_MS),
+        ("premium", ".KCSUSDTMPI8H", 480 * MINUTE_MS),
+        ("interest", ".XBTINT", MINUTE_MS),
+        ("interest", ".USDTINT8H", 480 * MINUTE_MS),
+    ],
+)
+def test_premium_and_interest_come_by_the_minute_and_by_eight_hours(
+    exchange, unlike, path, symbol, step
+):
+    served_by = unlike if "KCS" in symbol else exchange
+    rows = data_of(served_by, f"/api/v1/{path}/query", symbol=symbol)["dataList"]
+
+    times = [row["timePoint"] for row in rows]
     assert len(rows) == 10
-    assert {row["granularity"] for row in rows} == {60_000}
+    assert {row["granularity"] for row in rows} == {step}
+    assert times == [times[0] - step * place for place in range(10)]
+    assert times[0] % step == 0
+
+
+def test_the_premium_of_eight_hours_is_the_mean_of_its_minutes(exchange):
+    whole = data_of(exchange, "/api/v1/premium/query", symbol=".XBTUSDTMPI8H")["dataList"][1]
+    begin, end = whole["timePoint"], whole["timePoint"] + 480 * MINUTE_MS
+    minutes = [
+        row["value"]
+        for start in range(begin, end, 60 * MINUTE_MS)
+        for row in data_of(
+            exchange,
+            "/api/v1/premium/query",
+            symbol=".XBTUSDTMPI",
+            startAt=start,
+            endAt=start + 59 * MINUTE_MS,
+            maxCount=100,
+        )["dataList"]
+    ]
+
+    assert len(minutes) == 480
+    assert whole["value"] == pytest.approx(sum(minutes) / 480, abs=5e-5)
+    assert min(minutes) < whole["value"] < max(minutes)
+
+
+def test_a_current_funding_rate_is_that_of_its_contract(exchange):
+    rate = data_of(exchange, "/api/v1/funding-rate/XBTUSDTM/current")
+    contract = data_of(exchange, "/api/v1/contracts/XBTUSDTM")
+
+    assert rate["period"] == contract["period"] == 1
+    assert rate["symbol"] == contract["fundingRateSymbol"]
+    assert rate["fundingTime"] == contract["nextFundingRateDateTime"]
+    for ours, its in (("value", "fundingFeeRate"), ("lastTimeFundingRate",) * 2):
+        assert rate[ours] == contract[its]
+    assert "predictedValue" not in rate
 
 
 def test_funding_rates_come_newest_first_and_need_their_bounds(exchange):
@@ -357,6 +448,19 @@ def test_spot_tickers_and_stats_agree(exchange):
         key: value for key, value in stats.items() if key != "time"
     }
     assert all(isinstance(value, str) for value in row.values())
+    assert float(row["open"]) == pytest.approx(float(row["last"]) - float(row["changePrice"]))
+    assert float(row["lastSize"]) > 0
+
+
+def test_an_unknown_pair_has_a_day_of_nulls(exchange):
+    known = data_of(exchange, "/api/v1/market/stats", "spot", symbol="BTC-USDT")
+    unknown = data_of(exchange, "/api/v1/market/stats", "spot", symbol="NO-PE")
+
+    assert unknown.keys() == known.keys()
+    assert {name: value for name, value in unknown.items() if value is not None} == {
+        "symbol": "NO-PE",
+        "time": unknown["time"],
+    }
 
 
 def steps_and_rows(site, path, **values):
@@ -377,8 +481,8 @@ def steps_and_rows(site, path, **values):
     [
         ("futures", "/api/v1/kline/query", {"symbol": "XBTUSDTM", "granularity": "1440"}),
         ("futures", "/api/v1/kline/query", {"symbol": ".KXBTUSDT", "granularity": "1440"}),
-        ("spot", "/api/v1/market/candles", {"symbol": "BTC-USDT", "type": "1day"}),
-        ("spot", "/api/v1/market/candles", {"symbol": "BTC-USDT", "type": "30min"}),
+        ("spot", "/api/v1/market/candles", {"symbol": "BTC-USDT", "type": "1day", "startAt": "0"}),
+        ("spot", "/api/v1/market/candles", {"symbol": "BTC-USDT", "type": "30min", "startAt": "0"}),
     ],
 )
 def test_long_history_is_built_in_steps_that_leave_turns_to_others(market, path, values):

@@ -24,7 +24,7 @@ def test_accounts_are_listed_by_wallet_and_coin(caller):
     rows = caller.get("/api/v1/accounts")
 
     assert kinds(rows) == [
-        ("trade", "USDT"), ("trade", "BTC"), ("trade", "ETH"), ("trade", "KCS"), ("margin", "USDT"),
+        ("trade", "USDT"), ("trade", "BTC"), ("trade", "ETH"), ("trade", "KCS"),
     ]  # fmt: skip
     assert rows[0] == {
         "id": rows[0]["id"], "currency": "USDT", "type": "trade", "balance": "10000",

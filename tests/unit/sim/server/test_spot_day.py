@@ -167,7 +167,8 @@ def balances(caller):
         (row["type"].upper(), row["currency"]): {
             name: Decimal(row[name]) for name in ("balance", "available", "holds")
         }
-        for row in caller.get("/api/v1/accounts")
+        for kind in ("main", "trade", "margin")
+        for row in caller.get("/api/v1/accounts", type=kind)
     }
 
 

@@ -38,7 +38,7 @@ def test_the_row_of_an_open_order(desk):
         "channel": "API", "remark": "why", "tags": None, "cancelExist": False,
         "tradeType": "TRADE", "inOrderBook": True, "cancelledSize": "0", "cancelledFunds": "0",
         "remainSize": "0.01", "remainFunds": "800", "tax": "0", "active": True,
-        "createdAt": now_ms, "lastUpdatedAt": now_ms,
+        "cancelReason": None, "createdAt": now_ms, "lastUpdatedAt": now_ms,
     }  # fmt: skip
     assert caller.get(f"{ORDERS}/client-order/c", **PAIR) == row
     assert caller.get(f"{ORDERS}/active", **PAIR) == [row]

@@ -8,7 +8,7 @@ import websocket
 
 from kucoin_research.foundation import clocks
 from tests.conftest import spawn
-from tests.unit.sim.client import Client, ask, open_exchange, token_data
+from tests.unit.sim.client import Client, ask, base_url, open_exchange, token_data
 
 LEVEL2 = "/contractMarket/level2:XBTUSDTM"
 THREAD = "kucoin-research-simulator"
@@ -50,6 +50,24 @@ def test_token_reply_has_the_documented_fields(exchange):
     assert (server["pingInterval"], server["pingTimeout"]) == (18_000, 10_000)
     assert (server["encrypt"], server["protocol"]) == (False, "websocket")
     assert data["simulation"] == {"speed": 50.0, "seed": 7, "lifetime": 86_400.0}
+
+
+@pytest.mark.parametrize(
+    ("agent", "encrypt"),
+    [
+        ("kucoin-python-sdk/v1.0.26", None),
+        ("kucoin-futures-python-sdk/v1.0.14", None),
+        ("python-kucoin", None),
+        ("python-requests/2.34.2", False),
+        ("", False),
+    ],
+)
+def test_clients_that_pass_encrypt_on_to_websockets_get_null(exchange, agent, encrypt):
+    url = base_url(exchange) + "/api/v1/bullet-public"
+
+    [server] = ask("POST", url, headers={"User-Agent": agent}).json()["data"]["instanceServers"]
+
+    assert server["encrypt"] is encrypt
 
 
 def test_endpoint_is_the_address_listened_on_whatever_the_client_called(exchange):
@@ -95,6 +113,7 @@ ANSWERS = [
     ("/market/ticker:all", "spot", None),
     ("/market/snapshot:USDS", "spot", None),
     ("/callauction/callauctionData:BTC-USDT", "spot", None),
+    ("/market/candles:BTC-USDT_7min", "spot", None),
     ("/contractMarket/level2: XBTUSDTM", "futures", (400, "is invalid")),
     ("/contractMarket/level2:XBTUSDTM, ETHUSDTM", "futures", (400, "is invalid")),
     ("/contractMarket/level2:XBTUSDTM,", "futures", (400, "is invalid")),
@@ -103,6 +122,7 @@ ANSWERS = [
     ("/contractMarket/candle:XBTUSDTM_1", "futures", (400, "is invalid")),
     ("/contractMarket/limitCandle:XBTUSDTM", "futures", (400, "is invalid")),
     ("/contractMarket/limitCandle:XBTUSDTM_7min", "futures", (400, "is invalid")),
+    ("/market/candles:BTC-USDT", "spot", (400, "is invalid")),
     ("/market/ticker:all:all", "spot", (400, "topic /market/ticker:all:all is invalid")),
     ("/market/match: BTC-USDT", "spot", (400, "topic /market/match: BTC-USDT is invalid")),
     ("/contractMarket/level2Depth20:XBTUSDTM", "futures", (404, "topic does not exist")),
@@ -189,6 +209,17 @@ def test_unsubscribe_of_a_topic_never_subscribed_is_acked(client):
     client.send(id="u1", type="unsubscribe", topic=LEVEL2, response=True)
 
     assert client.receive() == {"id": "u1", "type": "ack"}
+
+
+def test_spot_stays_silent_about_an_interval_that_it_lacks(exchange):
+    with Client(exchange, "spot") as spot:
+        spot.receive()
+        for topic in ("/market/candles:BTC-USDT_7min", "/market/candles:BTC-USDT_1month"):
+            assert spot.subscribe(topic)["type"] == "ack"
+
+        first = spot.until(lambda frame: frame["type"] == "message")
+
+    assert first["topic"] == "/market/candles:BTC-USDT_1month"
 
 
 def test_unknown_symbol_is_acked_and_stays_silent(client):
