@@ -729,7 +729,7 @@ def test_an_unsubscription_that_was_never_sent_leaves_everything_as_it_was(feed,
 @pytest.mark.parametrize("feed", FEEDS)
 def test_a_subscription_can_be_tried_again_at_once(feed, held_time):
     with (
-        simulate(seed=8) as x,
+        simulate(seed=16) as x,
         kr.stream(["XBTUSDTM", "BTC-USDT"], "ticker", venue=x.venue, feed=feed, healing=FAST) as s,
     ):
         wait_until(lambda: len(s.frame("ticker")["symbol"].unique()) == 2)
