@@ -229,9 +229,8 @@ def test_an_engine_that_nobody_asks_for_stays_near_the_present():
     assert_small(pieces)
 
 
-@pytest.mark.parametrize("given", [{}, {"start": None, "speed": 2}])
-def test_an_engine_that_nobody_asks_for_costs_nothing_when_time_is_not_the_present(given):
-    rig = Rig(**given)
+def test_an_engine_that_nobody_asks_for_costs_nothing_where_time_has_a_start():
+    rig = Rig()
     rig.core.clock.start()
     rig.pieces(rig.core.catch_up(["KCSUSDTM"]))
     engine = rig.core.engine("KCSUSDTM")
@@ -242,6 +241,20 @@ def test_an_engine_that_nobody_asks_for_costs_nothing_when_time_is_not_the_prese
 
     assert rig.core.clock.reached_ns > before_ns + 199 * SECOND
     assert engine.now_ns == before_ns
+
+
+@pytest.mark.parametrize("speed", [0.5, 2, 60])
+def test_an_engine_that_nobody_asks_for_stays_near_a_faster_time_that_began_now(speed):
+    rig = Rig(start=None, speed=speed)
+    rig.pieces(rig.core.catch_up(["KCSUSDTM"]))
+    engine = rig.core.engine("KCSUSDTM")
+    before_ns = rig.core.clock.reached_ns
+
+    for _ in range(1_200):
+        rig.go_on(0.25 / speed)
+
+    assert rig.core.clock.reached_ns > before_ns + 299 * SECOND
+    assert rig.core.clock.reached_ns - engine.now_ns < 150 * SECOND
 
 
 def test_a_stream_of_an_idle_engine_begins_at_the_present():
