@@ -6,7 +6,7 @@ it under its delivery lock and hands the rows on to frames and sinks.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from kucoin_research.exchange.topics import Feed, Topic, subscribed_topic, topics_for
@@ -126,6 +126,7 @@ class FeedHandler:
         self.gap_filler = GapFiller(self.ledger, self._clock, self.markets, self.not_read)
         self._gates = self.gap_filler.gates
         self._silence_watch = SilenceWatch(self.ledger, self._is_delivering)
+        self._lost_at: dict[tuple[str, str], int] = {}  # stamps of losses that still last
         self.presences = Presences(self.ledger, self.order_books, self.gap_filler, self._clock)
         for subscription in subscriptions:
             self._add(subscription)
@@ -415,6 +416,7 @@ class FeedHandler:
         rows: list[Record] = []
         local = self._clock.begin(now_ns)
         for tally in self._fed_by(topics):
+            self._lost_at[tally.channel, tally.symbol] = local
             tally.arrivals.pause()  # the outage is not one of the topic's own intervals
             if tally.channel == "level2":
                 local = self.order_books.restart(tally.symbol, local, rows)
@@ -442,10 +444,8 @@ class FeedHandler:
         that can be filled. One that is not over will not be.
         """
         rows: list[Record] = []
-        # Of what was subscribed to behind its beginning, the time before is reported already.
-        tallies = [tally for tally in self._fed_by(topics) if tally.resumed <= began_ns]
         local = self._clock.begin(now_ns)
-        for tally, gap in self.ledger.outage(tallies, began_ns, now_ns, cause, is_over=is_over):
+        for tally, gap in self._outages(topics, began_ns, now_ns, cause, is_over=is_over):
             gap = tally.retell(gap, ended=local)  # as the row says, so that a recording agrees
             rows.append(gap_row(gap, tally, local))
             local += 1
@@ -454,6 +454,17 @@ class FeedHandler:
             local += len(earlier)
         self._clock.end(local)
         return rows
+
+    def _outages(
+        self, topics: Iterable[Topic], began_ns: int, now_ns: int, cause: str, *, is_over: bool
+    ) -> Iterator[tuple[Tally, Gap]]:
+        for tally in self._fed_by(topics):
+            # What was subscribed to again on the lost connection can be younger than the last thing
+            # heard on it. Of what was subscribed to since, the time before is reported already.
+            lost_at = self._lost_at.pop((tally.channel, tally.symbol), began_ns)
+            if tally.resumed <= max(began_ns, lost_at):
+                began = max(began_ns, tally.resumed)
+                yield from self.ledger.outage([tally], began, now_ns, cause, is_over=is_over)
 
     def _fed_by(self, topics: Iterable[Topic]) -> list[Tally]:
         """List the accounts of the channels and symbols that these topics bring now, each once."""

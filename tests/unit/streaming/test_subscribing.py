@@ -727,9 +727,10 @@ def test_an_unsubscription_that_was_never_sent_leaves_everything_as_it_was(feed,
 
 
 @pytest.mark.parametrize("feed", FEEDS)
-def test_a_subscription_can_be_tried_again_at_once(feed, held_time):
+@pytest.mark.parametrize("seed", [7, 14, 16])
+def test_a_subscription_can_be_tried_again_at_once(feed, seed, held_time):
     with (
-        simulate(seed=7) as x,
+        simulate(seed=seed) as x,
         kr.stream(["XBTUSDTM", "BTC-USDT"], "ticker", venue=x.venue, feed=feed, healing=FAST) as s,
     ):
         wait_until(lambda: len(s.frame("ticker")["symbol"].unique()) == 2)
@@ -739,11 +740,33 @@ def test_a_subscription_can_be_tried_again_at_once(feed, held_time):
         assert s.subscribe("ETHUSDTM", ["trade", "level2"], timeout=2.0)
         wait_until(lambda: is_in_step(s, "ETHUSDTM"))
         x.heal()
+        wait_until(lambda: s.total("trade"))  # from here on a loss is one of trades, too
         x.inject("abort", market="futures")
         wait_until(lambda: s.report().reconnects)
         held_time.pass_by(1.0)
 
         assert causes(s, "trade", "ETHUSDTM").count("disconnected") == 1
+        before = s.total("trade")
+        wait_until(lambda: s.total("trade") > before + 5)
+
+
+@pytest.mark.parametrize("channel", ["trade", "ticker"])
+def test_a_connection_lost_right_after_a_channel_came_back_is_an_outage_of_it(channel, held_time):
+    with (
+        simulate(start="2026-01-05") as x,
+        kr.stream("XBTUSDTM", [channel, "mark_price"], venue=x.venue, healing=FAST) as s,
+    ):
+        s.wait(channel, rows=5)
+        s.unsubscribe("XBTUSDTM", channel)
+        x.pause()  # nothing comes between the acknowledgement and the loss
+        assert s.subscribe("XBTUSDTM", channel, timeout=5.0)
+        before = s.total(channel)
+        x.inject("abort", market="futures")
+        x.resume()
+        wait_until(lambda: s.report().reconnects)
+        wait_until(lambda: s.total(channel) > before + 5)
+
+        assert causes(s, channel, "XBTUSDTM") == ["unsubscribed", "disconnected"]
 
 
 # -- recordings ------------------------------------------------------------------------------------
