@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import NamedTuple
 
 from kucoin_research.strategy.contracts import Contract
@@ -135,12 +136,17 @@ def check_funds(order: Order, contract: Contract, price: int) -> Rejection | Non
 def band_of(contract: Contract, side: str, reference: int) -> int | None:
     """Compute the worst price that an order of a side may have; None if no band is known.
 
-    The band is the instrument's, around the mark price on futures and the best price on spot.
+    The band is the instrument's, around the mark price on futures and the best price on spot. On
+    futures it ends at the nearest tick, as KuCoin's rows print it.
     """
     rate = contract.instrument.price_limit_rate
     if rate is None:
         return None
-    return times(reference, ONE + fixed(rate) if side == "buy" else ONE - fixed(rate))
+    worst = times(reference, ONE + fixed(rate) if side == "buy" else ONE - fixed(rate))
+    if contract.is_spot:
+        return worst
+    tick = fixed(contract.instrument.tick_size)
+    return round(Fraction(worst, tick)) * tick
 
 
 def check_band(order: Order, contract: Contract, reference: int | None) -> Rejection | None:

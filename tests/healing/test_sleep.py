@@ -40,7 +40,7 @@ def test_a_clock_that_was_set_is_told_and_the_rows_keep_their_order(wall_clock, 
         wall_clock(jump)
         rig.happens("clock_jump")
         rows = rig.s.total("bbo")
-        rig.s.wait("bbo", rows=rows + 20)
+        rig.s.wait("bbo", rows=rows + 80)
         wait_until(lambda: rig.is_whole)
         rig.finish()
         stamps = rig.s.frame("bbo")["local_timestamp"]
