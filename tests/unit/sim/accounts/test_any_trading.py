@@ -55,7 +55,7 @@ def trade_at_random(start, seed, number):
 
 
 # The same examples in each run: a failure is one of the change at hand.
-@settings(patient, max_examples=40, derandomize=True, database=None)
+@settings(patient, max_examples=24, derandomize=True, database=None)
 @any_trading
 def test_the_money_adds_up_whatever_is_done(start, seed, number):
     trade_at_random(start, seed, number)
