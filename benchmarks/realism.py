@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kucoin_research.sim.engine.catalog import LISTINGS
-from kucoin_research.sim.engine.market import Market, Trade
+from kucoin_research.sim.engine.market import Market, Side, Trade
 
 __all__ = ["PUBLISHED", "Fact", "Watched", "facts", "impact", "watch"]
 
@@ -27,6 +27,7 @@ SECOND_NS = 1_000_000_000
 MS_NS = 1_000_000
 START_NS = 1_767_571_200 * SECOND_NS  # 2026-01-05, a Monday
 NEAR = 30  # the depth is that of this many gaps of the book, next to the best price
+SIDES: tuple[Side, Side] = ("buy", "sell")
 DISTANCES = (0, 1, 3, 10, 30, 100, 300, 1_000)  # edges of bins, in gaps of the book
 
 
@@ -111,7 +112,7 @@ def watch(symbol: str, seed: int, hours: float) -> Watched:
     placed: list[tuple[int, int]] = []
     times: set[int] = set()
     shape = np.zeros(len(DISTANCES) - 1)
-    sizes = {side: dict(market.levels(side)) for side in ("buy", "sell")}  # type: ignore[arg-type]
+    sizes = {side: dict(market.levels(side)) for side in SIDES}
     for second in range(1, int(hours * 3_600) + 1):
         now = START_NS + second * SECOND_NS
         best = {"buy": market.best_bid or 0, "sell": market.best_ask or 0}
@@ -214,10 +215,10 @@ def impact(
     path = np.zeros(2 * seconds)
     for number in range(orders):
         moved: Market = pickle.loads(pickle.dumps(market))
-        side, sign = ("buy", 1.0) if number % 2 else ("sell", -1.0)
+        side, sign = (SIDES[0], 1.0) if number % 2 else (SIDES[1], -1.0)
         for second in range(2 * seconds):
             if second < seconds and second % 2 == 0:
-                moved.submit(side, size, owner="parent")  # type: ignore[arg-type]
+                moved.submit(side, size, owner="parent")
             now = market.now_ns + SECOND_NS
             market.advance(now)
             moved.advance(now)

@@ -13,10 +13,10 @@ import argparse
 import collections
 import contextlib
 import sys
-import time
 from decimal import Decimal
 
 from kucoin_research.sim import DEMO_ACCOUNT
+from tests.conftest import wait_until
 from tests.environments import python_of
 from tests.interop.books import Books, Complaints, Listener, reconcile_futures, reconcile_spot
 from tests.interop.processes import client_process, held_exchange, message
@@ -107,13 +107,13 @@ def listening(books, market, private, public):
 
 def wait_for_the_end(listener, subject):
     """Wait until the socket has the end of every order that it has heard of."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
+
+    def has_ended():
         rows = [frame["data"] for frame in listener.snapshot() if frame["subject"] == subject]
         ended = {row["orderId"] for row in rows if row["type"] in ("filled", "canceled")}
-        if {row["orderId"] for row in rows} <= ended:
-            return
-        time.sleep(0.05)
+        return {row["orderId"] for row in rows} <= ended
+
+    wait_until(has_ended, PATIENCE, progress=lambda: len(listener.snapshot()))
 
 
 def main():

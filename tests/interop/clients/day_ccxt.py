@@ -5,17 +5,10 @@ Runs in .venv-interop, started by tests/interop/trading_day.py:
 Prints each order that was taken and each refusal, a JSON line each.
 """
 
-import json
 import random
-import sys
-import time
 
 import ccxt
-
-
-def say(**line):
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
+from pacing import say, trade
 
 
 def client(kind, futures_url, spot_url, login):
@@ -66,19 +59,11 @@ class Trader:
             self.open[market].append(order["id"])
 
 
-def main():
-    _, futures_url, spot_url, text = sys.argv[1:]
-    plan = json.loads(text)
-    trader = Trader(futures_url, spot_url, plan)
-    begin = time.monotonic()
-    for number in range(plan["orders"]):
-        # The pace of a trader, on the wall's clock.
-        time.sleep(max(0.0, begin + number * plan["pace"] - time.monotonic()))
-        try:
-            trader.act()
-        except ccxt.BaseError as error:
-            say(call="refused", code=type(error).__name__, text=str(error)[:300])
-    say(call="done")
+def tell_refusal(action):
+    try:
+        action()
+    except ccxt.BaseError as error:
+        say(call="refused", code=type(error).__name__, text=str(error)[:300])
 
 
-main()
+trade(Trader, tell_refusal)

@@ -5,10 +5,7 @@ Runs in .venv-interop, started by tests/interop/trading_day.py:
 Prints each order that was taken and each refusal, a JSON line each.
 """
 
-import json
 import random
-import sys
-import time
 import uuid
 
 from kucoin_universal_sdk.api.client import DefaultClient
@@ -19,11 +16,7 @@ from kucoin_universal_sdk.generate.spot.market import GetTickerReqBuilder as Spo
 from kucoin_universal_sdk.model.client_option import ClientOptionBuilder
 from kucoin_universal_sdk.model.common import RestError
 from kucoin_universal_sdk.model.transport_option import TransportOptionBuilder
-
-
-def say(**line):
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
+from pacing import say, trade
 
 
 class Trader:
@@ -110,21 +103,13 @@ class Trader:
             self.open[market].append(order_id)
 
 
-def main():
-    _, futures_url, spot_url, text = sys.argv[1:]
-    plan = json.loads(text)
-    trader = Trader(futures_url, spot_url, plan)
-    begin = time.monotonic()
-    for number in range(plan["orders"]):
-        # The pace of a trader, on the wall's clock.
-        time.sleep(max(0.0, begin + number * plan["pace"] - time.monotonic()))
-        try:
-            trader.act()
-        except RestError as error:
-            if error.response is None:  # no answer of the exchange
-                raise
-            say(call="refused", code=error.response.code, text=error.response.message)
-    say(call="done")
+def tell_refusal(action):
+    try:
+        action()
+    except RestError as error:
+        if error.response is None:  # no answer of the exchange
+            raise
+        say(call="refused", code=error.response.code, text=error.response.message)
 
 
-main()
+trade(Trader, tell_refusal)
