@@ -137,10 +137,15 @@ class OrderEntry:
             check_order(self.venue, member, request, engine)
 
     def _check_entry(self, member: Member, request: OrderRequest) -> Market:
-        engine = self._engine(request.symbol)
-        check_state(self.venue.trading_status(request.symbol), engine.listing)
-        self._check_settlement(engine)
+        engine = self._open_engine(request.symbol)
         check_client_oid(member, request, engine.listing)
+        return engine
+
+    def _open_engine(self, symbol: str) -> Market:
+        # The engine of a symbol that takes orders now.
+        engine = self._engine(symbol)
+        check_state(self.venue.trading_status(symbol), engine.listing)
+        self._check_settlement(engine)
         return engine
 
     def _check_settlement(self, engine: Market) -> None:
@@ -192,9 +197,7 @@ class OrderEntry:
         OrderRefused
             If the old order is not open, and where KuCoin would refuse the new one.
         """
-        engine = self._engine(request.symbol)
-        check_state(self.venue.trading_status(request.symbol), engine.listing)
-        self._check_settlement(engine)
+        engine = self._open_engine(request.symbol)
         check_request(member, request, engine.listing)
         self.cancel(member, order_id)
         return self._place(member, request)

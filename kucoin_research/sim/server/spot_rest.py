@@ -40,6 +40,7 @@ from kucoin_research.sim.server.spot_alter_rest import SPOT_ALTER_ROUTES
 from kucoin_research.sim.server.spot_order_lists_rest import SPOT_ORDER_LIST_ROUTES
 from kucoin_research.sim.server.spot_orders_rest import SPOT_ORDER_ROUTES
 from kucoin_research.sim.server.spot_stops_rest import SPOT_STOP_ROUTES
+from kucoin_research.sim.server.text_rows import candle_texts, side_texts
 from kucoin_research.sim.server.transfers_rest import TRANSFER_ROUTES
 
 __all__ = ["SPOT_ROUTES", "currency_row"]
@@ -133,7 +134,7 @@ def _zones(site: Site, _values: Values) -> Reply:
 
 def _level1(site: Site, engine: Market, _values: Values) -> dict[str, Any]:
     price, size = last_price_and_size(engine)
-    bids, asks = _spot_side(engine, "buy", 1), _spot_side(engine, "sell", 1)
+    bids, asks = side_texts(engine, "buy", 1), side_texts(engine, "sell", 1)
     bid, bid_size = bids[0] if bids else ("0", "0")
     ask, ask_size = asks[0] if asks else ("0", "0")
     return {
@@ -148,18 +149,13 @@ def _level1(site: Site, engine: Market, _values: Values) -> dict[str, Any]:
     }
 
 
-def _spot_side(engine: Market, side: str, depth: int | None) -> list[list[str]]:
-    levels = engine.levels("buy" if side == "buy" else "sell", depth)
-    return [[engine.price_text(ticks), engine.size_text(size)] for ticks, size in levels]
-
-
 def _spot_book(depth: int | None) -> Callable[[Site, Market, Values], dict[str, Any]]:
     def book(site: Site, engine: Market, _values: Values) -> dict[str, Any]:
         return {
             "time": site.now_ms,
             "sequence": str(site.sequence(engine)),
-            "bids": _spot_side(engine, "buy", depth),
-            "asks": _spot_side(engine, "sell", depth),
+            "bids": side_texts(engine, "buy", depth),
+            "asks": side_texts(engine, "sell", depth),
         }
 
     return book
@@ -174,7 +170,7 @@ def _stats(site: Site, values: Values) -> Reply:
 
 def _stats_row(engine: Market, now_ns: int) -> dict[str, Any]:
     stats, listing = engine.stats_24h(now_ns), engine.listing
-    bids, asks = _spot_side(engine, "buy", 1), _spot_side(engine, "sell", 1)
+    bids, asks = side_texts(engine, "buy", 1), side_texts(engine, "sell", 1)
     return {
         "symbol": listing.symbol,
         "buy": bids[0][0] if bids else None,
@@ -199,7 +195,7 @@ def _spot_tickers(site: Site, _values: Values) -> Work:
     for symbol in site.listings:
         engine = site.listed(symbol)
         yield from engine.warm_day()
-        bids, asks = _spot_side(engine, "buy", 1), _spot_side(engine, "sell", 1)
+        bids, asks = side_texts(engine, "buy", 1), side_texts(engine, "sell", 1)
         rows.append(
             {
                 **_stats_row(engine, site.now_ns),
@@ -242,21 +238,7 @@ def _spot_candles(site: Site, values: Values) -> Work:
     limit = _CANDLES_WITHOUT_BEGIN if begin is None else _SPOT_CANDLES
     engine = site.engine(symbol)
     page = yield from candle_page(engine, interval_ms, None, last, limit)
-    rows = [candle for candle in page if candle.open_ms >= first]
-    return ok(
-        [
-            [
-                str(c.open_ms // 1_000),
-                plain(c.open),
-                plain(c.close),
-                plain(c.high),
-                plain(c.low),
-                engine.size_text(c.volume_units),
-                plain(c.turnover),
-            ]
-            for c in reversed(rows)
-        ]
-    )
+    return ok([candle_texts(engine, c) for c in reversed(page) if c.open_ms >= first])
 
 
 SPOT_ROUTES: tuple[Route, ...] = (

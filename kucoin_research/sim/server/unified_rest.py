@@ -24,12 +24,13 @@ from kucoin_research.sim.server.routes import (
     Values,
     Work,
     error,
+    for_account,
     integer,
-    not_found,
     ok,
     touches_none,
 )
 from kucoin_research.sim.server.spot_rest import currency_row
+from kucoin_research.sim.server.text_rows import candle_texts, side_texts
 
 if TYPE_CHECKING:
     from kucoin_research.sim.accounts.members import Member
@@ -253,7 +254,7 @@ def _ticker_rows(asked: Site, symbols: list[str], values: Values) -> Work:
 def _ticker_row(engine: Market, now_ns: int) -> dict[str, Any]:
     stats = engine.stats_24h(now_ns)
     price, size = last_price_and_size(engine)
-    bids, asks = _side(engine, "buy", 1), _side(engine, "sell", 1)
+    bids, asks = side_texts(engine, "buy", 1), side_texts(engine, "sell", 1)
     bid, bid_size = bids[0] if bids else ("0", "0")
     ask, ask_size = asks[0] if asks else ("0", "0")
     return {
@@ -273,11 +274,6 @@ def _ticker_row(engine: Market, now_ns: int) -> dict[str, Any]:
     }
 
 
-def _side(engine: Market, side: str, depth: int | None) -> list[list[str]]:
-    levels = engine.levels("buy" if side == "buy" else "sell", depth)
-    return [[engine.price_text(ticks), engine.size_text(size)] for ticks, size in levels]
-
-
 def _book(site: Site, values: Values, _member: Member) -> Reply:
     asked, symbol, limit = _site(site, values), values.get("symbol", ""), values.get("limit", "")
     if asked is None:
@@ -291,8 +287,8 @@ def _book(site: Site, values: Values, _member: Member) -> Reply:
         values,
         symbol=symbol,
         sequence=str(asked.sequence(engine)),
-        bids=_side(engine, "buy", depth),
-        asks=_side(engine, "sell", depth),
+        bids=side_texts(engine, "buy", depth),
+        asks=side_texts(engine, "sell", depth),
     )
 
 
@@ -321,19 +317,7 @@ def _candle_rows(engine: Market, interval_ms: int, values: Values) -> Work:
     first = (integer(values, "startAt") or 0) * 1_000
     last = (integer(values, "endAt") or 0) * 1_000 or None
     page = yield from candle_page(engine, interval_ms, None, last, _CANDLES)
-    rows = [
-        [
-            str(candle.open_ms // 1_000),
-            plain(candle.open),
-            plain(candle.close),
-            plain(candle.high),
-            plain(candle.low),
-            engine.size_text(candle.volume_units),
-            plain(candle.turnover),
-        ]
-        for candle in reversed(page)
-        if candle.open_ms >= first
-    ]
+    rows = [candle_texts(engine, one) for one in reversed(page) if one.open_ms >= first]
     return _with_market(values, symbol=engine.listing.symbol, list=rows)
 
 
@@ -432,27 +416,13 @@ def _mode(_site: Site, _values: Values, _member: Member) -> Reply:
 
 
 UNIFIED_ROUTES: tuple[Route, ...] = (
-    Route(
-        "/api/ua/v1/account/mode",
-        30,
-        not_found,
-        touches_none,
-        is_private=True,
-        account_answer=_mode,
-    ),
+    for_account("GET", "/api/ua/v1/account/mode", 30, _mode, touches_none),
     Route("/api/ua/v1/server/status", 3, _server_status, touches_none),
     Route("/api/ua/v1/market/instrument", 4, _instruments, touches_none),
     Route("/api/ua/v1/market/currency", 3, _currencies, touches_none),
     Route("/api/ua/v1/asset/currencies", 3, _currencies, touches_none),
     Route("/api/ua/v1/market/ticker", 15, _tickers, _touches_named),
-    Route(
-        "/api/ua/v1/market/orderbook",
-        3,
-        not_found,
-        _touches_named,
-        is_private=True,
-        account_answer=_book,
-    ),
+    for_account("GET", "/api/ua/v1/market/orderbook", 3, _book, _touches_named),
     Route("/api/ua/v1/market/trade", 3, _of_symbol(_trades), _touches_named),
     Route("/api/ua/v1/market/kline", 3, _of_symbol(_candles), _touches_named),
     Route("/api/ua/v1/market/funding-rate", 2, _of_contract(_funding), _touches_contracts),

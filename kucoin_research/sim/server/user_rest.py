@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 from kucoin_research.sim.accounts.ledger import account_number
 from kucoin_research.sim.server.routes import (
     MS,
-    AccountAnswer,
     Reply,
     Route,
     Site,
     Values,
-    not_found,
+    for_account,
     ok,
     touches_none,
 )
@@ -61,12 +60,8 @@ def _is_high_frequency(_site: Site, _values: Values, _member: Member) -> Reply:
     return ok(True)
 
 
-def _of_account(path: str, weight: int, answer: AccountAnswer) -> Route:
-    return Route(path, weight, not_found, touches_none, is_private=True, account_answer=answer)
-
-
 USER_ROUTES: tuple[Route, ...] = (
-    _of_account("/api/v2/user-info", 20, _user),
-    _of_account("/api/v1/user/api-key", 20, _key),
-    _of_account("/api/v1/hf/accounts/opened", 2, _is_high_frequency),
+    for_account("GET", "/api/v2/user-info", 20, _user, touches_none),
+    for_account("GET", "/api/v1/user/api-key", 20, _key, touches_none),
+    for_account("GET", "/api/v1/hf/accounts/opened", 2, _is_high_frequency, touches_none),
 )
