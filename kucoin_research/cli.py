@@ -521,6 +521,12 @@ def _describe_simulate(parser: argparse.ArgumentParser) -> None:
         "passes at once",
     )
     parser.add_argument(
+        "--like",
+        nargs="+",
+        metavar="SESSION",
+        help="folders of a recording: its markets are made like the recorded ones",
+    )
+    parser.add_argument(
         "--trader",
         type=_rate,
         metavar="N",
@@ -571,6 +577,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         speed=arguments.speed,
         start=arguments.start,
+        like=arguments.like,
         futures_port=arguments.futures_port,
         spot_port=arguments.spot_port,
         chaos=arguments.chaos,
@@ -582,6 +589,9 @@ def _simulate(arguments: argparse.Namespace) -> int:
         if arguments.trader is not None:
             exchange.start_trader(orders_per_minute=arguments.trader)
         _print_addresses(exchange)
+        if arguments.like is not None:
+            with pl.Config(tbl_rows=-1):
+                print(exchange.likeness, file=sys.stderr)
         _wait_for_interrupt()
     return DONE
 

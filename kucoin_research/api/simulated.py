@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from kucoin_research import sim
+from kucoin_research.api.recorded_markets import recorded_markets
 from kucoin_research.api.registry import close_last
 from kucoin_research.api.serve import OwnServer
 from kucoin_research.exchange.credentials import Credentials
 from kucoin_research.exchange.venues import Venue
 from kucoin_research.foundation import clocks
+from kucoin_research.foundation.arguments import texts
 from kucoin_research.foundation.forking import in_child
 from kucoin_research.foundation.interrupts import check, hold
+from kucoin_research.sessions.session import Session
 
 __all__ = ["SimulatedExchange", "demo_venue", "forget", "simulate"]
 
@@ -30,13 +37,38 @@ class SimulatedExchange(OwnServer, sim.Exchange):
         return Venue(self.futures_url, self.spot_url, "simulated", *push)
 
     @property
+    def likeness(self) -> pl.DataFrame:
+        """How like its recording an exchange with ``like`` is: a row for each trait of a market.
+
+        Columns are ``symbol``, ``trait``, ``recorded``, ``simulated`` and ``ratio`` (simulated by
+        recorded). The simulated ones come from a sample of some minutes, scaled by the known course
+        of volatility to as long a time as was recorded. The traits: ``price`` is the first one.
+        ``volatility`` is the root mean square of the change of the logarithm of the mid in a
+        minute. ``spread`` and ``width`` (distance of the last of the best levels from the first)
+        are means, ``depth`` (size of these levels of a side) is a median; the levels are 50 or 5,
+        or 1 where only the best were recorded. ``book_changes`` are per second, ``takers`` (taking
+        orders) and ``volume`` per minute. ``taker_size`` is the median size of a taking order,
+        ``size_spread`` the standard deviation of the logarithm of the sizes above it.
+        """
+        names: dict[str, type[pl.DataType]] = {"symbol": pl.String, "trait": pl.String}
+        schema = names | dict.fromkeys(("recorded", "simulated"), pl.Float64)
+        rows = pl.DataFrame(self.likenesses, schema=schema, orient="row")
+        return rows.with_columns(ratio=pl.col("simulated") / pl.col("recorded"))
+
+    @property
     def credentials(self) -> Credentials:
         """Those of its demo account, to pass as ``credentials=``; they open nothing else."""
         account = self.demo_account
         return Credentials(account.key, account.secret, account.passphrase)
 
 
-def simulate(*, seed: int = 7, speed: float = 1.0, **options: Any) -> SimulatedExchange:
+def simulate(
+    *,
+    seed: int = 7,
+    speed: float = 1.0,
+    like: Session | str | Path | Iterable[str | Path] | None = None,
+    **options: Any,
+) -> SimulatedExchange:
     """Start a simulated KuCoin on this machine: REST and WebSocket, futures and spot.
 
     Parameters
@@ -49,6 +81,13 @@ def simulate(*, seed: int = 7, speed: float = 1.0, **options: Any) -> SimulatedE
         second channel begins a few (virtual) moments after the first. Where all are to begin with
         the same row: ``pause()`` before ``kr.stream``, ``wait_until_live()`` after it, then
         ``resume()``.
+    like
+        A recording, as ``load`` gives it, or its path, or several paths. Its symbols get markets
+        that are like the recorded ones in price, volatility, spread, depth, intensity and sizes
+        (``likeness`` shows how much), and symbols that the catalog does not have are added. Prices
+        begin where the recording begins and go their own way. Record ``trade`` and one of
+        ``depth50``, ``depth5`` and ``level2``, the latter for the intensity of the book; what a
+        recording does not show stays as in the catalog. It takes some seconds for each symbol.
     **options
         Passed on to ``kucoin_research.sim.Exchange``: ``start="2026-01-05"`` (the exchange's clock
         stands there until the first subscription, so that the first rows are the same in each run),
@@ -60,7 +99,17 @@ def simulate(*, seed: int = 7, speed: float = 1.0, **options: Any) -> SimulatedE
     SimulatedExchange
         Running; a context manager with ``venue``, ``futures_url``, ``spot_url``, ``inject(fault)``
         and ``close()``.
+
+    Raises
+    ------
+    InvalidInput
+        If an option makes no sense, or the recording shows too little of a symbol.
+    SessionError
+        If the recording cannot be read.
     """
+    if like is not None:
+        names = options.get("symbols")
+        options["like"] = recorded_markets(like, None if names is None else texts(names, "symbols"))
     options.setdefault("machine", clocks.current().machine)
     with hold():
         made = SimulatedExchange(seed=seed, speed=speed, **options)

@@ -13,10 +13,12 @@ Examples
 from kucoin_research.sim.accounts.keys import DEMO_ACCOUNT, Account
 from kucoin_research.sim.accounts.orders import Fill, OrderRefused
 from kucoin_research.sim.accounts.trading_account import Balance, TradingAccount
+from kucoin_research.sim.engine.likeness import Likeness, RecordedMarket
+from kucoin_research.sim.engine.market_traits import BookSample, MarketTraits, Takers, traits_of
+from kucoin_research.sim.engine.offers import Offer
 from kucoin_research.sim.faults.chaos import CHAOS_FAULTS, Chaos, Planned
 from kucoin_research.sim.faults.kinds import FAULTS, Applied, Fault, Published, Withheld
 from kucoin_research.sim.recorded.exchange import ReplayExchange
-from kucoin_research.sim.recorded.state import Offer
 from kucoin_research.sim.server.exchange import Exchange
 from kucoin_research.sim.server.settings import Settings
 from kucoin_research.sim.server.tape import Tape
@@ -28,17 +30,23 @@ __all__ = [
     "Account",
     "Applied",
     "Balance",
+    "BookSample",
     "Chaos",
     "Exchange",
     "Fault",
     "Fill",
+    "Likeness",
+    "MarketTraits",
     "Offer",
     "OrderRefused",
     "Planned",
     "Published",
+    "RecordedMarket",
     "ReplayExchange",
     "Settings",
+    "Takers",
     "Tape",
     "TradingAccount",
     "Withheld",
+    "traits_of",
 ]

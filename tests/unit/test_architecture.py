@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "strategy": MODEL | {"frames", "sessions"},
     "bridges": MODEL | {"frames", "sessions"},
     "api": MODEL | {
-        "exchange", "frames", "sessions", "streaming", "playback", "strategy", "sim",
+        "bridges", "exchange", "frames", "sessions", "streaming", "playback", "strategy", "sim",
     },
     "dashboards": MODEL | {
         "exchange", "frames", "sessions", "streaming", "playback", "strategy", "figures", "api",

@@ -19,6 +19,7 @@ import websocket
 import kucoin_research as kr
 from kucoin_research import cli
 from kucoin_research.model.records import Ticker
+from kucoin_research.sim.engine import likeness
 from tests import processes
 from tests.conftest import wait_until
 from tests.processes import Process
@@ -104,6 +105,7 @@ def test_a_second_run_appends_and_repeats_no_header(tmp_path, exchange):
         (["simulate", "--spot-port", "99999"], 2, "65535"),
         (["simulate", "--speed", "0"], 2, "speed"),
         (["simulate", "--start", "soon"], 2, "soon"),
+        (["simulate", "--like", "nowhere"], 1, "nowhere"),
         (["simulate", "--trader", "0"], 2, "--trader: must be a positive number"),
         (["simulate", "--inject", "explode"], 2, "no fault 'explode'"),
         (["simulate", "--inject", "drop:count=0"], 2, "count >= 1"),
@@ -437,6 +439,17 @@ def test_simulate_misbehaves_as_told(tmp_path):
         assert (process.wait(), process.stderr) == (0, "")
     assert (server["pingInterval"], data["simulation"]["lifetime"]) == (900, 50.0)
     assert ending[2:] == b"Bye"
+
+
+def test_simulate_shows_how_like_a_recording_it_is(capsys, monkeypatch):
+    monkeypatch.setattr(cli, "_wait_for_interrupt", lambda: None)
+    monkeypatch.setattr(likeness, "_ROUNDS", (200,))
+
+    assert cli.main(["simulate", "--like", str(SAMPLE)]) == 0
+
+    out, err = capsys.readouterr()
+    assert set(json.loads(out)) == {"futures", "spot"}
+    assert all(trait in err for trait in ("recorded", "volatility", "depth", "size_spread"))
 
 
 def test_symbols_lists_the_market(tmp_path, exchange):

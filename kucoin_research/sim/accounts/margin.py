@@ -6,6 +6,7 @@ trade here.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
@@ -14,7 +15,8 @@ from kucoin_research.sim.accounts.ledger import ZERO, CoinWallet, decimal_text
 from kucoin_research.sim.accounts.members import Debtor, Member
 from kucoin_research.sim.accounts.orders import OrderRefused
 from kucoin_research.sim.accounts.private_reports import PrivateReports
-from kucoin_research.sim.engine.fundamental_value import BASES, FundamentalValue
+from kucoin_research.sim.engine.catalog import Listing
+from kucoin_research.sim.engine.fundamental_value import BASES, FundamentalValue, coin_of
 
 __all__ = ["DEBT_LIMIT", "MarginLender"]
 
@@ -22,7 +24,6 @@ _MS = 1_000_000
 _PERIOD_NS = 4_000_000_000
 #: Debts as a fraction of assets from which a margin account is frozen.
 DEBT_LIMIT = Decimal("0.97")
-_ALIASES = {"BTC": "XBT"}
 
 
 class MarginLender:
@@ -34,11 +35,16 @@ class MarginLender:
         Sends the private frames.
     seed
         The exchange's seed: coins have the values of its markets.
+    listings
+        The symbols on offer, some with price models of their own.
     """
 
-    def __init__(self, reports: PrivateReports, seed: int) -> None:
+    def __init__(self, reports: PrivateReports, seed: int, listings: Iterable[Listing]) -> None:
         self._reports = reports
-        self._values = {coin: FundamentalValue(seed, coin) for coin in BASES}
+        models = {coin_of(row.base): row.price_model for row in listings if row.price_model}
+        self._values = {
+            coin: FundamentalValue(seed, coin, models.get(coin)) for coin in BASES | models
+        }
 
     @staticmethod
     def is_in_debt(member: Member) -> bool:
@@ -73,7 +79,7 @@ class MarginLender:
 
     def value(self, coin: str, now_ns: int) -> Decimal:
         """Return the value of a coin in USDT by the exchange's markets; 1 for dollars."""
-        found = self._values.get(_ALIASES.get(coin, coin))
+        found = self._values.get(coin_of(coin))
         return Decimal(1) if found is None else Decimal(repr(round(found.at(now_ns), 8)))
 
     def _move(

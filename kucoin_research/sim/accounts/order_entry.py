@@ -65,7 +65,7 @@ class OrderEntry:
         self.venue = venue
         self.members = {account.key: Member(account, margin_rules) for account in accounts}
         self._reports = PrivateReports(venue)
-        self.lender = MarginLender(self._reports, venue.seed)
+        self.lender = MarginLender(self._reports, venue.seed, venue.listings.values())
         self._orders: dict[str, AccountOrder] = {}
         self._settlement = Settlement(venue, self._reports)
         self._stops = StopOrders(venue, self._reports, self._place, self._on_reached)

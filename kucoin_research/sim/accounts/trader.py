@@ -10,7 +10,7 @@ from kucoin_research.sim.accounts.members import Member
 from kucoin_research.sim.accounts.orders import OrderRefused, OrderRequest
 from kucoin_research.sim.accounts.venue import OrderPlacer
 from kucoin_research.sim.engine.catalog import Listing
-from kucoin_research.sim.engine.fundamental_value import BASES
+from kucoin_research.sim.engine.fundamental_value import BASES, coin_of
 from kucoin_research.sim.engine.market import Market, Side
 
 __all__ = ["RandomTrader"]
@@ -165,7 +165,8 @@ class RandomTrader:
 
 
 def _median_units(listing: Listing) -> int:
-    coin = BASES["XBT" if listing.base == "BTC" else listing.base].start_price
     if listing.is_inverse:
         return int(_ORDER_VALUE)
+    model = listing.price_model or BASES.get(coin_of(listing.base))
+    coin = listing.start_price if model is None else model.start_price
     return max(1, int(_ORDER_VALUE / (coin * listing.multiplier * float(listing.lot_size))))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Literal
 
+from kucoin_research.sim.engine.fundamental_value import PriceModel
 from kucoin_research.sim.engine.risk_tiers import RiskTier, risk_tiers
 
 __all__ = ["HOUR_MS", "IMR_FACTOR", "LISTINGS", "MMR_LIMIT", "Flow", "Listing"]
@@ -49,13 +50,15 @@ class Flow:
         Time in which the fastest traders react to a trade, in ms.
     race
         Probability that a trade is followed by such a reaction.
+    trade_spread
+        Standard deviation of the logarithm of the sizes of taking orders.
     """
 
     actions_per_second: float
     trade_share: float
     levels: int
     gap_ticks: float
-    spread_ticks: int
+    spread_ticks: float
     band_ticks: float
     order_size: int
     trade_size: int
@@ -65,6 +68,7 @@ class Flow:
     thinning: float = 0.7
     reaction_ms: float = 3.0
     race: float = 0.8
+    trade_spread: float = 1.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +87,8 @@ class Listing:
     best price on spot. ``risk_limit`` is the highest value of a position in the first risk tier, in
     the settlement currency. ``is_quiet`` marks the synthetic contracts, which share their noises
     and their tables; the price of one wanders by about ``swing`` over days, a fraction.
+    ``price_model`` and ``quote_model`` are those of the base coin and of a quote that is a coin;
+    None for the usual ones.
     """
 
     symbol: str
@@ -112,6 +118,8 @@ class Listing:
     risk_limit: int = 100_000
     is_quiet: bool = False
     swing: float = 0.0
+    price_model: PriceModel | None = None
+    quote_model: PriceModel | None = None
 
     @property
     def risk_tiers(self) -> tuple[RiskTier, ...]:

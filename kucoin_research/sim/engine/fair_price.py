@@ -60,9 +60,11 @@ class FairPrice:
         self._value: FundamentalValue | QuietValue = (
             QuietValue(seed, listing.base, listing.start_price, listing.swing)
             if listing.is_quiet
-            else FundamentalValue(seed, listing.base)
+            else FundamentalValue(seed, listing.base, listing.price_model)
         )
-        self._quote_value = FundamentalValue(seed, "XBT") if listing.quote == "BTC" else None
+        self._quote_value = (
+            FundamentalValue(seed, "XBT", listing.quote_model) if listing.quote == "BTC" else None
+        )
         self.minute_volatility = self._value.minute_volatility
         basis = seed if listing.is_quiet else f"{seed}:{listing.symbol}"
         self.basis_noise = shared_noise(f"{basis}:basis", _BASIS_SCALES)

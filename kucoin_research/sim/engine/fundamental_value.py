@@ -20,7 +20,15 @@ from typing import TypeVar
 
 from kucoin_research.errors import InvalidInput, shown
 
-__all__ = ["BASES", "FundamentalValue", "Noise", "cached", "shared_noise"]
+__all__ = [
+    "BASES",
+    "FundamentalValue",
+    "Noise",
+    "PriceModel",
+    "cached",
+    "coin_of",
+    "shared_noise",
+]
 
 SECOND_NS = 1_000_000_000
 MINUTES_PER_DAY = 1_440
@@ -49,21 +57,25 @@ _V = TypeVar("_V")
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
-    """The price model of one coin; volatilities are per square root of a year."""
+class PriceModel:
+    """The price model of one coin; volatilities are per square root of a year.
+
+    ``scale`` is a factor on all moves of the price, those of the market among them.
+    """
 
     start_price: float
     market_beta: float
     own_volatility: float
+    scale: float = 1.0
 
 
-BASES: dict[str, Base] = {
-    "XBT": Base(86_200.0, 1.0, 0.12),
-    "ETH": Base(2_750.0, 1.2, 0.30),
-    "SOL": Base(142.0, 1.3, 0.45),
-    "DOGE": Base(0.21, 1.3, 0.50),
-    "SHIB": Base(0.00000812, 1.3, 0.55),
-    "KCS": Base(11.6, 0.6, 0.25),
+BASES: dict[str, PriceModel] = {
+    "XBT": PriceModel(86_200.0, 1.0, 0.12),
+    "ETH": PriceModel(2_750.0, 1.2, 0.30),
+    "SOL": PriceModel(142.0, 1.3, 0.45),
+    "DOGE": PriceModel(0.21, 1.3, 0.50),
+    "SHIB": PriceModel(0.00000812, 1.3, 0.55),
+    "KCS": PriceModel(11.6, 0.6, 0.25),
 }
 MARKET_VOLATILITY = 0.35
 _ALIASES = {"BTC": "XBT"}
@@ -214,11 +226,13 @@ class FundamentalValue:
         Seed of the simulated exchange; equal seeds give equal paths.
     base
         Coin, such as ``"XBT"`` (``"BTC"`` means the same) or ``"ETH"``; see ``BASES``.
+    model
+        Its price model; None for the one in ``BASES``.
 
     Raises
     ------
     InvalidInput
-        If the coin is not known.
+        If the coin is not known and has no model.
 
     Examples
     --------
@@ -226,24 +240,26 @@ class FundamentalValue:
     True
     """
 
-    def __init__(self, seed: int, base: str) -> None:
-        base = _ALIASES.get(base, base)
-        if base not in BASES:
+    def __init__(self, seed: int, base: str, model: PriceModel | None = None) -> None:
+        base = coin_of(base)
+        if model is None and base not in BASES:
             raise InvalidInput(f"no coin {shown(base)}; coins: {', '.join(BASES)}")
         self.base = base
         self._seed = seed
-        facts = BASES[base]
+        self._model = model
+        facts = BASES[base] if model is None else model
         self._start_price = facts.start_price
         self._beta = facts.market_beta
+        self._scale = facts.scale
         self._market = _path(f"{seed}:market", MARKET_VOLATILITY)
         self._own = _path(f"{seed}:{base}", facts.own_volatility)
         market, own = (facts.market_beta * MARKET_VOLATILITY) ** 2, facts.own_volatility**2
         self._market_share = market / (market + own)
-        self.minute_volatility = sqrt((market + own) / MINUTES_PER_YEAR)
+        self.minute_volatility = facts.scale * sqrt((market + own) / MINUTES_PER_YEAR)
         self._nodes: dict[int, float] = {}
 
     def __reduce__(self) -> tuple[object, ...]:
-        return FundamentalValue, (self._seed, self.base)
+        return FundamentalValue, (self._seed, self.base, self._model)
 
     def at(self, time_ns: int) -> float:
         """Return the price at a time (ns since 1970, UTC), unrounded."""
@@ -255,9 +271,9 @@ class FundamentalValue:
 
     def minutes(self, day: int) -> list[float]:
         """Return the price at each minute of a day (since 1970) and at its end: 1,441 values."""
-        price, beta = self._start_price, self._beta
+        price, beta, scale = self._start_price, self._beta, self._scale
         pairs = zip(self._market.minutes(day), self._own.minutes(day), strict=True)
-        return [price * exp(beta * market + own) for market, own in pairs]
+        return [price * exp(scale * (beta * market + own)) for market, own in pairs]
 
     def activity(self, time_ns: int) -> float:
         """Return volatility at a time relative to its long-run level, which is about 1."""
@@ -271,7 +287,12 @@ class FundamentalValue:
 
     def _build_node(self, second: int) -> float:
         exponent = self._beta * self._market.second(second) + self._own.second(second)
-        return self._start_price * exp(exponent)
+        return self._start_price * exp(self._scale * exponent)
+
+
+def coin_of(name: str) -> str:
+    """Return the one name of a coin: KuCoin calls one coin both XBT and BTC."""
+    return _ALIASES.get(name, name)
 
 
 def cached(cache: dict[_K, _V], key: _K, build: Callable[[_K], _V], *, capacity: int) -> _V:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache, lru_cache
-from math import exp, floor, log, sqrt
+from math import ceil, exp, floor, log, sqrt
 from random import Random
 from statistics import NormalDist
 from typing import Any, NamedTuple
@@ -28,9 +28,7 @@ from kucoin_research.sim.engine.price_impact import PriceImpact
 __all__ = ["OrderFlow", "Tables", "shared_tables"]
 
 _TABLE = 4_096  # power of two: picks from a table of quantiles are cheaper than draws
-# Standard deviations of the logarithms of sizes.
-_ORDER_SPREAD = 1.2
-_TRADE_SPREAD = 1.6
+_ORDER_SPREAD = 1.2  # standard deviation of the logarithm of the sizes of resting orders
 _DIGITS = (1, 1, 2, 2, 3, 12)  # significant digits of sizes, by frequency
 _DIGITS_FORMAT = {digits: f"{{:.{digits - 1}e}}".format for digits in set(_DIGITS)}
 _REACH = 0.9  # tail exponent of the distances of orders from the best price
@@ -136,7 +134,7 @@ class OrderFlow:
         self._impact = PriceImpact(self._first_impact(fair), self._flow.trade_size)
         bid = max(1, floor(fair))
         self._fill(self._book.bids, bid)
-        self._fill(self._book.asks, -(bid + self._flow.spread_ticks))
+        self._fill(self._book.asks, -(bid + ceil(self._flow.spread_ticks)))
 
     def delay_ms(self, now_ms: int, activity: float) -> float:
         """Draw the time to the next action; ``activity`` is relative volatility."""
@@ -361,7 +359,8 @@ def _drawn_tables(flow: Flow, state: tuple[Any, ...]) -> tuple[Tables, tuple[Any
     rng = Random()
     rng.setstate(state)
     sizes = _size_table(flow.order_size, _ORDER_SPREAD, rng)
-    tables = Tables(sizes, _size_table(flow.trade_size, _TRADE_SPREAD, rng), _distance_table(flow))
+    trade_sizes = _size_table(flow.trade_size, flow.trade_spread, rng)
+    tables = Tables(sizes, trade_sizes, _distance_table(flow))
     return tables, rng.getstate()
 
 

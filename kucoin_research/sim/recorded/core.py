@@ -12,11 +12,12 @@ from kucoin_research.errors import InvalidInput
 from kucoin_research.sim.accounts.keys import DEMO_ACCOUNT
 from kucoin_research.sim.accounts.members import Member
 from kucoin_research.sim.engine.clock import SLICE_NS, VirtualClock
+from kucoin_research.sim.engine.offers import Offer
 from kucoin_research.sim.faults.delivery import Subscriber
 from kucoin_research.sim.faults.kinds import Fault, Message
 from kucoin_research.sim.messages.topics import Topic
 from kucoin_research.sim.recorded.messages import Row, Shape, book_frame, key_of, shapes_of
-from kucoin_research.sim.recorded.state import Book, Offer, RecordedState
+from kucoin_research.sim.recorded.state import Book, RecordedState
 from kucoin_research.sim.server.core import Channel, ExchangeCore
 from kucoin_research.sim.server.settings import Settings
 from kucoin_research.sim.server.wire_frames import text_frame

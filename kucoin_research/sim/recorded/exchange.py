@@ -8,9 +8,9 @@ from typing import Any
 from kucoin_research.errors import InvalidInput, shown
 from kucoin_research.sim.engine.clock import SLICE_NS, VirtualClock, is_number
 from kucoin_research.sim.engine.machine import Machine
+from kucoin_research.sim.engine.offers import Offer
 from kucoin_research.sim.recorded.core import Batches, RecordedCore
 from kucoin_research.sim.recorded.rest import RECORDED_ROUTES, RecordedRows
-from kucoin_research.sim.recorded.state import Offer
 from kucoin_research.sim.server.doors import MARKETS, Doors
 from kucoin_research.sim.server.settings import make_settings
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from kucoin_research.sim.engine.candles import INTERVALS
 from kucoin_research.sim.engine.catalog import LISTINGS
+from kucoin_research.sim.engine.offers import Offer
 from kucoin_research.sim.messages.instrument_rows import (
     FUNDING_PERIOD,
     contract_row,
@@ -20,7 +21,7 @@ from kucoin_research.sim.messages.instrument_rows import (
 )
 from kucoin_research.sim.recorded.core import RecordedCore
 from kucoin_research.sim.recorded.messages import Row, digits
-from kucoin_research.sim.recorded.state import Bar, Offer, RecordedState
+from kucoin_research.sim.recorded.state import Bar, RecordedState
 from kucoin_research.sim.server.routes import (
     BULLETS,
     INVALID_SYMBOL,

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from kucoin_research.sim.engine.candles import candle_open
+from kucoin_research.sim.engine.offers import Offer
 from kucoin_research.sim.recorded.messages import Change, Row
 
-__all__ = ["Bar", "Book", "Offer", "RecordedState", "Run"]
+__all__ = ["Bar", "Book", "RecordedState", "Run"]
 
 _MS = 1_000_000
 _MINUTE_MS = 60_000
@@ -25,52 +25,6 @@ _BARS = 20_000  # kept minutes of trades, and kept candles of one interval
 _CUTS = frozenset({100, 500, 1_000})
 # A sequence this far below the last one means that the book was renumbered.
 _REBASE = 100_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Offer:
-    """The facts that a recording has about a symbol; a missing fact is None.
-
-    Its fields are those of the recorded instruments, hence their number. ``market`` is
-    ``"futures"`` or ``"spot"``. ``multiplier`` is as KuCoin sends it: -1 on inverse contracts, 1 on
-    spot. Fees and margins are fractions, ``expires`` is in ns UTC. ``price_limit_rate`` is how far
-    the price of an order may be from the mark price on futures, and from the best price on spot. On
-    the wire, ``mmr_size`` and ``mmr_leverage_constant`` are ``m`` and ``mmrLevConstant``.
-    """
-
-    symbol: str
-    market: Literal["futures", "spot"]
-    base: str = ""
-    quote: str = ""
-    settle: str = ""
-    tick_size: float | None = None
-    lot_size: float | None = None
-    min_size: float | None = None
-    max_size: float | None = None
-    multiplier: float = 1.0
-    is_inverse: bool = False
-    maker_fee: float | None = None
-    taker_fee: float | None = None
-    status: str | None = "Open"
-    max_leverage: float | None = None
-    funding_interval_ms: int | None = None
-    index_symbol: str | None = None
-    expires: int | None = None
-    display_name: str | None = None
-    max_price: float | None = None
-    market_max_size: float | None = None
-    min_funds: float | None = None
-    price_limit_rate: float | None = None
-    initial_margin: float | None = None
-    maintenance_margin: float | None = None
-    mmr_limit: float | None = None
-    mmr_size: float | None = None
-    mmr_leverage_constant: float | None = None
-
-    @property
-    def is_described(self) -> bool:
-        """Whether the recording has more than the instrument's name."""
-        return self.tick_size is not None and self.lot_size is not None
 
 
 class Bar(NamedTuple):

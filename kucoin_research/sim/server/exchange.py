@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from kucoin_research.errors import InvalidInput, UnknownSymbol, shown
@@ -15,6 +15,7 @@ from kucoin_research.sim.engine.clock import (
     is_number,
     named,
 )
+from kucoin_research.sim.engine.likeness import Likeness, RecordedMarket, listings_like
 from kucoin_research.sim.engine.machine import Machine
 from kucoin_research.sim.faults.chaos import Chaos, Planned
 from kucoin_research.sim.server.doors import MARKETS, Doors
@@ -65,6 +66,9 @@ class Exchange(Doors):
         `Chaos`; see ``schedule``.
     machine
         Its time, threads and sockets; None for the real ones.
+    like
+        Recorded markets: those of the same symbols are made like them, and those of other symbols
+        are added. It takes some seconds for each.
     **settings
         Fields of `Settings`; ``accounts=[Account(key=…, secret=…, passphrase=…)]`` adds accounts
         to the demo account, which always exists.
@@ -102,6 +106,7 @@ class Exchange(Doors):
         spot_port: int = 0,
         chaos: int | Chaos | None = None,
         machine: Machine | None = None,
+        like: Sequence[RecordedMarket] = (),
         **settings: Any,
     ) -> None:
         if isinstance(seed, bool) or not isinstance(seed, int):
@@ -111,8 +116,14 @@ class Exchange(Doors):
             chaos = Chaos(seed=chaos)
         self._schedule = [] if chaos is None else chaos.schedule()
         made = make_settings(settings)
-        listings = listings_for(symbols, made.quiet_contracts, made.contracts)
         clock = clock_from(start, speed, machine)
+        names = None if symbols is None else named(symbols)
+        if not all(isinstance(each, RecordedMarket) for each in like):
+            raise InvalidInput("like takes RecordedMarket(…); simulate(like=…) takes a recording")
+        chosen = [each for each in like if names is None or each.offer.symbol in names]
+        catalog = listings_for(None, contracts=made.contracts)
+        alike, self._likenesses = listings_like(chosen, catalog, seed, clock.now_ns)
+        listings = listings_for(symbols, made.quiet_contracts, made.contracts, alike)
         self._core: MarketCore = MarketCore(seed, clock, listings, made)
         sites = {market: Site(self._core, market) for market in MARKETS}
         for site in sites.values():
@@ -130,6 +141,11 @@ class Exchange(Doors):
     def seed(self) -> int:
         """The seed of all order flow."""
         return self._core.seed
+
+    @property
+    def likenesses(self) -> list[Likeness]:
+        """The traits of the markets of ``like``, and of those that were made like them."""
+        return list(self._likenesses)
 
     @property
     def futures_push_url(self) -> str:

@@ -396,24 +396,30 @@ class MarketCore(ExchangeCore[_Channel]):
 
 
 def listings_for(
-    symbols: Iterable[str] | str | None, quiet: int = 0, contracts: int | None = None
+    symbols: Iterable[str] | str | None,
+    quiet: int = 0,
+    contracts: int | None = None,
+    recorded: Mapping[str, Listing] | None = None,
 ) -> dict[str, Listing]:
     """Select listings from the catalog, and add `quiet` synthetic contracts.
 
-    With `contracts`, the catalog goes on until it has this many contracts.
+    With `contracts`, the catalog goes on until it has this many contracts. Those of `recorded` take
+    the place of the catalog's, or follow it.
 
     Raises
     ------
     UnknownSymbol
         If a symbol is not in the catalog.
     """
-    catalog, added = LISTINGS | contract_listings(contracts or 0), quiet_listings(quiet)
+    named_ones = LISTINGS | dict(recorded or {})
+    catalog = LISTINGS | contract_listings(contracts or 0) | dict(recorded or {})
+    added = quiet_listings(quiet)
     if symbols is None:
         return catalog | added
     wanted = named(symbols)
     for symbol in wanted:
         if symbol not in catalog and symbol not in added:
-            raise UnknownSymbol(f"no symbol {shown(symbol)}; symbols: {', '.join(LISTINGS)}")
+            raise UnknownSymbol(f"no symbol {shown(symbol)}; symbols: {', '.join(named_ones)}")
     if not wanted:
         raise InvalidInput("no symbols: leave `symbols` out to offer the whole catalog")
     return {symbol: catalog[symbol] for symbol in wanted if symbol in catalog} | added

@@ -39,10 +39,12 @@ def _wallet(values: Values, name: str) -> WalletName:
     return wallet
 
 
-def _currency(values: Values, *wallets: WalletName) -> str:
+def _currency(site: Site, values: Values, *wallets: WalletName) -> str:
     currency = text_value(values, "currency")
-    if "futures" in wallets and currency not in _CONTRACT_COINS:
-        known = ", ".join(sorted(_CONTRACT_COINS))
+    rows = site.core.listings.values()
+    coins = _CONTRACT_COINS | {row.settle for row in rows if row.market == "futures"}
+    if "futures" in wallets and currency not in coins:
+        known = ", ".join(sorted(coins))
         raise OrderRefused(INVALID, f"no contract settles in {shown(currency)}; coins: {known}")
     return currency
 
@@ -59,7 +61,7 @@ def _inner(site: Site, values: Values, member: Member) -> Reply:
 
 def _move(site: Site, values: Values, member: Member, from_name: str, to_name: str) -> Reply:
     source, target = _wallet(values, from_name), _wallet(values, to_name)
-    currency = _currency(values, source, target)
+    currency = _currency(site, values, source, target)
     done = site.core.order_entry.transfers.move(
         member,
         source,
@@ -77,7 +79,7 @@ def _transfer_id(site: Site, done: Transfer) -> str:
 
 def _transferable(site: Site, values: Values, member: Member) -> Reply:
     wallet = _wallet(values, "type")
-    currency = _currency(values, wallet)
+    currency = _currency(site, values, wallet)
     entry = site.core.order_entry
     free = entry.transfers.transferable(member, wallet, currency)
     if wallet == "futures":
