@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +107,9 @@ def simulate(
     SessionError
         If the recording cannot be read.
     """
-    if like is not None:
-        names = options.get("symbols")
-        options["like"] = recorded_markets(like, None if names is None else texts(names, "symbols"))
     options.setdefault("machine", clocks.current().machine)
+    if like is not None:
+        options["like"] = _alike(like, seed, options)
     with hold():
         made = SimulatedExchange(seed=seed, speed=speed, **options)
         try:
@@ -119,6 +118,20 @@ def simulate(
             made.close()
             raise
         return made
+
+
+def _alike(
+    like: Session | str | Path | Iterable[str | Path], seed: int, options: Mapping[str, Any]
+) -> sim.Alike:
+    symbols = options.get("symbols")
+    wanted = None if symbols is None else texts(symbols, "symbols")
+    return sim.markets_like(
+        recorded_markets(like, wanted),
+        seed=seed,
+        start=options.get("start"),
+        machine=options["machine"],
+        contracts=options.get("contracts"),
+    )
 
 
 def demo_venue() -> Venue:

@@ -13,13 +13,13 @@ Examples
 from kucoin_research.sim.accounts.keys import DEMO_ACCOUNT, Account
 from kucoin_research.sim.accounts.orders import Fill, OrderRefused
 from kucoin_research.sim.accounts.trading_account import Balance, TradingAccount
-from kucoin_research.sim.engine.likeness import Likeness, RecordedMarket
+from kucoin_research.sim.engine.likeness import Alike, Likeness, RecordedMarket
 from kucoin_research.sim.engine.market_traits import BookSample, MarketTraits, Takers, traits_of
 from kucoin_research.sim.engine.offers import Offer
 from kucoin_research.sim.faults.chaos import CHAOS_FAULTS, Chaos, Planned
 from kucoin_research.sim.faults.kinds import FAULTS, Applied, Fault, Published, Withheld
 from kucoin_research.sim.recorded.exchange import ReplayExchange
-from kucoin_research.sim.server.exchange import Exchange
+from kucoin_research.sim.server.exchange import Exchange, markets_like
 from kucoin_research.sim.server.settings import Settings
 from kucoin_research.sim.server.tape import Tape
 
@@ -28,6 +28,7 @@ __all__ = [
     "DEMO_ACCOUNT",
     "FAULTS",
     "Account",
+    "Alike",
     "Applied",
     "Balance",
     "BookSample",
@@ -48,5 +49,6 @@ __all__ = [
     "Tape",
     "TradingAccount",
     "Withheld",
+    "markets_like",
     "traits_of",
 ]

@@ -22,7 +22,7 @@ from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.engine.market_traits import TRAITS, MarketTraits, volatility, watch
 from kucoin_research.sim.engine.offers import Offer
 
-__all__ = ["Likeness", "RecordedMarket", "listings_like"]
+__all__ = ["Alike", "Likeness", "RecordedMarket", "listings_like"]
 
 SECOND_NS = 1_000_000_000
 # Actions of the market in each sample; 10,000 are about half a second of work.
@@ -63,12 +63,19 @@ class Likeness(NamedTuple):
     simulated: float
 
 
+class Alike(NamedTuple):
+    """The listings of an exchange that is like a recording, by symbol, and how like they are."""
+
+    listings: dict[str, Listing]
+    likenesses: list[Likeness]
+
+
 def listings_like(
     recorded: Sequence[RecordedMarket],
     catalog: Mapping[str, Listing],
     seed: int,
     start_ns: int,
-) -> tuple[dict[str, Listing], list[Likeness]]:
+) -> Alike:
     """Make the listings of markets that are like recorded ones.
 
     Prices begin where the recording begins. A coin has one price for all its markets: that of the
@@ -86,8 +93,8 @@ def listings_like(
 
     Returns
     -------
-    dict, list
-        All listings by symbol, and the traits that the recordings have, side by side.
+    Alike
+        All listings, those of the catalog among them, and the traits that were recorded.
     """
     models: dict[str, PriceModel] = {}
     made: dict[str, Listing] = {}
@@ -100,7 +107,7 @@ def listings_like(
         made[listing.symbol] = listing
         rows += _compared(listing.symbol, each.traits, shown)
     others = {symbol: _following(listing, models) for symbol, listing in catalog.items()}
-    return others | made, rows
+    return Alike(others | made, rows)
 
 
 def _rank(each: RecordedMarket) -> tuple[bool, float]:
@@ -286,7 +293,8 @@ def _guessed(listing: Listing, traits: MarketTraits) -> Listing:
     rate = traits.book_changes
     if rate is None and traits.takers is not None:
         rate = traits.takers / 60.0 / flow.trade_share
-    gap = flow.gap_ticks
+    # In a book of which only the best is known, all distances grow with the spread.
+    gap = flow.gap_ticks * max(1.0, (traits.spread or 0.0) / tick / flow.spread_ticks)
     if traits.width is not None and traits.levels > 1:
         gap = _within(traits.width / tick / (traits.levels - 1), _GAP)
     size = None if traits.depth is None else traits.depth / traits.levels / lot

@@ -15,7 +15,7 @@ from kucoin_research.sim.engine.clock import (
     is_number,
     named,
 )
-from kucoin_research.sim.engine.likeness import Likeness, RecordedMarket, listings_like
+from kucoin_research.sim.engine.likeness import Alike, Likeness, RecordedMarket, listings_like
 from kucoin_research.sim.engine.machine import Machine
 from kucoin_research.sim.faults.chaos import Chaos, Planned
 from kucoin_research.sim.server.doors import MARKETS, Doors
@@ -25,7 +25,7 @@ from kucoin_research.sim.server.routes import Site
 from kucoin_research.sim.server.settings import make_settings
 from kucoin_research.sim.server.tape import Tape
 
-__all__ = ["Exchange"]
+__all__ = ["Exchange", "markets_like"]
 
 
 class Exchange(Doors):
@@ -67,8 +67,8 @@ class Exchange(Doors):
     machine
         Its time, threads and sockets; None for the real ones.
     like
-        Recorded markets: those of the same symbols are made like them, and those of other symbols
-        are added. It takes some seconds for each.
+        Markets like recorded ones, as ``markets_like`` makes them, for the same seed and start;
+        they take the place of the catalog's.
     **settings
         Fields of `Settings`; ``accounts=[Account(key=…, secret=…, passphrase=…)]`` adds accounts
         to the demo account, which always exists.
@@ -106,7 +106,7 @@ class Exchange(Doors):
         spot_port: int = 0,
         chaos: int | Chaos | None = None,
         machine: Machine | None = None,
-        like: Sequence[RecordedMarket] = (),
+        like: Alike | None = None,
         **settings: Any,
     ) -> None:
         if isinstance(seed, bool) or not isinstance(seed, int):
@@ -116,14 +116,14 @@ class Exchange(Doors):
             chaos = Chaos(seed=chaos)
         self._schedule = [] if chaos is None else chaos.schedule()
         made = make_settings(settings)
-        clock = clock_from(start, speed, machine)
-        names = None if symbols is None else named(symbols)
-        if not all(isinstance(each, RecordedMarket) for each in like):
-            raise InvalidInput("like takes RecordedMarket(…); simulate(like=…) takes a recording")
-        chosen = [each for each in like if names is None or each.offer.symbol in names]
-        catalog = listings_for(None, contracts=made.contracts)
-        alike, self._likenesses = listings_like(chosen, catalog, seed, clock.now_ns)
+        if not isinstance(like, Alike | None):
+            raise InvalidInput(
+                "like takes what markets_like(…) gives; simulate() takes a recording"
+            )
+        self._likenesses = () if like is None else tuple(like.likenesses)
+        alike = None if like is None else like.listings
         listings = listings_for(symbols, made.quiet_contracts, made.contracts, alike)
+        clock = clock_from(start, speed, machine)
         self._core: MarketCore = MarketCore(seed, clock, listings, made)
         sites = {market: Site(self._core, market) for market in MARKETS}
         for site in sites.values():
@@ -257,3 +257,31 @@ class Exchange(Doors):
     def stop_traders(self) -> None:
         """End all random traders; their orders and positions stay."""
         self._perform(self._core.order_entry.stop_traders)
+
+
+def markets_like(
+    recorded: Sequence[RecordedMarket],
+    *,
+    seed: int = 7,
+    start: Start = None,
+    machine: Machine | None = None,
+    contracts: int | None = None,
+) -> Alike:
+    """Make markets that are like recorded ones, for an exchange with the same options.
+
+    It takes some seconds for each market.
+
+    Parameters
+    ----------
+    recorded
+        The markets, and their traits.
+    seed, start, machine, contracts
+        Those of the `Exchange`.
+
+    Raises
+    ------
+    InvalidInput
+        If an argument is invalid, or a market cannot be simulated.
+    """
+    start_ns = clock_from(start, 1.0, machine).now_ns
+    return listings_like(recorded, listings_for(None, contracts=contracts), seed, start_ns)

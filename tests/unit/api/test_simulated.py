@@ -79,5 +79,5 @@ def test_wrong_recordings_are_refused(session, tmp_path):
         simulate(like=session, symbols=["SOLUSDTM"])
     with pytest.raises(InvalidInput):
         simulate(like=5)
-    with pytest.raises(InvalidInput, match=r"takes RecordedMarket"):
+    with pytest.raises(InvalidInput, match=r"like takes what markets_like"):
         kr.sim.Exchange(like=[session], start=START)
