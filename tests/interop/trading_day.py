@@ -12,6 +12,7 @@ compared, and with status 1 if anything does not agree.
 import argparse
 import collections
 import contextlib
+import re
 import sys
 from decimal import Decimal
 
@@ -31,6 +32,7 @@ FUTURES_PRIVATE = [
     "/contractAccount/wallet",
 ]
 SPOT_PRIVATE = ["/spotMarket/tradeOrdersV2", "/account/balance"]
+_NUMBER = re.compile(r"\d[\d.]*")  # one refusal, whatever its amount
 PATIENCE = 120.0  # seconds for the last frames
 
 
@@ -49,7 +51,7 @@ def trade(python, addresses, plan):
                 if line["call"] == "order":
                     orders[line["market"]].append(line["id"])
                 else:
-                    refusals[line["code"], line["text"].split("(")[0][:60]] += 1
+                    refusals[line["code"], _NUMBER.sub("…", line["text"]).split("(")[0][:60]] += 1
             assert line is not None, f"a client ended early ({client.wait()})\n{client.stderr}"
     return orders, refusals
 
