@@ -88,7 +88,8 @@ class Listing:
     the settlement currency. ``is_quiet`` marks the synthetic contracts, which share their noises
     and their tables; the price of one wanders by about ``swing`` over days, a fraction.
     ``price_model`` and ``quote_model`` are those of the base coin and of a quote that is a coin;
-    None for the usual ones.
+    None for the usual ones. ``number`` is its own among all listings: it keeps their order ids
+    apart.
     """
 
     symbol: str
@@ -120,6 +121,7 @@ class Listing:
     swing: float = 0.0
     price_model: PriceModel | None = None
     quote_model: PriceModel | None = None
+    number: int = 0
 
     @property
     def risk_tiers(self) -> tuple[RiskTier, ...]:
@@ -188,7 +190,8 @@ def _decimals(text: str) -> int:
 
 
 def _by_symbol(*listings: Listing) -> dict[str, Listing]:
-    return {listing.symbol: listing for listing in listings}
+    numbered = (replace(listing, number=at) for at, listing in enumerate(listings, 1))
+    return {listing.symbol: listing for listing in numbered}
 
 
 def _perpetual(symbol: str, base: str, tick: str, multiplier: float, **facts: Any) -> Listing:
@@ -208,6 +211,8 @@ def _perpetual(symbol: str, base: str, tick: str, multiplier: float, **facts: An
 def _spot(base: str, quote: str, tick: str, lot: str, **facts: Any) -> Listing:
     symbol = f"{base}-{quote}"
     usual: dict[str, Any] = {"maker_fee": 0.001, "taker_fee": 0.001, "price_limit_rate": "0.1"}
+    # An index is at least as fine as the prices, or that of a cheap coin would be zero.
+    usual["index_decimals"] = max(2, _decimals(tick))
     return Listing(symbol, "spot", base, quote, quote, tick, lot, 1.0, **(usual | facts))
 
 

@@ -460,7 +460,8 @@ def _make_book(
     # An empty book; its sequences start in the ranges in which KuCoin's lie.
     is_futures = listing.market == "futures"
     base = Random(f"{name}:sequences")
-    machine = f"{base.getrandbits(40):010x}"
+    # The book's number, as in the order ids of futures: no two books share it.
+    machine = f"{base.getrandbits(40) >> 12:07x}{listing.number:03x}"
     if is_futures:
         sequence = base.randrange(1_700_000_000_000, 1_748_000_000_000)
         trade_sequence = base.randrange(1_790_000_000_000, 1_798_000_000_000)
@@ -473,7 +474,7 @@ def _make_book(
         order_text=futures_order_text if is_futures else partial(spot_order_text, machine=machine),
         trade_step=partial(_trade_step, rng.random),
         on_trade=on_trade,
-        orders_before=base.getrandbits(22),
+        number=listing.number,
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeAlias
 
 __all__ = [
+    "MOST_BOOKS",
     "MS_NS",
     "BookChange",
     "BookSide",
@@ -28,7 +29,12 @@ MS_NS = 1_000_000
 # counter (measured on the sample in P6.5).
 _ORDER_EPOCH_MS = 1_672_813_200_000
 _COUNTER_BITS = 22
-_COUNTER_MASK = (1 << _COUNTER_BITS) - 1
+# The last bits of the counter are the book's number: no two books make one order number. The other
+# bits are few, so a book that makes many orders in a millisecond borrows numbers of the next.
+_BOOK_BITS = 12
+_TIME_BITS = _COUNTER_BITS - _BOOK_BITS
+#: The most books that can have numbers of their own.
+MOST_BOOKS = 1 << _BOOK_BITS
 _NOBODY = "(nobody)"  # owns no order
 
 
@@ -135,9 +141,9 @@ class MatchingBook:
         Draws the next step of the trade sequence, 1 or more.
     on_trade
         Called with each trade as it happens.
-    orders_before
-        Where the counter in the order numbers starts. It sets the orders of one book apart from
-        those that other books make in the same millisecond.
+    number
+        The book's own number, below `MOST_BOOKS`: it sets the orders of one book apart from those
+        of all others.
 
     Attributes
     ----------
@@ -147,8 +153,9 @@ class MatchingBook:
 
     # Slots keep attributes fast after pickling (see `WarmMarkets`).
     __slots__ = (
-        "_counter",
-        "_id_base",
+        "_book_number",
+        "_first_now",
+        "_last_number",
         "_on_trade",
         "_trade_sequence",
         "_trade_step",
@@ -168,7 +175,7 @@ class MatchingBook:
         order_text: Callable[[int], str],
         trade_step: Callable[[], int],
         on_trade: Callable[[Trade], None],
-        orders_before: int = 0,
+        number: int = 0,
     ) -> None:
         self.bids = BookSide("buy")
         self.asks = BookSide("sell")
@@ -179,8 +186,9 @@ class MatchingBook:
         self.order_text = order_text
         self._trade_step = trade_step
         self._on_trade = on_trade
-        self._id_base = 0
-        self._counter = orders_before & _COUNTER_MASK
+        assert 0 <= number < MOST_BOOKS, number
+        self._book_number = number
+        self._first_now = self._last_number = 0
 
     def side(self, name: Side) -> BookSide:
         """Return the bids ("buy") or the asks ("sell")."""
@@ -189,11 +197,11 @@ class MatchingBook:
     def set_time(self, time_ms: int) -> None:
         """Set the virtual time of the events and orders that follow."""
         self.time_ns = time_ms * MS_NS
-        self._id_base = abs(time_ms - _ORDER_EPOCH_MS) << _COUNTER_BITS
+        self._first_now = abs(time_ms - _ORDER_EPOCH_MS) << _TIME_BITS
 
     def trade_before(self, time_ms: int, price_ticks: int, size: int) -> Trade:
         """Make the trade that was the last one before this book opened; it is no event."""
-        order = abs(time_ms - _ORDER_EPOCH_MS) << _COUNTER_BITS
+        self.set_time(time_ms)
         return Trade(
             time_ms * MS_NS,
             self._trade_sequence,
@@ -201,15 +209,19 @@ class MatchingBook:
             "buy",
             price_ticks,
             size,
-            self.order_text(order | 1),
-            self.order_text(order | 2),
+            self.order_text(self._next_number()),
+            self.order_text(self._next_number()),
             self.sequence,
         )
 
     def make_order(self, side: BookSide, key: int, size: int, owner: str | None = None) -> Order:
         """Make an order with the next number, without entering it."""
-        self._counter = (self._counter + 1) & _COUNTER_MASK
-        return Order(self._id_base | self._counter, side.name, key, size, owner)
+        return Order(self._next_number(), side.name, key, size, owner)
+
+    def _next_number(self) -> int:
+        # Each is above the last one, even where the time stands still.
+        self._last_number = found = max(self._last_number + 1, self._first_now)
+        return found << _BOOK_BITS | self._book_number
 
     def add(self, side: BookSide, key: int, size: int) -> None:
         """Enter a flow order that is known not to cross."""
@@ -348,4 +360,4 @@ def futures_order_text(number: int) -> str:
 def spot_order_text(number: int, machine: str) -> str:
     """Spell an order number as spot does: 24 hex digits, seconds first, counter last."""
     seconds = ((number >> _COUNTER_BITS) + _ORDER_EPOCH_MS) // 1_000
-    return f"{seconds & 0xFFFFFFFF:08x}{machine}{number & 0xFFFFFF:06x}"
+    return f"{seconds & 0xFFFFFFFF:08x}{machine}{number >> _BOOK_BITS & 0xFFFFFF:06x}"

@@ -58,6 +58,7 @@ _TIERS = (
     _Tier(330, Flow(0.35, 0.07, 28, 3.0, 6, 4.0, 60, 6, 50), 107, 3.0, 25),
     _Tier(MOST_CONTRACTS, Flow(0.12, 0.05, 20, 4.0, 9, 5.0, 40, 5, 50), 28, 1.5, 20),
 )
+_FIRST_NUMBER = 1_000  # above those of the catalog
 _HISTORY_MINUTES = 30  # the history of such a contract has one candle for this many minutes
 
 
@@ -122,6 +123,7 @@ def _listing(base: str, price: float, rank: int) -> Listing:
         mmr_size=float(f"{1e6 / price:.2g}"),
         swing=min(0.4, rng.lognormvariate(-3.2, 0.7)),
         is_quiet=True,
+        number=_FIRST_NUMBER + rank,
     )
 
 

@@ -16,6 +16,7 @@ _FLOW = Flow(0.8, 0.12, 24, 2.5, 4, 3.0, 100, 15, 100)
 _WAVES = ((10_800.0, 0.01), (1_020.0, 0.002), (97.0, 0.0003))
 # The slow waves of a contract with a swing: period in seconds, and share of the swing.
 _SLOW_WAVES = ((700_000.0, 0.7), (211_000.0, 0.6), (53_000.0, 0.4))
+_FIRST_NUMBER = 2_000  # above those of the other contracts
 _STEP = 30  # minutes between the points of a day's line
 
 
@@ -95,4 +96,5 @@ def _listing(number: int) -> Listing:
         max_leverage=20,
         mmr_size=100_000.0,
         is_quiet=True,
+        number=_FIRST_NUMBER + number,
     )

@@ -8,6 +8,7 @@ import pytest
 from kucoin_research.errors import InvalidInput
 from kucoin_research.sim.engine.catalog import LISTINGS
 from kucoin_research.sim.engine.market import BookChange, Market, Trade
+from kucoin_research.sim.engine.matching import MOST_BOOKS
 
 SECOND = 10**9
 MINUTE = 60 * SECOND
@@ -85,7 +86,7 @@ def test_same_seed_gives_same_bytes_and_another_seed_does_not():
 def test_events_are_the_same_on_every_machine_and_python():
     events = market("SOLUSDTM", seed=1).advance(START + 30 * SECOND)
 
-    assert digest(events) == "e316a792bb4ba532ee1203eb8b0af0689869de8136cb1e34860ae26edaa3216e"
+    assert digest(events) == "eb8fd2bbede42c3160a9cd27743677db74642e3af3270e38b9cf1519ed94dedf"
 
 
 def test_a_time_that_has_passed_gives_no_events():
@@ -350,6 +351,14 @@ def test_orders_of_two_contracts_have_different_numbers():
         for symbol in ("XBTUSDTM", "ETHUSDTM")
     ]
 
-    counters = [{int(order_id) % 2**22 for order_id in each} for each in numbers]
-    assert min(len(each) for each in counters) > 20
-    assert not counters[0] & counters[1]
+    books = [{int(order_id) % MOST_BOOKS for order_id in each} for each in numbers]
+    assert min(len(each) for each in numbers) > 20
+    assert books == [{LISTINGS[symbol].number} for symbol in ("XBTUSDTM", "ETHUSDTM")]
+
+
+@pytest.mark.parametrize("symbol", LISTINGS)
+def test_the_index_price_is_near_the_start_price_however_cheap_the_coin(symbol):
+    found = market(symbol).index_price(START)
+
+    assert found == pytest.approx(LISTINGS[symbol].start_price, rel=0.2)
+    assert found != round(found, LISTINGS[symbol].price_decimals - 2)

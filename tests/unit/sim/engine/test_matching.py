@@ -1,9 +1,21 @@
 """The book matches by price, then time, as a plain list of orders does."""
 
+from itertools import chain
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kucoin_research.sim.engine.matching import BookChange, MatchingBook, Trade, futures_order_text
+from kucoin_research.sim.engine.catalog import LISTINGS
+from kucoin_research.sim.engine.matching import (
+    MOST_BOOKS,
+    BookChange,
+    MatchingBook,
+    Trade,
+    futures_order_text,
+    spot_order_text,
+)
+from kucoin_research.sim.engine.more_contracts import MOST_CONTRACTS, contract_listings
+from kucoin_research.sim.engine.quiet_contracts import quiet_listings
 
 patient = settings(deadline=None, max_examples=150)
 OWNERS = (None, None, "ann", "ben")
@@ -23,6 +35,17 @@ actions = st.lists(
     ),
     max_size=60,
 )
+
+
+def plain_book(on_trade=lambda _: None, number=0):
+    return MatchingBook(
+        100,
+        200,
+        order_text=futures_order_text,
+        trade_step=lambda: 1,
+        on_trade=on_trade,
+        number=number,
+    )
 
 
 class PlainBook:
@@ -64,13 +87,7 @@ class Pair:
 
     def __init__(self):
         self.trades = []
-        self.book = MatchingBook(
-            100,
-            200,
-            order_text=futures_order_text,
-            trade_step=lambda: 1,
-            on_trade=self.trades.append,
-        )
+        self.book = plain_book(self.trades.append)
         self.book.set_time(1_700_000_000_000)
         self.plain = PlainBook()
         self.resting = {}
@@ -153,3 +170,35 @@ def test_the_events_rebuild_the_book(plan):
     for side, found in levels.items():
         left = {price: size for price, size in found.items() if size}
         assert left == dict(pair.book.side(side).levels())
+
+
+def test_no_two_books_number_an_order_alike_and_each_numbers_upwards():
+    books = [plain_book(number=number) for number in (0, 1, MOST_BOOKS - 1)]
+    numbers = []
+    for time_ms in (1_767_600_000_000, 1_767_600_000_001, 1_500_000_000_000):
+        for book in books:
+            book.set_time(time_ms)
+            # More than fit into one millisecond.
+            numbers.append([book.make_order(book.bids, 1, 1).number for _ in range(3_000)])
+
+    assert len(set(chain.from_iterable(numbers))) == 9 * 3_000
+    for first, second, third in zip(*[iter(numbers)] * 3, strict=True):
+        assert all(one == sorted(one) for one in (first, second, third))
+
+
+def test_every_listing_has_a_number_of_its_own():
+    listings = LISTINGS | contract_listings(MOST_CONTRACTS) | quiet_listings(999)
+    numbers = [listing.number for listing in listings.values()]
+
+    assert len(set(numbers)) == len(numbers) == 5 + MOST_CONTRACTS + 999
+    assert 0 < min(numbers) <= max(numbers) < MOST_BOOKS
+
+
+def test_spot_ids_of_one_second_differ():
+    numbers = []
+    book = plain_book(number=3)
+    for time_ms in range(1_767_600_000_000, 1_767_600_001_000, 4):
+        book.set_time(time_ms)
+        numbers += [book.make_order(book.bids, 1, 1).number for _ in range(20)]
+
+    assert len({spot_order_text(number, "0" * 10) for number in numbers}) == len(numbers)
