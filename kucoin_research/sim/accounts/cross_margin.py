@@ -4,7 +4,7 @@ Its risk rate is the maintenance margin of positions and open orders with their 
 the total margin without the opening fees of the open orders. From 95 % on, open orders are
 canceled; from 100 % on, the positions are liquidated. (trading reference, section 4.3)
 
-KuCoin first reduces positions above 600,000 USDT in parts. Here they are taken over as a whole.
+How, says `liquidation`.
 """
 
 from __future__ import annotations

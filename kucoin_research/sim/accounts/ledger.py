@@ -343,6 +343,15 @@ class Position:
         return self.price_of_value(self.cost - self.lost)
 
     @property
+    def covered_price(self) -> Decimal:
+        """The worst price at which isolated margin covers the loss and the fee of closing as taker.
+
+        Zero if there is no such price, or no position.
+        """
+        lost = self.price_of_value(self.cost - self.margin.total)
+        return self.price_keeping(lost, self._taker_fee)
+
+    @property
     def liquidation_price(self) -> Decimal:
         """The mark price at which an isolated position is liquidated; zero when flat."""
         rate = self.risk_tier.maintenance_margin

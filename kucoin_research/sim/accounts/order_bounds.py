@@ -206,14 +206,25 @@ def check_band(side: str, price: Decimal, engine: Market) -> None:
     raise OrderRefused("300012", f"Order price cannot be lower than {limit}")
 
 
-def worst_ticks(side: str, engine: Market) -> int | None:
+def worst_ticks(side: str, engine: Market, bound: Decimal = ZERO) -> int | None:
     """Return the worst price that a market order takes: what it does not find there is canceled.
 
-    None if there is no price that the band could lie around.
+    Parameters
+    ----------
+    side, engine
+        The order's side and market.
+    bound
+        A price that it must not pass either; zero for none.
+
+    Returns
+    -------
+    int or None
+        In ticks; None if there is no price that the band could lie around, and no bound.
     """
-    worst = _worst_price(side, engine)
-    if worst is None:
+    prices = [price for price in (_worst_price(side, engine), bound) if price]
+    if not prices:
         return None
+    worst = min(prices) if side == "buy" else max(prices)
     rounding = ROUND_FLOOR if side == "buy" else ROUND_CEILING
     ticks = worst / Decimal(engine.listing.tick_size)
     return max(1, int(ticks.to_integral_value(rounding)))

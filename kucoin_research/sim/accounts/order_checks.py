@@ -103,7 +103,7 @@ def check_order(
     if price_ticks is not None:
         check_band(request.side, price_of(engine, price_ticks), engine)
     elif request.taken_over_at is None:
-        worst = worst_ticks(request.side, engine)
+        worst = worst_ticks(request.side, engine, _covered_price(member, request))
     if engine.listing.market == "spot":
         size, hold = _spot_hold(member, request, engine, size, price_ticks, worst)
     else:
@@ -117,6 +117,16 @@ def check_order(
         worst_ticks=worst,
         hold=hold,
     )
+
+
+def _covered_price(member: Member, request: OrderRequest) -> Decimal:
+    # KuCoin bounds the worst price of a market order, and refuses to close at a limit price that is
+    # worse than the bankruptcy price (trading reference, sections 5.1 and 5.2). So a market order
+    # that closes isolated margin takes no price at which its loss and fee are more than the margin.
+    position = member.positions.get(request.symbol)
+    if position is None or position.is_cross or not member.closable(request.symbol, request.side):
+        return ZERO
+    return position.covered_price
 
 
 def check_request(
@@ -134,7 +144,7 @@ def check_request(
     price_ticks = None if request.price is None else ticks_of(listing, request.price)
     if request.stop_price is not None:
         ticks_of(listing, request.stop_price)
-    if request.taken_over_at is None:
+    if not request.is_forced:
         check_limits(request, listing)
         check_counts(member, request, listing)
     return size, price_ticks
@@ -237,7 +247,7 @@ def _futures_size(
     # The size in units: less than asked for where the order may only reduce.
     check_margin_mode(member, request)
     closable = member.closable(request.symbol, request.side)
-    if closable and price_ticks is not None and request.taken_over_at is None:
+    if closable and price_ticks is not None and not request.is_forced:
         position = member.positions[request.symbol]
         check_closing_price(position, request.side, price_of(engine, price_ticks))
     if request.reduce_only:

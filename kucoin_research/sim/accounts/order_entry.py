@@ -16,6 +16,7 @@ from kucoin_research.sim.accounts.futures_wallets import cross_risk_rate, wallet
 from kucoin_research.sim.accounts.isolated_margin import IsolatedMargin
 from kucoin_research.sim.accounts.keys import Account
 from kucoin_research.sim.accounts.ledger import ZERO, MarginRules, decimal_text
+from kucoin_research.sim.accounts.liquidation import Liquidation
 from kucoin_research.sim.accounts.margin import MarginLender
 from kucoin_research.sim.accounts.members import AccountOrder, FuturesWallet, Member, StopOrder
 from kucoin_research.sim.accounts.order_bounds import (
@@ -70,12 +71,13 @@ class OrderEntry:
         self._settlement = Settlement(venue, self._reports)
         self._stops = StopOrders(venue, self._reports, self._place, self._on_reached)
         self.positions = IsolatedMargin(venue, self._reports)
-        self._marks = PositionMarks(venue, self._reports, self, self.positions)
+        self.risk_levels = RiskLevels(venue, self._reports, self)
+        liquidation = Liquidation(venue, self, self.risk_levels)
+        self._marks = PositionMarks(venue, self._reports, self, self.positions, liquidation)
         self.pairs = OrderPairs(venue, self, self._wait)
         self.timers = OrderTimers(venue, self)
         self._traders: dict[str, list[RandomTrader]] = {}
         self.transfers = Transfers(venue, self._reports, self.lender)
-        self.risk_levels = RiskLevels(venue, self._reports, self)
 
     def interests(self) -> set[str]:
         """Return the symbols whose engines must run even without listeners."""
@@ -124,7 +126,7 @@ class OrderEntry:
         OrderRefused
             Where KuCoin would refuse it; ``code`` is KuCoin's.
         """
-        if request.taken_over_at is None:
+        if not request.is_forced:
             self._check_entry(member, request)
         return self._place(member, request)
 

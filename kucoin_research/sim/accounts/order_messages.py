@@ -65,7 +65,7 @@ def futures_order_data(
         "ts": time_ns,
     }
     # Only what the exchange itself places, at a liquidation, has no such id.
-    if request.taken_over_at is None:
+    if not request.is_forced:
         data["clientOid"] = request.client_oid or order.order_id
     if event in ("filled", "canceled"):
         del data["liquidity"]

@@ -76,6 +76,9 @@ class OrderRequest:
         whatever the market pays. None for all other orders.
     taken_over_profit
         What the account realises by it, exactly: the price has more digits than can be kept.
+    reduces_risk
+        Whether the exchange reduces a position by it that is too large for its margin: unlike a
+        position that is taken over, that part is closed in the market.
     """
 
     symbol: str
@@ -99,11 +102,17 @@ class OrderRequest:
     stop_price_type: str = "TP"
     taken_over_at: Decimal | None = None
     taken_over_profit: Decimal = Decimal(0)
+    reduces_risk: bool = False
+
+    @property
+    def is_forced(self) -> bool:
+        """Whether the exchange places it, at a liquidation."""
+        return self.reduces_risk or self.taken_over_at is not None
 
     @property
     def trade_type(self) -> str:
         """``"trade"``, or ``"liquid"`` for liquidations."""
-        return "trade" if self.taken_over_at is None else "liquid"
+        return "liquid" if self.is_forced else "trade"
 
     @property
     def order_type(self) -> str:

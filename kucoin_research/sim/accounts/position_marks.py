@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from kucoin_research.sim.accounts.account_book import FundingRow
-from kucoin_research.sim.accounts.cross_margin import CANCEL_AT, LIQUIDATE_AT, TakeOver, take_overs
-from kucoin_research.sim.accounts.futures_wallets import cross_risk_rate, mark_of, wallet_at_marks
+from kucoin_research.sim.accounts.cross_margin import CANCEL_AT
+from kucoin_research.sim.accounts.futures_wallets import cross_risk_rate
 from kucoin_research.sim.accounts.isolated_margin import IsolatedMargin
 from kucoin_research.sim.accounts.ledger import Position, fraction
+from kucoin_research.sim.accounts.liquidation import Liquidation, is_spent
 from kucoin_research.sim.accounts.members import Member, position_mark_data
-from kucoin_research.sim.accounts.orders import OrderRequest
 from kucoin_research.sim.accounts.private_reports import PrivateReports
 from kucoin_research.sim.accounts.venue import OrderPlacer, Venue
 from kucoin_research.sim.engine.market import Market
@@ -31,15 +31,23 @@ class PositionMarks:
     reports
         Sends each change to the account's listeners.
     orders
-        Cancels and places the orders of a liquidation.
+        Cancels the orders of accounts whose cross margin is nearly spent.
     margins
         Adds margin to positions whose accounts have asked for it.
+    liquidation
+        Reduces and takes over positions.
     """
 
     def __init__(
-        self, venue: Venue, reports: PrivateReports, orders: OrderPlacer, margins: IsolatedMargin
+        self,
+        venue: Venue,
+        reports: PrivateReports,
+        orders: OrderPlacer,
+        margins: IsolatedMargin,
+        liquidation: Liquidation,
     ) -> None:
         self._venue = venue
+        self._liquidation = liquidation
         self._margins = margins
         self._reports = reports
         self._orders = orders
@@ -100,10 +108,10 @@ class PositionMarks:
         mark = fraction(engine.mark_price(now_ns))
         if position.is_cross:
             self._watch_cross(member, settle, now_ns)
-        elif _is_spent(position, mark) and not (
-            self._margins.rescue(member, position) and not _is_spent(position, mark)
+        elif is_spent(position, mark) and not (
+            self._margins.rescue(member, position) and not is_spent(position, mark)
         ):
-            self._liquidate(member, position, TakeOver(position.bankruptcy_price, -position.lost))
+            self._liquidation.liquidate(member, position, now_ns)
         if not position.quantity:
             return
         data = position_mark_data(position, mark, now_ns // _MS)
@@ -119,35 +127,4 @@ class PositionMarks:
         for order, _ in member.opening_parts(settle):
             if order.is_cross:
                 self._orders.cancel(member, order.order_id)
-        rate = cross_risk_rate(self._venue, member, settle, now_ns)
-        if rate is None or rate >= LIQUIDATE_AT:
-            self._liquidate_cross(member, settle, now_ns)
-
-    def _liquidate_cross(self, member: Member, settle: str, now_ns: int) -> None:
-        marked = [
-            (position, mark_of(self._venue, position.listing.symbol, now_ns))
-            for position in member.positions_in(settle)
-            if position.is_cross
-        ]
-        margin = wallet_at_marks(self._venue, member, settle, now_ns).total_cross
-        ends = take_overs(margin, marked)
-        for (position, _), end in zip(marked, ends, strict=True):
-            self._liquidate(member, position, end)
-
-    def _liquidate(self, member: Member, position: Position, end: TakeOver) -> None:
-        symbol = position.listing.symbol
-        for order in member.orders_of(symbol):
-            self._orders.cancel(member, order.order_id)
-        request = OrderRequest(
-            symbol=symbol,
-            side="sell" if position.quantity > 0 else "buy",
-            size=Decimal(abs(position.quantity)),
-            reduce_only=True,
-            taken_over_at=end.price,
-            taken_over_profit=end.profit,
-        )
-        self._orders.place(member, request)
-
-
-def _is_spent(position: Position, mark: Decimal) -> bool:
-    return position.margin.total + position.unrealised(mark) <= position.maintenance(mark)
+        self._liquidation.liquidate_cross(member, settle, now_ns)

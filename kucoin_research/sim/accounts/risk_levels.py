@@ -62,6 +62,13 @@ class RiskLevels:
         member.set_risk_level(symbol, level)
         self._report(member, position, engine, level)
 
+    def lower(self, member: Member, position: Position, level: int) -> None:
+        """Lower the chosen tier, if any, of a position that a liquidation has reduced."""
+        symbol = position.listing.symbol
+        if member.risk_level(symbol) is not None:
+            member.set_risk_level(symbol, level)
+            self._report(member, position, self._venue.caught_up(symbol), level)
+
     def _report(self, member: Member, position: Position, engine: Market, level: int) -> None:
         symbol, now_ns = engine.listing.symbol, engine.now_ns
         done = {"success": True, "riskLimitLevel": level, "msg": ""}

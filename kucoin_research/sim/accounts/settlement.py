@@ -162,7 +162,7 @@ class Settlement:
         )
         if booked.ended is not None:
             self._note_end(order, position, booked.ended, time_ms)
-        reason = "positionChange" if order.request.taken_over_at is None else "liquidation"
+        reason = "liquidation" if order.request.is_forced else "positionChange"
         mark = fraction(order.engine.mark_price(trade.time_ns))
         cross = ZERO
         if position.is_cross:
@@ -183,7 +183,7 @@ class Settlement:
                 symbol=order.symbol,
                 settle=order.engine.listing.settle,
                 side="LONG" if ended.lots > 0 else "SHORT",
-                is_liquidated=order.request.taken_over_at is not None,
+                is_liquidated=order.request.is_forced,
                 margin_mode="CROSS" if position.is_cross else "ISOLATED",
                 leverage=ended.leverage,
                 entry_price=ended.entry_price,

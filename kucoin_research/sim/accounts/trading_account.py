@@ -88,7 +88,8 @@ class TradingAccount:
         price
             Limit price; None for a market order. Refused if a buy is more than the price band above
             the mark price (spot: the best ask), or a sell as far below it (spot: the best bid). A
-            market order takes up to there, and its rest is canceled.
+            market order takes up to there, and its rest is canceled. One that closes isolated
+            margin takes no price at which its loss and fee are more than that margin.
         funds
             On spot market orders in place of a size: the amount to spend, fee included, or to sell
             for, without it.

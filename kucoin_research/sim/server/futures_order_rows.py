@@ -124,7 +124,7 @@ def _leverage(order: AnyOrder) -> Decimal:
 def _client_oid(order: AnyOrder) -> str:
     # As on the stream of orders: one without a client's id has its own, but for a liquidation's.
     own = order.request.client_oid
-    if own or isinstance(order, StopOrder) or order.request.taken_over_at is not None:
+    if own or isinstance(order, StopOrder) or order.request.is_forced:
         return own
     return order.order_id
 

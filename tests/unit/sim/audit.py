@@ -39,6 +39,7 @@ class Audit:
             )
             for coin, amount in coins.items()
         }  # fmt: skip
+        self.closes = self.bounded = 0  # market orders that closed isolated margin, or a part
         self.read = 0  # frames that have been read
         self.rows = defaultdict(int)  # ledger rows that have been added, by key of member
         self.sums = defaultdict(Fraction, self.opening)
@@ -47,6 +48,7 @@ class Audit:
         self.versions = {}
         self.seen = {}  # symbol to the sequence of the book that was checked
         trading.on_step = self.after_step
+        trading.on_place = self.after_place
 
     # After each action
 
@@ -101,7 +103,8 @@ class Audit:
             bound = self.bound_by_orders(member, coin)
             assert exact(wallet.isolated_order) == bound["ISOLATED"], coin
             assert exact(wallet.cross_order) == bound["CROSS"], coin
-            assert wallet.balance >= 0, (coin, wallet)
+            # The fees of fills are rounded one by one, what an order may cost as a whole.
+            assert wallet.balance >= -FINE * 100, (coin, wallet)
             has_cross = wallet.cross_position or wallet.cross_order or wallet.cross_pnl
             if not has_cross:
                 assert wallet.free >= -FINE * 100, (coin, wallet)
@@ -257,7 +260,7 @@ class Audit:
     def after_step(self, before):
         self.check()
         members = {member.account.key: member for member in self.trading.members}
-        for (key, symbol), (margin, rows) in before.items():
+        for (key, symbol), (margin, rows, _) in before.items():
             member = members[key]
             lost, kept = Fraction(0), exact(margin.total)
             ledger = list(member.book.ledger)[rows:]
@@ -269,13 +272,31 @@ class Audit:
                     kept += exact(row.amount)
                     continue
                 order = member.archive.find("futures", row.context["orderId"])
-                if order.request.taken_over_at is None:
+                if not order.request.is_forced:
                     others = True
                     continue
                 lost -= exact(row.amount)
             if member.positions[symbol].is_auto_deposit or others:
                 continue
             assert lost <= kept, (symbol, float(lost - kept), margin)
+
+    def after_place(self, member, order_id, before):
+        """A market order that closes isolated margin costs no more than what it closes."""
+        order = member.archive.find("futures", order_id)
+        if before is None or not isinstance(order, AccountOrder) or order.request.price:
+            return
+        margin, rows, lots = before
+        is_closing = (lots > 0) != (order.request.side == "buy")
+        ledger = list(member.book.ledger)[rows:]
+        if not is_closing or order.filled > abs(lots):
+            return
+        if any(row.context.get("orderId") != order_id for row in ledger):
+            return  # it met an own order
+        lost = -sum(exact(row.amount) for row in ledger)
+        kept = exact(margin.total) * order.filled / abs(lots)
+        assert lost <= kept + FINE * (1 + len(ledger)), (float(lost), float(kept))
+        self.closes += order.filled > 0
+        self.bounded += order.filled < order.size
 
     # At the end
 

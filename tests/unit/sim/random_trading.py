@@ -16,12 +16,16 @@ from kucoin_research.sim.engine.market import Market
 from tests.unit.sim.signed import MarketFloor
 
 LINEAR, INVERSE, PAIR = SYMBOLS = ("XBTUSDTM", "XBTUSDM", "BTC-USDT")
-# Few orders, small ones, and a wide spread: accounts meet each other, and reach through the book.
+# Few orders, small ones, a wide spread and low risk tiers: accounts meet each other, reach through
+# the book, and are liquidated in parts.
 FACTS = {
-    LINEAR: {"flow": Flow(12.0, 0.1, 60, 6.0, 14, 30.0, 20, 9, 50), "basis_noise": 0.004},
+    LINEAR: {
+        "flow": Flow(12.0, 0.1, 60, 6.0, 14, 30.0, 20, 9, 50), "basis_noise": 0.004,
+        "risk_limit": 1_000,
+    },
     INVERSE: {"flow": Flow(6.0, 0.1, 60, 6.0, 14, 30.0, 300, 100, 50), "basis_noise": 0.004},
     PAIR: {"flow": Flow(8.0, 0.1, 60, 6.0, 14, 30.0, 200_000, 60_000, 50)},
-}
+}  # fmt: skip
 STARTS = ("2026-01-05T07:59:40Z", "2026-01-18T07:59:15Z", "2026-01-18T08:00:20Z")
 SIZES = {
     LINEAR: ("1", "3", "10", "40", "150", "600"),
@@ -41,7 +45,7 @@ ACCOUNTS = tuple(
 _KINDS = {
     "order": 50, "run": 14, "cancel": 6, "amend": 5, "attach": 5, "oco": 4, "leverage": 4,
     "mode": 2, "add_margin": 2, "withdraw_margin": 2, "auto_deposit": 1, "transfer": 2,
-    "deposit": 2, "dead_cancel": 1, "cancel_all": 1, "shake": 7,
+    "deposit": 2, "dead_cancel": 1, "cancel_all": 1, "shake": 7, "close": 6,
 }  # fmt: skip
 _AMOUNTS = (
     "1", "0.001", "30", "250", "0.0001", "5000", "-0.01", "-20", "0", "0.123456789012", "1e-25",
@@ -128,6 +132,7 @@ _DRAWN = {
     "withdraw_margin": _margin,
     "run": lambda random, pick: (pick((0.01, 0.3, 0.3, 1.0, 1.0, 4.0, 15.0)),),
     "cancel_all": lambda random, pick: (_who(random),),
+    "close": lambda random, pick: (_who(random), random.randrange(2), pick(("1", "0.5"))),
     "auto_deposit": lambda random, pick: (_who(random), random.randrange(2), pick((True, False))),
     "leverage": lambda random, pick: (
         _who(random), random.randrange(3), pick(("1", "5", "50", "125", "125", "200", "0")),
@@ -200,6 +205,7 @@ class Trading:
         floor.listen("spot", f"/market/match:{PAIR}")
         self.deposits = {}  # (member's key, wallet, coin) to the sum of deposits
         self.on_step = lambda before: None
+        self.on_place = lambda member, order_id, before: None
 
     # What may be done
 
@@ -239,7 +245,22 @@ class Trading:
             if symbol == PAIR:
                 kind = "entry" if kind == "up" else "loss"
             request = replace(request, stop=kind, stop_price=last, stop_price_type=stop_type)
-        self.entry.place(self.members[who], request)
+        member, before = self.members[who], self.margins()
+        order_id = self.entry.place(member, request)
+        self.on_place(member, order_id, before.get((member.account.key, symbol)))
+
+    def do_close(self, who, symbol, part):
+        member, symbol = self.members[who], SYMBOLS[symbol]
+        lots = member.positions[symbol].quantity if symbol in member.positions else 0
+        request = OrderRequest(
+            symbol=symbol,
+            side="sell" if lots > 0 else "buy",
+            size=Decimal(max(1, int(abs(lots) * Decimal(part)))),
+            reduce_only=True,
+        )
+        before = self.margins()
+        order_id = self.entry.place(member, request)
+        self.on_place(member, order_id, before.get((member.account.key, symbol)))
 
     def do_oco(self, who, side, size, away, stop_away, oid, stp):
         last, step, sign = self.last(PAIR), self.step(PAIR), 1 if side == "sell" else -1
@@ -343,13 +364,15 @@ class Trading:
     # Readings of the state
 
     def margins(self):
-        """The isolated positions: their margin, and the numbers of ledger rows and fills."""
+        """The isolated positions: their margin, the number of ledger rows, and their lots."""
         return {
-            (member.account.key, symbol): (position.margin, len(member.book.ledger))
+            (member.account.key, symbol): (
+                position.margin, len(member.book.ledger), position.quantity
+            )
             for member in self.members
             for symbol, position in member.positions.items()
             if position.quantity and not position.is_cross
-        }
+        }  # fmt: skip
 
     def amount(self, text, member, wallet, coin):
         if text == "all":
