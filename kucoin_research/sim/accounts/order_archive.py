@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 from kucoin_research.sim.accounts.orders import OrderRequest
@@ -27,9 +27,17 @@ _Order = TypeVar("_Order", bound=Archived)
 
 
 class OrderArchive(Generic[_Order]):
-    """Keeps every open order, and the newest 100 000 that are done."""
+    """Keeps every open order, and the newest ones that are done.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    kept
+        The most that are done and kept.
+    """
+
+    def __init__(self, kept: int = _DONE_KEPT) -> None:
+        self._kept = kept
+        self._on_forgotten: Callable[[_Order], None] | None = None
         self._by_id: dict[str, _Order] = {}
         self._by_client_oid: dict[tuple[str, str], _Order] = {}
         self._done: dict[str, int] = {}
@@ -41,17 +49,23 @@ class OrderArchive(Generic[_Order]):
         if order.request.client_oid:
             self._by_client_oid[order.market, order.request.client_oid] = order
 
+    def call_when_forgotten(self, function: Callable[[_Order], None]) -> None:
+        """Call a function with each order that is forgotten from now on."""
+        self._on_forgotten = function
+
     def end(self, order: _Order) -> None:
         """Take note that an order is done; the one that was done first may be forgotten."""
         self._ended += 1
         self._done[order.order_id] = self._ended
-        while len(self._done) > _DONE_KEPT:
+        while len(self._done) > self._kept:
             oldest = next(iter(self._done))
             del self._done[oldest]
             forgotten = self._by_id.pop(oldest)
             key = forgotten.market, forgotten.request.client_oid
             if self._by_client_oid.get(key) is forgotten:
                 del self._by_client_oid[key]
+            if self._on_forgotten is not None:
+                self._on_forgotten(forgotten)
 
     def find(self, market: str, order_id: str) -> _Order | None:
         """Return the order of an id on a market; None if there is none."""

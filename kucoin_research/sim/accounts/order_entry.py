@@ -75,6 +75,8 @@ class OrderEntry:
         liquidation = Liquidation(venue, self, self.risk_levels)
         self._marks = PositionMarks(venue, self._reports, self, self.positions, liquidation)
         self.pairs = OrderPairs(venue, self, self._wait)
+        for member in self.members.values():
+            member.archive.call_when_forgotten(self.pairs.forget)
         self.timers = OrderTimers(venue, self)
         self._traders: dict[str, list[RandomTrader]] = {}
         self.transfers = Transfers(venue, self._reports, self.lender)

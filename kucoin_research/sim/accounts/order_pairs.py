@@ -7,6 +7,7 @@ stops of a position end with the position.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -79,8 +80,11 @@ class OrderPairs:
         self._orders = orders
         self._wait = wait
         self._random = Random(f"{venue.seed}:pairs")
-        self._ocos: dict[str, Oco] = {}
+        # By the user, then by the pair's id or the client's own; kept as long as both orders are.
+        self._ocos: defaultdict[str, dict[str, Oco]] = defaultdict(dict)
+        self._by_client_oid: dict[tuple[str, str], Oco] = {}
         self._oco_of: dict[str, Oco] = {}  # by the id of either order
+        self._open_oco_of: dict[str, Oco] = {}  # until one of the two orders is filled or ends
         # By the id of an order to be filled first: the stops that its first fill places.
         self._attached: dict[str, tuple[OrderRequest, ...]] = {}
         self._stops: dict[str, set[str]] = {}  # the other stops of each of these
@@ -118,22 +122,23 @@ class OrderPairs:
             stop=waiting,
             time_ns=waiting.time_ns,
         )
-        self._ocos[pair.pair_id] = pair
-        self._oco_of[limit_id] = self._oco_of[stop_id] = pair
+        self._keep(pair)
         if placed.filled or not placed.is_active:
             self._cancel_if_active(waiting)
         return pair
 
     def ocos(self, member: Member) -> Iterator[Oco]:
         """Go through the account's pairs from the newest to the oldest."""
-        return (one for one in reversed(self._ocos.values()) if one.member is member)
+        return reversed(self._ocos[member.user_id].values())
 
     def find_oco(self, member: Member, pair_id: str = "", client_oid: str = "") -> Oco | None:
         """Return the account's pair of an id, or of its own id; None if there is none."""
-        for pair in self.ocos(member):
-            if pair.pair_id == pair_id or (client_oid and pair.client_oid == client_oid):
-                return pair
-        return None
+        found = self._ocos[member.user_id].get(pair_id)
+        return found or self._by_client_oid.get((member.user_id, client_oid))
+
+    def oco_of(self, order_id: str) -> Oco | None:
+        """Return the pair of which an order is one; None if it belongs to none."""
+        return self._oco_of.get(order_id)
 
     def cancel_oco(self, pair: Oco) -> list[str]:
         """Cancel both orders of a pair; return the ids of those that were open."""
@@ -141,6 +146,23 @@ class OrderPairs:
         for one in open_ones:
             self._cancel_if_active(one)
         return [one.order_id for one in open_ones]
+
+    def forget(self, order: AccountOrder | StopOrder) -> None:
+        """Forget the pair of an order that is so old that nothing finds it any more."""
+        pair = self._oco_of.get(order.order_id)
+        if pair is None:
+            return
+        for one in (pair.limit, pair.stop):
+            del self._oco_of[one.order_id]
+        del self._ocos[pair.member.user_id][pair.pair_id]
+        self._by_client_oid.pop((pair.member.user_id, pair.client_oid), None)
+
+    def _keep(self, pair: Oco) -> None:
+        self._ocos[pair.member.user_id][pair.pair_id] = pair
+        if pair.client_oid:
+            self._by_client_oid[pair.member.user_id, pair.client_oid] = pair
+        for one in (pair.limit, pair.stop):
+            self._oco_of[one.order_id] = self._open_oco_of[one.order_id] = pair
 
     # Take profit and stop loss
 
@@ -227,16 +249,17 @@ class OrderPairs:
     def on_end(self, order: AccountOrder | StopOrder) -> None:
         """Take note that an order is done: the other order of an OCO pair ends with it."""
         self._attached.pop(order.order_id, None)
+        self._stops.pop(order.order_id, None)
         pair = self._dissolved(order.order_id)
         if pair is not None:
             self._cancel_if_active(pair.stop if order is pair.limit else pair.limit)
 
     def _dissolved(self, order_id: str) -> Oco | None:
         # What happens to the other order from now on does not come back to this one.
-        pair = self._oco_of.pop(order_id, None)
+        pair = self._open_oco_of.pop(order_id, None)
         if pair is not None:
             for one in (pair.limit, pair.stop):
-                self._oco_of.pop(one.order_id, None)
+                self._open_oco_of.pop(one.order_id, None)
         return pair
 
     def _drop_if_ended(self, member: Member, symbol: str) -> None:

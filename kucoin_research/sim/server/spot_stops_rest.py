@@ -80,22 +80,14 @@ def _waiting_ones(site: Site, values: Values, member: Member) -> list[StopOrder]
 
 def _list(site: Site, values: Values, member: Member) -> Reply:
     kind = word(values, "stop", ("stop", "oco"))
-    pairs = _pair_ids(site, member)
+    pairs = site.core.order_entry.pairs
     found = [
         stop
         for stop in _waiting_ones(site, values, member)
-        if not kind or (kind == "oco") is (stop.order_id in pairs)
+        if not kind or (kind == "oco") is (pairs.oco_of(stop.order_id) is not None)
     ]
     found = between(values, found, lambda stop: stop.time_ns)
-    return ok(
-        numbered_page(values, found, lambda stop: stop_row(stop, pairs.get(stop.order_id, "")))
-    )
-
-
-def _pair_ids(site: Site, member: Member) -> dict[str, str]:
-    # The ids of pairs, by the ids of their stop orders.
-    ocos = site.core.order_entry.pairs.ocos(member)
-    return {pair.stop.order_id: pair.pair_id for pair in ocos}
+    return ok(numbered_page(values, found, lambda stop: _row(site, stop)))
 
 
 def _known(values: Values, member: Member, symbol: str = "") -> StopOrder:
@@ -106,7 +98,8 @@ def _known(values: Values, member: Member, symbol: str = "") -> StopOrder:
 
 
 def _row(site: Site, stop: StopOrder) -> dict[str, Any]:
-    return stop_row(stop, _pair_ids(site, stop.member).get(stop.order_id, ""))
+    pair = site.core.order_entry.pairs.oco_of(stop.order_id)
+    return stop_row(stop, "" if pair is None else pair.pair_id)
 
 
 def _stop(site: Site, values: Values, member: Member) -> Reply:

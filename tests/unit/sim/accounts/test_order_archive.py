@@ -50,3 +50,21 @@ def test_done_orders_come_last_one_first_and_keep_their_numbers():
     assert min(numbers) > 0
     assert before.items() <= dict(archive.done("spot")).items()
     assert list(archive.done("futures")) == []
+
+
+def test_the_order_that_was_done_first_is_forgotten_and_reported():
+    forgotten = []
+    archive = OrderArchive(kept=2)
+    archive.call_when_forgotten(forgotten.append)
+    orders = [Order(str(number), client_oid=f"c{number}") for number in range(4)]
+    for order in orders:
+        archive.add(order)
+
+    for order in (orders[2], orders[0], orders[3]):
+        archive.end(order)
+
+    assert forgotten == [orders[2]]
+    assert archive.find("spot", "2") is None
+    assert archive.find_client_oid("spot", "c2") is None
+    assert archive.find("spot", "0") is orders[0]
+    assert archive.find("spot", "1") is orders[1]  # it is open

@@ -4,6 +4,7 @@ from decimal import Decimal
 import pytest
 
 from kucoin_research.sim import OrderRefused
+from kucoin_research.sim.accounts.order_archive import OrderArchive
 from kucoin_research.sim.accounts.orders import OrderRequest
 from tests.unit.sim.signed import MarketFloor
 
@@ -186,3 +187,43 @@ def test_a_pair_with_one_client_id_for_both_orders_is_refused_and_nothing_is_lef
         floor.order_entry.pairs.place_oco(floor.me, limit, stop)
 
     assert me.open_orders == []
+
+
+def named_pair(floor, client_oid):
+    engine = floor.hub.caught_up(PAIR)
+    limit = OrderRequest(symbol=PAIR, side="sell", size=Decimal("0.001"), price=far(engine, 1.05))
+    stop = replace(limit, price=far(engine, 0.9), stop="loss", stop_price=far(engine, 0.95))
+    return floor.order_entry.pairs.place_oco(floor.me, limit, stop, client_oid)
+
+
+def test_pairs_are_found_by_their_ids_and_by_those_of_their_orders():
+    floor = MarketFloor(PAIR)
+    pairs = floor.order_entry.pairs
+    first, second = named_pair(floor, "one"), named_pair(floor, "two")
+
+    assert pairs.find_oco(floor.me, first.pair_id) is first
+    assert pairs.find_oco(floor.me, client_oid="two") is second
+    assert pairs.find_oco(floor.me, "", "") is None
+    assert pairs.oco_of(first.stop.order_id) is pairs.oco_of(first.limit.order_id) is first
+    assert list(pairs.ocos(floor.me)) == [second, first]
+    with pytest.raises(OrderRefused, match="clientOidDuplicated"):
+        named_pair(floor, "two")
+
+
+def test_a_pair_is_forgotten_with_its_orders():
+    floor = MarketFloor(PAIR)
+    archive = floor.me.archive = OrderArchive(kept=5)
+    pairs = floor.order_entry.pairs
+    archive.call_when_forgotten(pairs.forget)
+    made = [named_pair(floor, f"pair-{number}") for number in range(4)]
+
+    for pair in made[:3]:
+        pairs.cancel_oco(pair)
+
+    first = made[0]
+    assert archive.find("spot", first.limit.order_id) is None
+    assert list(pairs.ocos(floor.me)) == made[:0:-1]
+    assert pairs.find_oco(floor.me, first.pair_id) is None
+    assert pairs.oco_of(first.stop.order_id) is None
+    assert named_pair(floor, "pair-0").is_active
+    assert pairs.find_oco(floor.me, client_oid="pair-1").status == "CANCELLED"
