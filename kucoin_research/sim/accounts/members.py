@@ -298,8 +298,11 @@ class Member:
         return self._leverages.get(symbol, _DEFAULT_LEVERAGE)
 
     def set_leverage(self, symbol: str, leverage: Decimal) -> None:
-        """Choose the leverage of the next order; a cross position takes it at once."""
+        """Choose the leverage of the next order; cross orders and positions take it at once."""
         self._leverages[symbol] = leverage
+        for order in self.orders_of(symbol):
+            if order.is_cross:
+                order.leverage = leverage
         position = self.positions.get(symbol)
         if position is not None and position.is_cross:
             position.leverage = leverage
@@ -331,6 +334,20 @@ class Member:
     def margin_use(self, listing: Listing, value: Decimal, leverage: Decimal) -> MarginUse:
         """Return the margin that a value in a contract would bind at a leverage."""
         return margin_use(listing, self._margin_rules, value, leverage)
+
+    def shown_position(self, listing: Listing) -> Position:
+        """Return the position in a contract; a flat one has the settings of the next order."""
+        known = self.positions.get(listing.symbol)
+        if known is not None and known.quantity:
+            return known
+        symbol = listing.symbol
+        return Position(
+            listing,
+            self._margin_rules,
+            is_cross=self.margin_mode(symbol) == "CROSS",
+            leverage=self.leverage(symbol),
+            risk_level=self.risk_level(symbol),
+        )
 
     def closable(self, symbol: str, side: str) -> int:
         """Return the number of lots that an order of that side could close."""
@@ -411,8 +428,7 @@ class Member:
 
     def _order_margin(self, order: AccountOrder, size: int) -> Decimal:
         value = _opened_value(order, size)
-        leverage = self.leverage(order.symbol) if order.is_cross else order.leverage
-        return (value / leverage).quantize(Decimal("1e-12"))
+        return (value / order.leverage).quantize(Decimal("1e-12"))
 
 
 def _opened_value(order: AccountOrder, size: int) -> Decimal:

@@ -25,7 +25,12 @@ from kucoin_research.sim.accounts.order_bounds import (
     check_state,
     check_worth,
 )
-from kucoin_research.sim.accounts.order_checks import CheckedOrder, check_order, check_request
+from kucoin_research.sim.accounts.order_checks import (
+    CheckedOrder,
+    check_order,
+    check_request,
+    leverage_of,
+)
 from kucoin_research.sim.accounts.order_pairs import OrderPairs
 from kucoin_research.sim.accounts.order_timers import OrderTimers
 from kucoin_research.sim.accounts.order_units import size_of, units_of
@@ -496,5 +501,5 @@ def _account_order(checked: CheckedOrder, order_id: str, now_ns: int) -> Account
         time_ns=now_ns,
         hold=checked.hold,
         is_cross=member.margin_mode(symbol) == "CROSS",
-        leverage=checked.request.leverage or member.leverage(symbol),
+        leverage=leverage_of(member, checked.request),
     )

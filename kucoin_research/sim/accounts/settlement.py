@@ -138,6 +138,8 @@ class Settlement:
         position = member.position_in(listing)
         if not position.quantity:
             position.is_cross = order.is_cross
+            if order.is_cross:
+                position.is_auto_deposit = False  # of an isolated position before
         # Cross margin has one leverage for the symbol, isolated margin one for each order.
         leverage = member.leverage(order.symbol) if position.is_cross else order.leverage
         time_ms = trade.time_ns // _MS

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from kucoin_research.sim.accounts.account_book import FillRow
 from kucoin_research.sim.accounts.ledger import ZERO, contract_value, decimal_text, fraction
 from kucoin_research.sim.accounts.members import AccountOrder, StopOrder
+from kucoin_research.sim.accounts.order_checks import leverage_of
 from kucoin_research.sim.engine.catalog import Listing
 from kucoin_research.sim.server.routes import MS
 
@@ -118,7 +119,7 @@ def _value(order: AnyOrder) -> Decimal:
 def _leverage(order: AnyOrder) -> Decimal:
     if isinstance(order, AccountOrder):
         return order.leverage
-    return order.request.leverage or order.member.leverage(order.symbol)
+    return leverage_of(order.member, order.request)
 
 
 def _client_oid(order: AnyOrder) -> str:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from kucoin_research.sim.accounts.account_book import ClosedPosition
-from kucoin_research.sim.accounts.ledger import Position, account_number, decimal_text, fraction
+from kucoin_research.sim.accounts.ledger import account_number, decimal_text, fraction
 from kucoin_research.sim.accounts.members import position_reply
 from kucoin_research.sim.accounts.orders import OrderRefused
 from kucoin_research.sim.server.call_values import Values
@@ -27,7 +27,7 @@ _ONE_WAY = {"positionMode": 0}
 
 def position_row(site: Site, member: Member, listing: Listing) -> dict[str, Any]:
     """Build the row of an account's position in a contract, which may be flat."""
-    position = member.positions.get(listing.symbol) or Position(listing)
+    position = member.shown_position(listing)
     mark = fraction(site.engine(listing.symbol).mark_price(site.now_ns))
     wallet = site.core.order_entry.futures_wallet(member, listing.settle)
     number = _FIRST_ID + account_number(member.user_id, "position", listing.symbol)

@@ -9,7 +9,9 @@ from kucoin_research.sim.accounts.cross_margin import (
     take_overs,
 )
 from kucoin_research.sim.accounts.ledger import Position, cross_maintenance
+from kucoin_research.sim.accounts.orders import OrderRefused
 from kucoin_research.sim.engine.catalog import LISTINGS
+from kucoin_research.sim.server.futures_order_rows import order_row
 from tests.unit.sim.signed import MarketFloor, less_busy
 
 XBT, ETH, INVERSE = (LISTINGS[symbol] for symbol in ("XBTUSDTM", "ETHUSDTM", "XBTUSDM"))
@@ -182,3 +184,54 @@ def test_orders_that_only_close_need_no_maintenance():
     assert floor.order_entry.cross_risk_rate(floor.me, "USDT") == before
     me.place("XBTUSDTM", "sell", 50, price=100_000)
     assert floor.order_entry.cross_risk_rate(floor.me, "USDT") > before
+
+
+def test_a_cross_order_has_the_leverage_of_its_symbol_whatever_it_asks_for():
+    floor = MarketFloor("XBTUSDTM")
+    me = floor.account()
+    me.set_margin_mode("XBTUSDTM", "CROSS")
+    me.set_leverage("XBTUSDTM", 20)
+    order_id = me.place("XBTUSDTM", "buy", 10, price=80_000, leverage=3)
+    stop_id = me.place("XBTUSDTM", "buy", 10, leverage=3, stop="down", stop_price=70_000)
+    find = floor.me.archive.find
+
+    rows = [order_row(find("futures", one))["leverage"] for one in (order_id, stop_id)]
+    bound = me.futures_wallet().cross_order
+    me.set_leverage("XBTUSDTM", 40)
+    later = [order_row(find("futures", one))["leverage"] for one in (order_id, stop_id)]
+
+    assert (rows, later) == (["20", "20"], ["40", "40"])
+    assert (bound, me.futures_wallet().cross_order) == (40, 20)
+
+
+def test_a_refused_leverage_leaves_the_orders_as_they_were():
+    floor = MarketFloor("XBTUSDTM")
+    me = floor.account()
+    me.set_margin_mode("XBTUSDTM", "CROSS")
+    me.set_leverage("XBTUSDTM", 100)
+    me.place("XBTUSDTM", "buy", 10_000, price=80_000)
+    before = me.futures_wallet()
+
+    with pytest.raises(OrderRefused, match="Balance insufficient"):
+        me.set_leverage("XBTUSDTM", 1)
+
+    assert me.futures_wallet() == before
+
+
+def test_a_flat_position_shows_the_settings_of_the_next_one():
+    floor = MarketFloor("XBTUSDTM")
+    me, positions = floor.account(), floor.order_entry.positions
+    me.place("XBTUSDTM", "buy", 10, leverage=3)
+    positions.set_auto_deposit(floor.me, "XBTUSDTM", is_on=True)
+    me.place("XBTUSDTM", "sell", close_order=True)
+    me.set_margin_mode("XBTUSDTM", "CROSS")
+    me.set_leverage("XBTUSDTM", 30)
+
+    shown = floor.me.shown_position(XBT)
+    me.place("XBTUSDTM", "buy", 10)
+    me.place("XBTUSDTM", "sell", close_order=True)
+    me.set_margin_mode("XBTUSDTM", "ISOLATED")
+    me.place("XBTUSDTM", "buy", 10)
+
+    assert (shown.is_cross, shown.leverage, shown.is_auto_deposit) == (True, 30, False)
+    assert not floor.me.positions["XBTUSDTM"].is_auto_deposit
