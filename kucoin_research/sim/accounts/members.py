@@ -55,8 +55,8 @@ class AccountOrder:
         In units.
     value, fees
         Sums of its fills, in the quote or settlement currency.
-    spent, hold
-        On spot: what a buy has cost with its fees, and what the order still sets aside.
+    hold
+        On spot: what the order still sets aside.
     ended_ns
         When it was filled or canceled; None while it is open.
     stop
@@ -74,7 +74,6 @@ class AccountOrder:
     canceled: int = 0
     value: Decimal = ZERO
     fees: Decimal = ZERO
-    spent: Decimal = ZERO
     hold: Decimal = ZERO
     is_cross: bool = False
     leverage: Decimal = Decimal(1)
@@ -103,9 +102,14 @@ class AccountOrder:
         return {"symbol": self.symbol, "orderId": self.order_id}
 
     @property
-    def used_funds(self) -> Decimal:
-        """What its fills have used of its funds: a buy's have paid the fees, too."""
-        return self.spent if self.request.side == "buy" else self.value
+    def unused_funds(self) -> Decimal:
+        """The part of its funds that its fills were not worth; zero for an order of a size."""
+        return ZERO if self.request.funds is None else self.request.funds - self.value
+
+    @property
+    def was_cut_short(self) -> bool:
+        """Whether any of its size or funds was canceled."""
+        return self.canceled > 0 or (not self.is_active and self.unused_funds > 0)
 
     @property
     def remaining(self) -> int:

@@ -206,11 +206,9 @@ def _spot_hold(
         _check_spot_worth(request.side, size, price_ticks, engine)
     with_fee = 1 + fraction(listing.taker_fee)
     if request.funds is not None:
-        # A buy pays its fee out of them.
-        spent = request.funds / with_fee if request.side == "buy" else request.funds
         offers = list(_within(member, request, engine, worst))
         # Where nothing can be taken, as behind an own order, the smallest size is canceled.
-        size = _affordable(offers, spent, engine) if offers else 1
+        size = _affordable(offers, request.funds, engine) if offers else 1
         if not size:
             raise OrderRefused("400100", f"funds {request.funds} are less than the smallest size")
     if request.side == "sell":
@@ -218,7 +216,9 @@ def _spot_hold(
     else:
         currency = listing.quote
         if request.funds is not None:
-            hold = request.funds
+            # The fee comes on top: seen in a private message of 2026-01, where all but the part
+            # below one lot was spent.
+            hold = request.funds * with_fee
         elif price_ticks is not None:
             hold = price_of(engine, price_ticks) * size_of(engine, size) * with_fee
         else:

@@ -381,7 +381,10 @@ class OrderEntry:
         if done.resting:
             self._rest(order, done.dropped, now_ns)
         else:
-            self._finish(order, now_ns, is_canceled=done.status != "filled")
+            # Funds are hardly ever worth a whole number of lots: KuCoin cancels the rest.
+            # (JKorf/Kucoin.Net#96)
+            is_canceled = done.status != "filled" or order.unused_funds > 0
+            self._finish(order, now_ns, is_canceled=is_canceled)
         if done.filled:
             self.pairs.on_fill(order)
         if done.filled or done.resting:

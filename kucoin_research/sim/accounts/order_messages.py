@@ -120,7 +120,7 @@ def spot_order_data(
     if done:
         data["remainFunds"] = "0"
     if funds is not None:
-        left = decimal_text(funds - order.used_funds)
+        left = decimal_text(order.unused_funds)
         data.setdefault("remainFunds", left)
         data["canceledFunds"] = left if done else "0"
     if event == "update":

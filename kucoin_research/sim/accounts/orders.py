@@ -42,7 +42,7 @@ class OrderRequest:
     price
         Limit price; None for a market order.
     funds
-        Spot market orders only: the amount to spend, fee included, or to sell for, without it.
+        Spot market orders only: what to buy or sell for, without the fee.
     time_in_force
         ``"GTC"``, ``"GTT"`` (spot: for `cancel_after`), ``"IOC"``, ``"FOK"`` or ``"PO"`` (post
         only).

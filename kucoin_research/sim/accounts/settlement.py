@@ -111,7 +111,6 @@ class Settlement:
             changes = [wallet.change(listing.base, ZERO, -size)]
             changes.append(wallet.change(listing.quote, value - fee))
         else:
-            order.spent += value + fee
             held = value + fee
             if order.price_ticks is not None:
                 with_fee = 1 + fraction(listing.taker_fee)

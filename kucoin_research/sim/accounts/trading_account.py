@@ -91,8 +91,8 @@ class TradingAccount:
             market order takes up to there, and its rest is canceled. One that closes isolated
             margin takes no price at which its loss and fee are more than that margin.
         funds
-            On spot market orders in place of a size: the amount to spend, fee included, or to sell
-            for, without it.
+            On spot market orders in place of a size: what to buy or sell for. The fee of a buy
+            comes on top. What no whole number of lots is worth is canceled.
         time_in_force
             ``"GTC"``, ``"GTT"`` (spot, for `cancel_after` seconds of virtual time), ``"IOC"``,
             ``"FOK"`` or ``"PO"`` (post only, on spot perhaps with `cancel_after`). An order that

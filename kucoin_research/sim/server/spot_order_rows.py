@@ -112,7 +112,7 @@ def _common(order: AccountOrder) -> dict[str, Any]:
         "clientOid": client_oid_of(order),
         "remark": request.remark or None,
         "tags": request.tags or None,
-        "cancelExist": order.canceled > 0,
+        "cancelExist": order.was_cut_short,
         "createdAt": order.time_ns // MS,
         "tradeType": "TRADE",
     }
@@ -136,8 +136,7 @@ def _sizes(order: AccountOrder) -> _Amounts:
 def _funds(order: AccountOrder) -> _Amounts:
     request = order.request
     if request.funds is not None:
-        # Those that a fee has taken are spent too, as on the private streams.
-        left = request.funds - order.used_funds
+        left = order.unused_funds
         return _Amounts(
             request.funds,
             left if order.is_active else ZERO,

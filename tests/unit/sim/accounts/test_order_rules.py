@@ -6,6 +6,7 @@ import pytest
 from kucoin_research.sim import OrderRefused
 from kucoin_research.sim.accounts.ledger import CoinWallet
 from kucoin_research.sim.accounts.orders import OrderRequest
+from kucoin_research.sim.server.spot_order_rows import classic_order_row, order_row
 from tests.unit.sim.signed import MarketFloor
 
 PAIR, CONTRACT = "BTC-USDT", "XBTUSDTM"
@@ -330,11 +331,33 @@ def test_a_market_order_by_funds_trades_for_them(side):
 
     order = floor.me.archive.find("spot", order_id)
     unit = Decimal("0.00000001") * max(fill.price for fill in me.fills)
-    assert 100 - unit * 20 < order.used_funds <= 100
+    assert 100 - unit * 20 < order.value < 100
     [end] = [row for row in floor.data("orderChange", orderId=order_id) if row["status"] == "done"]
-    assert Decimal(end["canceledFunds"]) == 100 - order.used_funds
+    assert (end["type"], end["remainFunds"]) == ("canceled", "0")
+    assert Decimal(end["canceledFunds"]) == order.unused_funds == 100 - order.value > 0
+    row = classic_order_row(order)
+    assert (row["isActive"], row["cancelExist"]) == (False, True)
+    assert order_row(order)["cancelledFunds"] == end["canceledFunds"]
     after = me.balances()
     assert all(balance.hold == 0 for balance in after.values())
     sign = 1 if side == "buy" else -1
     assert after["BTC"].total - before["BTC"].total == sign * order.filled * Decimal("1e-8")
     assert before["USDT"].total - after["USDT"].total == sign * order.value + order.fees
+
+
+def test_funds_that_are_worth_whole_lots_are_filled_and_the_fee_comes_on_top():
+    floor = MarketFloor(PAIR)
+    floor.listen("spot", "/spotMarket/tradeOrdersV2")
+    me, engine = floor.account(), floor.hub.caught_up(PAIR)
+    price = Decimal(engine.price_text(engine.best_ask))
+    funds = price * Decimal("0.00001")
+    me.deposit("spot", "USDT", funds * Decimal("1.001") - me.balances()["USDT"].available)
+
+    order_id = me.place(PAIR, "buy", funds=funds)
+
+    order = floor.me.archive.find("spot", order_id)
+    assert (order.value, order.unused_funds, order.was_cut_short) == (funds, 0, False)
+    assert [row["type"] for row in floor.data("orderChange")][-1] == "filled"
+    assert me.balances()["USDT"] == (0, 0, 0)
+    me.deposit("spot", "USDT", funds)
+    assert refusal(lambda: me.place(PAIR, "buy", funds=funds))[0] == "200004"

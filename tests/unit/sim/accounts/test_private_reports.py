@@ -115,7 +115,7 @@ GOLDEN = [
     ("futures", "position.settlement", {}, "settlement", False),
     ("spot", "orderChange", {"type": "received", "orderType": "market"}, "received", False),
     ("spot", "orderChange", {"type": "open"}, "spot-open", False),
-    ("spot", "orderChange", {"type": "canceled"}, "spot-done", False),
+    ("spot", "orderChange", {"type": "canceled", "orderType": "limit"}, "spot-done", False),
     ("spot", "orderChange", {"type": "match"}, "spot-match", False),
     ("spot", "account.balance", {"relationEvent": "trade.hold"}, "balance", True),
     ("spot", "stopOrder", {"type": "open"}, "spot-stop", True),
@@ -144,7 +144,7 @@ def test_frames_have_the_shape_of_the_samples(request, market, subject, wanted, 
 def test_market_buy_by_funds_tells_funds(spot):
     [order] = {row["orderId"] for row in spot.data("orderChange", originFunds="500")}
     rows = spot.data("orderChange", orderId=order)
-    [done, _] = [row for row in rows if row["type"] == "filled"]
+    [done, _] = [row for row in rows if row["type"] == "canceled"]
 
     assert shape(done) == shape(SAMPLES["spot-funds"])
     assert 0 <= float(done["canceledFunds"]) < 0.01
@@ -205,7 +205,7 @@ def test_spot_v1_has_no_received(spot):
     ("kind", "has_funds", "sample"),
     [
         ("match", True, "v1-funds-match"),
-        ("filled", True, "v1-funds-done"),
+        ("canceled", True, "v1-funds-done"),
         ("match", False, "v1-match"),
         ("filled", False, "v1-done"),
     ],

@@ -72,9 +72,10 @@ def test_an_order_for_funds_has_no_size(caller):
     row = caller.get(f"{ORDERS}/{order_id}", **PAIR)
 
     assert (row["price"], row["size"], row["funds"], row["remainSize"]) == ("0", "0", "100", "0")
-    assert float(row["dealFunds"]) + float(row["fee"]) + float(row["cancelledFunds"]) == (
-        pytest.approx(100, abs=1e-12)
-    )
+    # The fee comes on top, and what is worth less than a lot is canceled.
+    assert Decimal(row["dealFunds"]) + Decimal(row["cancelledFunds"]) == 100
+    assert 0 < Decimal(row["cancelledFunds"]) < Decimal("0.001")
+    assert (row["active"], row["cancelExist"]) == (False, True)
 
 
 def test_the_row_of_a_fill(desk):
