@@ -11,6 +11,7 @@ from kucoin_research.strategy.market import MarketKind, PaperMarket
 from kucoin_research.strategy.matching import Matcher
 from kucoin_research.strategy.rules import (
     MOST_ACTIVE,
+    MOST_SPOT_ACTIVE,
     MOST_SPOT_STOPS,
     MOST_STOPS,
     Rejection,
@@ -54,15 +55,18 @@ class OrderEntry:
         return refusal or self._check_count(market, order)
 
     def _check_count(self, market: PaperMarket, order: WorkingOrder) -> Rejection | None:
-        is_spot = market.contract.is_spot
-        if order.order.stop is not None:
-            most, there = MOST_SPOT_STOPS if is_spot else MOST_STOPS, len(market.stops)
-            code, kind = "300004", "Stop"
-        elif order.limit is None:
+        is_spot, is_stop = market.contract.is_spot, order.order.stop is not None
+        waiting = len(market.stops)
+        resting = len(market.resting["buy"]) + len(market.resting["sell"])
+        if is_stop and (not is_spot or waiting >= MOST_SPOT_STOPS):
+            code, kind, there = "300004", "Stop", waiting
+            most = MOST_SPOT_STOPS if is_spot else MOST_STOPS
+        elif order.limit is None and not is_stop:
             return None
+        elif is_spot:
+            code, kind, there, most = "200003", "Active", waiting + resting, MOST_SPOT_ACTIVE
         else:
-            there = len(market.resting["buy"]) + len(market.resting["sell"])
-            code, kind, most = "300001", "Active", MOST_ACTIVE
+            code, kind, there, most = "300001", "Active", resting, MOST_ACTIVE
         if there < most:
             return None
         text = f"{kind} order quantity limit exceeded (limit: {most}, current: {there})"

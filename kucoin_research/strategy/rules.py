@@ -11,6 +11,7 @@ from kucoin_research.strategy.orders import Order
 
 __all__ = [
     "MOST_ACTIVE",
+    "MOST_SPOT_ACTIVE",
     "MOST_SPOT_STOPS",
     "MOST_STOPS",
     "Rejection",
@@ -22,8 +23,10 @@ __all__ = [
     "sized",
 ]
 
-#: The most limit orders of one symbol that may rest, and that may wait for their stop price.
-MOST_ACTIVE, MOST_STOPS, MOST_SPOT_STOPS = 100, 50, 20
+#: The most limit orders of one contract that may rest, and that may wait for their stop price.
+MOST_ACTIVE, MOST_STOPS = 100, 50
+#: The same of a pair on spot, where those that wait count among those that rest.
+MOST_SPOT_ACTIVE, MOST_SPOT_STOPS = 200, 20
 
 _INVALID = "There are invalid parameters"
 

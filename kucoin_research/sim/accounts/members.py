@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -340,17 +340,18 @@ class Member:
         return margin_use(listing, self._margin_rules, value, leverage)
 
     def shown_position(self, listing: Listing) -> Position:
-        """Return the position in a contract; a flat one has the settings of the next order."""
-        known = self.positions.get(listing.symbol)
-        if known is not None and known.quantity:
-            return known
+        """Return the position in a contract; a flat one has the symbol's present settings."""
         symbol = listing.symbol
-        return Position(
-            listing,
-            self._margin_rules,
-            is_cross=self.margin_mode(symbol) == "CROSS",
+        known = self.positions.get(symbol) or Position(listing, self._margin_rules)
+        is_cross = self.margin_mode(symbol) == "CROSS"
+        if known.quantity or (symbol in self.positions and known.is_cross == is_cross):
+            return known
+        return replace(
+            known,
+            is_cross=is_cross,
             leverage=self.leverage(symbol),
             risk_level=self.risk_level(symbol),
+            is_auto_deposit=False,
         )
 
     def closable(self, symbol: str, side: str) -> int:

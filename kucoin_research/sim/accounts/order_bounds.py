@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import NamedTuple
 
 from kucoin_research.sim.accounts.ledger import (
     ZERO,
@@ -24,17 +25,20 @@ from kucoin_research.sim.engine.catalog import Listing
 from kucoin_research.sim.engine.market import Market
 from kucoin_research.sim.engine.order_limits import (
     MOST_ACTIVE,
+    MOST_SPOT_ACTIVE,
     MOST_SPOT_STOPS,
     MOST_STOPS,
     order_limits,
 )
 
 __all__ = [
+    "check_adding_price",
     "check_band",
     "check_capacity",
     "check_client_oid",
     "check_closing_price",
     "check_counts",
+    "check_form_of_client_oid",
     "check_limits",
     "check_risk",
     "check_state",
@@ -59,6 +63,15 @@ def check_state(state: str, listing: Listing) -> None:
     )
 
 
+def check_form_of_client_oid(oid: str, listing: Listing) -> None:
+    """Check that a client's own id, if any, is one: 100001 on futures, 400100 on spot."""
+    if oid and not _CLIENT_OID.fullmatch(oid):
+        raise OrderRefused(
+            "400100" if listing.market == "spot" else "100001",
+            "clientOid may have up to 40 letters, digits, underscores and hyphens",
+        )
+
+
 def check_client_oid(member: Member, request: OrderRequest, listing: Listing) -> None:
     """Check that the client's own id is one, and new among the orders of its market.
 
@@ -70,17 +83,11 @@ def check_client_oid(member: Member, request: OrderRequest, listing: Listing) ->
     OrderRefused
         300018 or 100001 on futures, 400100 on spot.
     """
-    oid, is_spot = request.client_oid, listing.market == "spot"
-    if not oid:
+    oid = request.client_oid
+    check_form_of_client_oid(oid, listing)
+    if not oid or member.archive.find_client_oid(listing.market, oid) is None:
         return
-    if not _CLIENT_OID.fullmatch(oid):
-        raise OrderRefused(
-            "400100" if is_spot else "100001",
-            "clientOid may have up to 40 letters, digits, underscores and hyphens",
-        )
-    if member.archive.find_client_oid(listing.market, oid) is None:
-        return
-    if is_spot:
+    if listing.market == "spot":
         raise OrderRefused("400100", "validation.createOrder.clientOidDuplicated")
     raise OrderRefused("300018", "clientOid parameter repeated")
 
@@ -103,6 +110,24 @@ def check_closing_price(position: Position, side: str, price: Decimal) -> None:
             f"The close price shall be {word} than the bankruptcy price. "
             f"Current bankruptcy price: {limit}.",
         )
+
+
+def check_adding_price(position: Position, side: str, price: Decimal) -> None:
+    """Check that a limit order which adds to an isolated position is not filled too late.
+
+    At a price worse than that of its liquidation the position would be gone by then.
+
+    Raises
+    ------
+    OrderRefused
+        300007.
+    """
+    limit = position.liquidation_price
+    if position.is_cross or not limit or (side == "buy") != (position.quantity > 0):
+        return
+    if price < limit if side == "buy" else price > limit:
+        shown = decimal_text(round(limit, 8))
+        raise OrderRefused("300007", f"priceWorseThanLiquidationPrice (it is {shown})")
 
 
 def check_limits(request: OrderRequest, listing: Listing) -> None:
@@ -167,22 +192,22 @@ def check_counts(member: Member, request: OrderRequest, listing: Listing) -> Non
     OrderRefused
         300001 (active) or 300004 (stops) on futures, 200003 on spot.
     """
-    is_spot = listing.market == "spot"
+    if request.price is None and not request.stop:
+        return
+    waiting = sum(stop.symbol == request.symbol for stop in member.stops.values())
+    resting = len(member.orders_of(request.symbol))
+    if listing.market == "spot":
+        is_full = waiting + resting >= MOST_SPOT_ACTIVE
+        if is_full or (request.stop and waiting >= MOST_SPOT_STOPS):
+            raise OrderRefused("200003", "Number of orders breached the limit")
+        return
+    kind, code, most, there = "Active", "300001", MOST_ACTIVE, resting
     if request.stop:
-        kind, code, most = "Stop", "300004", MOST_SPOT_STOPS if is_spot else MOST_STOPS
-        there = sum(stop.request.symbol == request.symbol for stop in member.stops.values())
-    elif request.price is None:
-        return
-    else:
-        kind, code, most = "Active", "300001", MOST_ACTIVE
-        there = len(member.orders_of(request.symbol))
-    if there < most:
-        return
-    if is_spot:
-        raise OrderRefused("200003", "Number of orders breached the limit")
-    raise OrderRefused(
-        code, f"{kind} order quantity limit exceeded (limit: {most}, current: {there})"
-    )
+        kind, code, most, there = "Stop", "300004", MOST_STOPS, waiting
+    if there >= most:
+        raise OrderRefused(
+            code, f"{kind} order quantity limit exceeded (limit: {most}, current: {there})"
+        )
 
 
 def check_band(side: str, price: Decimal, engine: Market) -> None:
@@ -265,9 +290,9 @@ def check_risk(
     """
     if not opening:
         return
-    value = contract_value(listing, price, _committed(member, listing.symbol, side) + opening)
+    value = _committed(member, listing, side).value + abs(contract_value(listing, price, opening))
     if member.margin_mode(listing.symbol) == "CROSS":
-        if abs(value) > listing.cross_risk_limit:
+        if value > listing.cross_risk_limit:
             raise OrderRefused("300005", f"{listing.cross_risk_limit} risk limit exceeded")
         return
     chosen = member.risk_level(listing.symbol)
@@ -275,19 +300,38 @@ def check_risk(
         tier = listing.risk_tiers[chosen - 1]
     else:
         tier = listing.risk_tier(value) or listing.risk_tiers[-1]
-    if abs(value) > tier.limit:
+    if value > tier.limit:
         raise OrderRefused("300005", f"{tier.limit} risk limit exceeded")
     if leverage > tier.max_leverage:
         text = f"The leverage cannot be greater than {tier.max_leverage}."
         raise OrderRefused("300016", f"{text} (for a position of up to {tier.limit})")
 
 
-def _committed(member: Member, symbol: str, side: str) -> int:
-    # Lots of the position that the account's open orders of a side would make with what it holds.
-    waiting = sum(one.remaining for one in member.orders_of(symbol) if one.request.side == side)
+class _Commitment(NamedTuple):
+    """Lots, and their value in the settlement currency."""
+
+    lots: int
+    value: Decimal
+
+
+def _committed(member: Member, listing: Listing, side: str) -> _Commitment:
+    # The position that the account's open orders of a side would make with what it holds: lots that
+    # it holds count for their value at entry, orders for that at their own prices.
+    symbol, value = listing.symbol, ZERO
+    lots = member.closable(symbol, "sell" if side == "buy" else "buy")
+    if lots:
+        value = abs(member.positions[symbol].cost)
     closing = member.closable(symbol, side)
-    held = member.closable(symbol, "sell" if side == "buy" else "buy")
-    return held + max(0, waiting - closing)
+    for order in member.orders_of(symbol):
+        if order.request.side == side:
+            assert order.price_ticks is not None, "only limit orders rest"
+            opening = max(0, order.remaining - closing)
+            closing = max(0, closing - order.remaining)
+            lots += opening
+            value += abs(
+                contract_value(listing, price_of(order.engine, order.price_ticks), opening)
+            )
+    return _Commitment(lots, value)
 
 
 def check_capacity(
@@ -303,10 +347,10 @@ def check_capacity(
     OrderRefused
         330008.
     """
-    symbol = listing.symbol
-    size, leverage = _committed(member, symbol, side) + opening, member.leverage(symbol)
-    rate = listing.cross_initial(base_coins(listing, size, price), leverage)
-    if abs(contract_value(listing, price, size)) * (rate - 1 / leverage) > max(left, ZERO):
+    leverage, committed = member.leverage(listing.symbol), _committed(member, listing, side)
+    rate = listing.cross_initial(base_coins(listing, committed.lots + opening, price), leverage)
+    value = committed.value + abs(contract_value(listing, price, opening))
+    if value * (rate - 1 / leverage) > max(left, ZERO):
         raise OrderRefused(
             "330008", "Your current margin and leverage have reached the maximum open limit."
         )

@@ -12,6 +12,7 @@ from kucoin_research.sim.accounts.futures_wallets import wallet_at_marks
 from kucoin_research.sim.accounts.ledger import ZERO, contract_value, decimal_text, fraction
 from kucoin_research.sim.accounts.members import Member
 from kucoin_research.sim.accounts.order_bounds import (
+    check_adding_price,
     check_band,
     check_capacity,
     check_closing_price,
@@ -130,9 +131,11 @@ def _covered_price(member: Member, request: OrderRequest) -> Decimal:
 
 
 def check_request(
-    member: Member, request: OrderRequest, listing: Listing
+    member: Member, request: OrderRequest, listing: Listing, *, replaces: bool = False
 ) -> tuple[int, int | None]:
     """Return the size of a request in units (0 with funds) and its price in ticks.
+
+    An order that `replaces` another one does not add to their number.
 
     Raises
     ------
@@ -146,7 +149,8 @@ def check_request(
         ticks_of(listing, request.stop_price)
     if not request.is_forced:
         check_limits(request, listing)
-        check_counts(member, request, listing)
+        if not replaces:
+            check_counts(member, request, listing)
     return size, price_ticks
 
 
@@ -247,9 +251,10 @@ def _futures_size(
     # The size in units: less than asked for where the order may only reduce.
     check_margin_mode(member, request)
     closable = member.closable(request.symbol, request.side)
-    if closable and price_ticks is not None and not request.is_forced:
-        position = member.positions[request.symbol]
-        check_closing_price(position, request.side, price_of(engine, price_ticks))
+    position = member.positions.get(request.symbol)
+    if position is not None and price_ticks is not None and not request.is_forced:
+        check = check_closing_price if closable else check_adding_price
+        check(position, request.side, price_of(engine, price_ticks))
     if request.reduce_only:
         if not closable:
             raise OrderRefused("300009", "No open positions to close.")

@@ -207,7 +207,7 @@ class OrderEntry:
             If the old order is not open, and where KuCoin would refuse the new one.
         """
         engine = self._open_engine(request.symbol)
-        check_request(member, request, engine.listing)
+        check_request(member, request, engine.listing, replaces=True)
         self.cancel(member, order_id)
         return self._place(member, request)
 

@@ -14,6 +14,7 @@ from decimal import Decimal
 from random import Random
 
 from kucoin_research.sim.accounts.members import AccountOrder, Member, StopOrder
+from kucoin_research.sim.accounts.order_bounds import check_form_of_client_oid
 from kucoin_research.sim.accounts.orders import OrderRefused, OrderRequest
 from kucoin_research.sim.accounts.venue import OrderPlacer, Venue
 
@@ -102,6 +103,7 @@ class OrderPairs:
             400100 if the limit price and the stop price lie on one side of the last price, or the
             client's id is not new; and where one of the orders would be refused.
         """
+        check_form_of_client_oid(client_oid, self._venue.caught_up(limit.symbol).listing)
         self._check_sides(limit, stop)
         is_repeated = limit.client_oid and limit.client_oid == stop.client_oid
         if is_repeated or (client_oid and self.find_oco(member, client_oid=client_oid) is not None):

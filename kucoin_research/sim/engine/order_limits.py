@@ -7,10 +7,19 @@ from typing import NamedTuple
 
 from kucoin_research.sim.engine.catalog import Listing
 
-__all__ = ["MOST_ACTIVE", "MOST_SPOT_STOPS", "MOST_STOPS", "OrderLimits", "order_limits"]
+__all__ = [
+    "MOST_ACTIVE",
+    "MOST_SPOT_ACTIVE",
+    "MOST_SPOT_STOPS",
+    "MOST_STOPS",
+    "OrderLimits",
+    "order_limits",
+]
 
-#: The most orders of one symbol and account that may rest, or wait for their stop price.
-MOST_ACTIVE, MOST_STOPS, MOST_SPOT_STOPS = 100, 50, 20
+#: The most orders of one contract and account that may rest, or wait for their stop price.
+MOST_ACTIVE, MOST_STOPS = 100, 50
+#: The same of a pair on spot, where those that wait count among those that rest.
+MOST_SPOT_ACTIVE, MOST_SPOT_STOPS = 200, 20
 
 _MOST_LOTS = 1_000_000
 _MAX_PRICE = 1_000_000

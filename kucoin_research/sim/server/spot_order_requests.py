@@ -182,8 +182,8 @@ def _time_in_force(values: Values, kind: str) -> tuple[TimeInForce, int]:
 
 def _note(values: Values, name: str) -> str:
     text = values.get(name, "")
-    if len(text) > _LONGEST_NOTE:
-        raise OrderRefused(INVALID, f"{name} is longer than {_LONGEST_NOTE} characters")
+    if len(text) > _LONGEST_NOTE or not text.isascii():
+        raise OrderRefused(INVALID, f"{name} may have up to {_LONGEST_NOTE} ASCII characters")
     return text
 
 

@@ -327,6 +327,22 @@ def test_a_hundred_limit_orders_may_rest_and_a_market_order_is_none_of_them():
     assert "300001 Active order quantity limit exceeded (limit: 100" in played.orders[100].reason
 
 
+def test_two_hundred_orders_of_a_pair_may_rest_or_wait():
+    played = play(
+        [much(S), much(S, when=1)],
+        {
+            0: lambda broker: [
+                *(broker.buy(0.01, stop=150.0) for _ in range(20)),
+                *(broker.buy(0.01, limit=50.0) for _ in range(181)),
+                broker.buy(0.01, stop=150.0),
+            ]
+        },
+    )
+
+    assert [str(each.status) for each in played.orders[199:]] == ["accepted"] + ["rejected"] * 2
+    assert all("200003 Number of orders" in each.reason for each in played.orders[200:])
+
+
 @pytest.mark.parametrize(("symbol", "most", "code"), [(U, 50, "300004"), (S, 20, "200003")])
 def test_so_many_stops_may_wait(symbol, most, code):
     played = play(

@@ -189,7 +189,7 @@ def trade_a_little(account):
     """Do once whatever makes the private topics speak."""
     futures, spot = SYMBOLS[FUTURES], SYMBOLS[SPOT]
     account.place(futures, "buy", 3)
-    account.place(futures, "buy", 1, price=1000)
+    account.place(futures, "buy", 1, price=84_000)
     account.place(futures, "buy", 1, price=1000, stop="down", stop_price=1100)
     account.place(spot, "buy", "0.001")
     account.place(spot, "buy", "0.001", price=1000, stop="loss", stop_price=1100)

@@ -164,22 +164,24 @@ def test_risk_tiers_bound_the_position_and_its_leverage():
     me.deposit("futures", "USDT", 10**7)
     me.set_leverage("XBTUSDTM", 100)
     bought = me.place("XBTUSDTM", "buy", 1_000)
-    held = 1_000 * Decimal("0.001")
-    more = int((500_000 / Decimal(50_000) - held) * 1_000)
+    engine = floor.hub.engine("XBTUSDTM")
+    price = Decimal(engine.price_text(engine.best_bid - 3_000))
+    # Held lots count for what they cost, orders for what they would.
+    more = int((500_000 - floor.me.positions["XBTUSDTM"].cost) / price * 1_000)
 
     assert me.positions == {"XBTUSDTM": 1_000}
     assert bought not in me.open_orders
-    assert refused(lambda: me.place("XBTUSDTM", "buy", more + 1, price=50_000))[0] == "300016"
-    me.place("XBTUSDTM", "buy", more, price=50_000)  # with it 500,000: the second tier
+    assert refused(lambda: me.place("XBTUSDTM", "buy", more + 1, price=price))[0] == "300016"
+    me.place("XBTUSDTM", "buy", more, price=price)  # with it 500,000: the second tier
     # What rests counts, too.
-    assert refused(lambda: me.place("XBTUSDTM", "buy", 1, price=50_000)) == (
+    assert refused(lambda: me.place("XBTUSDTM", "buy", 1, price=price)) == (
         "300016",
         "The leverage cannot be greater than 75. (for a position of up to 1000000)",
     )
     # The other side counts what it opens alone.
     me.place("XBTUSDTM", "sell", 6_000, price=100_000)
     me.set_leverage("XBTUSDTM", 20)
-    assert refused(lambda: me.place("XBTUSDTM", "buy", 10**5, price=50_000)) == (
+    assert refused(lambda: me.place("XBTUSDTM", "buy", 10**5, price=price)) == (
         "300005",
         "5000000 risk limit exceeded",
     )

@@ -110,9 +110,9 @@ def test_an_isolated_order_brings_its_own_leverage():
     me.place(CONTRACT, "buy", 10, leverage=20)
     position = floor.me.positions[CONTRACT]
     assert position.leverage == 20
-    me.place(CONTRACT, "buy", 10, leverage=5, price=50_000)
+    me.place(CONTRACT, "buy", 10, leverage=5, price=84_000)
     order = floor.me.orders_of(CONTRACT)[0]
-    assert me.futures_wallet().isolated_order == Decimal(50_000) / 100 / 5
+    assert me.futures_wallet().isolated_order == Decimal(84_000) / 100 / 5
     assert order.leverage == 5
     text = refusal(lambda: me.place(CONTRACT, "buy", 1, leverage=126))
     assert text[0] == "300016"

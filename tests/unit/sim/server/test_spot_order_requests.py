@@ -63,7 +63,9 @@ def without(order, name):
         (LIMIT | {"hidden": True}, "400413", "hidden orders are no longer supported"),
         (LIMIT | {"iceberg": True}, "400413", "iceberg orders are no longer supported"),
         (LIMIT | {"clientOid": "a" * 41}, "400100", "clientOid may have up to 40"),
-        (LIMIT | {"remark": "a" * 21}, "400100", "remark is longer than 20 characters"),
+        (LIMIT | {"remark": "a" * 21}, "400100", "remark may have up to 20 ASCII characters"),
+        (LIMIT | {"remark": "né"}, "400100", "remark may have up to 20 ASCII characters"),
+        (LIMIT | {"tags": "a" * 21}, "400100", "tags may have up to 20 ASCII characters"),
         (LIMIT | {"tradeType": "MARGIN_TRADE"}, "400100", "margin accounts do not trade here"),
     ],
 )
