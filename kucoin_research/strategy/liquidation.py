@@ -2,7 +2,8 @@
 
 Isolated margin: a position whose margin no longer covers its maintenance, alone. Cross margin: all
 positions of a currency once its risk rate reaches 1; open orders are cancelled at 95 %. The account
-loses the bound margin, never more: the position is taken over at its bankruptcy price.
+loses the bound margin, never more: the position is taken over at its bankruptcy price. Large
+positions, which KuCoin first reduces in parts, are taken over as a whole here.
 """
 
 from __future__ import annotations

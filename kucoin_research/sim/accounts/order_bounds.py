@@ -95,6 +95,8 @@ def check_client_oid(member: Member, request: OrderRequest, listing: Listing) ->
 def check_closing_price(position: Position, side: str, price: Decimal) -> None:
     """Check that a limit order which closes an isolated position is not worse than its margin.
 
+    KuCoin's bound is on the price alone: at it, the fee comes on top of the margin.
+
     Raises
     ------
     OrderRefused
