@@ -12,7 +12,7 @@ from kucoin_research.sessions.session import Session
 from kucoin_research.sessions.timeline import Timeline
 from kucoin_research.sim import Offer
 
-__all__ = ["offers_of"]
+__all__ = ["offer_of", "offers_of"]
 
 _LOOKED_AT = 4  # batches, for the steps of instruments that the recording does not describe
 
@@ -34,12 +34,13 @@ def offers_of(session: Session, timeline: Timeline) -> dict[str, Offer]:
     unknown = [symbol for symbol in session.symbols if symbol not in known]
     steps = _steps(timeline) if unknown else {}
     return {
-        symbol: _described(known[symbol]) if symbol in known else _guessed(symbol, steps)
+        symbol: offer_of(known[symbol]) if symbol in known else _guessed(symbol, steps)
         for symbol in session.symbols
     }
 
 
-def _described(known: Instrument) -> Offer:
+def offer_of(known: Instrument) -> Offer:
+    """Return the offer of a described instrument."""
     return Offer(
         symbol=known.symbol,
         market=known.market.value,

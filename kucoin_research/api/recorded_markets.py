@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from math import fsum
+from itertools import chain
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import polars as pl
 
-from kucoin_research.api.offers import offers_of
+from kucoin_research.api.offers import offer_of
 from kucoin_research.api.recorded_quotes import QUOTES, SECOND_NS, Quotes, market_time, quotes_of
 from kucoin_research.bridges.missing_spans import missing_spans
 from kucoin_research.errors import InvalidInput, UnknownSymbol, shown
-from kucoin_research.foundation.spans import Span
-from kucoin_research.model.channels import parse_channel
+from kucoin_research.foundation.spans import Span, merged
+from kucoin_research.model.channels import market_of, parse_channel
 from kucoin_research.sessions.loading import load
 from kucoin_research.sessions.session import Session
-from kucoin_research.sessions.timeline import Timeline
-from kucoin_research.sim import BookSample, MarketTraits, RecordedMarket, Takers, traits_of
+from kucoin_research.sim import BookSample, MarketTraits, Offer, RecordedMarket, Takers, traits_of
 
 __all__ = ["recorded_markets"]
 
 _SHORTEST = 30.0  # seconds
+_LONGEST_NS = 400 * 86_400 * SECOND_NS
 _MOST_SIZES = 100_000
+# A channel that begins this many of its intervals behind the others was subscribed to later.
+_LATE = 20
 
 
 def recorded_markets(
@@ -30,7 +34,8 @@ def recorded_markets(
 ) -> list[RecordedMarket]:
     """Measure the markets of a recording.
 
-    Times in which rows are missing are left out.
+    Times in which rows are missing are left out, as far as the recording says when they were: where
+    a file is damaged, it does not.
 
     Parameters
     ----------
@@ -55,8 +60,16 @@ def recorded_markets(
             f"like: {found.name} has none of {', '.join(map(shown, symbols or ()))}; it has: "
             f"{', '.join(found.symbols)}"
         )
-    offers = offers_of(found, Timeline(found))
-    return [RecordedMarket(offers[symbol], _Recording(found, symbol).traits()) for symbol in chosen]
+    known = found.instruments
+    return [
+        RecordedMarket(
+            offer_of(known[symbol])
+            if symbol in known
+            else Offer(symbol=symbol, market=market_of(symbol).value),
+            _Recording(found, symbol).traits(),
+        )
+        for symbol in chosen
+    ]
 
 
 class _Recording:
@@ -68,6 +81,7 @@ class _Recording:
         names = dict.fromkeys(parse_channel(each).name for each in session.channels)
         spans = {name: self._span_of(name) for name in names if name in ("trade", *QUOTES)}
         self._spans = {name: span for name, span in spans.items() if span is not None}
+        self._holes: dict[str, list[Span]] = {}
 
     def traits(self) -> MarketTraits:
         """Measure what the market was like."""
@@ -77,10 +91,8 @@ class _Recording:
                 f"{self._symbol}; record trade and one of {', '.join(QUOTES)}, or leave it out by "
                 "`symbols`"
             )
-        begins, ends = zip(*self._spans.values(), strict=True)
-        span = min(begins), max(ends)
         channel = next((each for each in QUOTES if each in self._spans), "trade")
-        seconds = self._covered(channel, span)
+        seconds = self._covered(channel)
         if seconds < _SHORTEST:
             raise InvalidInput(
                 f"like: {self._session.name} has {seconds:.0f} s of {self._symbol}, and at least "
@@ -91,9 +103,9 @@ class _Recording:
             self._samples(quotes, channel),
             self._takers() if "trade" in self._spans else None,
             seconds=seconds,
-            trade_seconds=self._covered("trade", span),
+            trade_seconds=self._covered("trade") if "trade" in self._spans else None,
             levels=quotes.levels,
-            book_changes=self._book_changes(span),
+            book_changes=self._book_changes(),
         )
 
     def _span_of(self, channel: str) -> Span | None:
@@ -107,39 +119,60 @@ class _Recording:
         ).row(0)
         if first is None or rest == [False]:  # no book without a snapshot
             return None
+        if last - first > _LONGEST_NS:
+            raise InvalidInput(
+                f"like: the times of {channel} of {self._symbol} in {self._session.name} span "
+                f"{(last - first) / (86_400 * SECOND_NS):,.0f} days, and 400 are the most"
+            )
         return first, last
 
-    def _holes(self, channel: str) -> list[Span]:
+    def _holes_of(self, channel: str) -> list[Span]:
         """Return the times in which rows of a channel are missing, by the exchange's clock."""
+        if channel not in self._holes:
+            self._holes[channel] = self._find_holes(channel)
+        return self._holes[channel]
+
+    def _find_holes(self, channel: str) -> list[Span]:
         spans = missing_spans(self._session, channel, self._symbol)
         if not spans:
             return []
         arrival = pl.col("local_timestamp").to_physical()
         rows = self._session.scan(channel, self._symbol).select(arrival, time=market_time())
         arrivals, times = self._session.collect(rows.sort("local_timestamp"))
-        last = len(times) - 1
-        found = []
-        for began, ended in spans:
-            before, behind = arrivals.search_sorted(began, "right"), arrivals.search_sorted(ended)
-            found.append((times[max(0, before - 1)], times[min(last, behind)]))
-        return found
+        ends = np.interp(list(chain(*spans)), arrivals.to_numpy(), times.to_numpy())
+        pairs = zip(ends[::2].astype(int).tolist(), ends[1::2].astype(int).tolist(), strict=True)
+        return merged(pairs)
 
-    def _covered(self, channel: str, span: Span) -> float:
-        """Return the seconds of a span in which no row of a channel is missing."""
-        lost = [min(end, span[1]) - max(begin, span[0]) for begin, end in self._holes(channel)]
-        return (span[1] - span[0] - fsum(each for each in lost if each > 0)) / SECOND_NS
+    def _begin_and_end(self, channel: str) -> Span:
+        # A rare row is not where its channel began: other channels say that the market was watched.
+        first, last = self._spans[channel]
+        begin = min(begin for begin, _ in self._spans.values())
+        end = max(end for _, end in self._spans.values())
+        rows = self._session.scan(channel, self._symbol).select(pl.len())
+        patience = _LATE * (last - first) / max(1, self._session.collect(rows).item() - 1)
+        is_rare = not patience
+        return (
+            begin if is_rare or first - begin < patience else first,
+            end if is_rare or end - last < patience else last,
+        )
+
+    def _covered(self, channel: str) -> float:
+        """Return the seconds in which no row of a channel is missing."""
+        begin, end = self._begin_and_end(channel)
+        lost = sum(
+            max(0, min(ended, end) - max(began, begin)) for began, ended in self._holes_of(channel)
+        )
+        return (end - begin - lost) / SECOND_NS
 
     def _samples(self, quotes: Quotes, channel: str) -> list[BookSample]:
         """Return a sample of each step without a hole: a quote holds until the next."""
         rows, step = quotes.rows, quotes.step
         if rows.is_empty():
             return []
-        first, last = rows["second"][0], rows["second"][-1]
-        grid = pl.DataFrame({"second": pl.int_range(first, last + 1, step, eager=True)})
-        lost = pl.lit(value=False)
-        for begin, end in self._holes(channel):
-            lost |= pl.col("second").is_between(begin // SECOND_NS - step + 1, end // SECOND_NS)
-        joined = grid.join(rows, on="second", how="left").with_columns(lost=lost)
+        seconds = np.arange(rows["second"][0], rows["second"][-1] + 1, step)
+        lost = _are_within(seconds * SECOND_NS, step * SECOND_NS, self._holes_of(channel))
+        grid = pl.DataFrame({"second": seconds, "lost": lost})
+        joined = grid.join(rows, on="second", how="left")
         piece = pl.col("lost").ne(pl.col("lost").shift()).fill_null(value=False).cum_sum()
         held = joined.with_columns(pl.exclude("second", "lost").forward_fill().over(piece))
         whole = held.filter(~pl.col("lost") & pl.col("mid").is_not_null())
@@ -149,20 +182,36 @@ class _Recording:
     def _takers(self) -> Takers:
         """Return the taking orders: trades of one time and side are of one."""
         rows = self._session.scan("trade", self._symbol)
-        if len(self._session.paths) > 1:
-            rows = rows.unique(["trade_id", "sequence"], maintain_order=True)
+        if len(self._session.paths) > 1:  # two recordings may overlap
+            number = pl.int_range(pl.len()).cast(pl.String)
+            key = pl.coalesce("trade_id", number)
+            rows = rows.with_columns(__key=key).unique("__key", maintain_order=True)
         sizes = self._session.collect(
             rows.filter(pl.col("size") > 0)
-            .group_by("timestamp", "side", maintain_order=True)
+            .group_by(market_time().alias("time"), "side", maintain_order=True)
             .agg(pl.col("size").sum())
         )["size"]
         every = len(sizes) // _MOST_SIZES + 1
         return Takers(len(sizes), float(sizes.sum()), sizes.gather_every(every).to_list())
 
-    def _book_changes(self, span: Span) -> float | None:
+    def _book_changes(self) -> float | None:
         """Return the changes of the book per second; only ``level2`` has them all."""
         if "level2" not in self._spans:
             return None
         rows = self._session.scan("level2", self._symbol).filter(~pl.col("is_snapshot"))
+        if len(self._session.paths) > 1:
+            rows = rows.unique(["sequence", "side", "price", "timestamp"])
         count: int = self._session.collect(rows.select(pl.len())).item()
-        return count / self._covered("level2", span)
+        seconds = self._covered("level2")
+        return count / seconds if seconds > 0 else None
+
+
+def _are_within(
+    times: npt.NDArray[np.int64], length: int, spans: list[Span]
+) -> npt.NDArray[np.bool_]:
+    """Return which steps of a length, by their begin, have a part in one of the ordered spans."""
+    if not spans:
+        return np.zeros(len(times), dtype=bool)
+    begins, ends = (np.array(each) for each in zip(*spans, strict=True))
+    nearest = np.searchsorted(begins, times + length) - 1
+    return (nearest >= 0) & (ends[nearest] >= times)

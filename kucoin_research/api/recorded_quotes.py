@@ -46,7 +46,8 @@ def market_time() -> pl.Expr:
 
     It is the market's own pace, also where the exchange's clock runs faster than the recorder's.
     """
-    return pl.coalesce("timestamp", "local_timestamp").to_physical()
+    time = pl.col("timestamp").to_physical()
+    return pl.when(time > 0).then(time).otherwise(pl.col("local_timestamp").to_physical())
 
 
 def quotes_of(session: Session, channel: str, symbol: str, seconds: float) -> Quotes:
@@ -75,12 +76,13 @@ def quotes_of(session: Session, channel: str, symbol: str, seconds: float) -> Qu
         levels = 5
         quotes = _of_depth5(rows)
     elif channel == "trade":
-        quotes = _columns(rows, mid=pl.col("price"))
+        quotes = _of_trades(rows)
     else:
         bid, ask = pl.col("best_bid_price"), pl.col("best_ask_price")
         size = (pl.col("best_bid_size") + pl.col("best_ask_size")) / 2
         quotes = _columns(rows, mid=(bid + ask) / 2, spread=ask - bid, depth=size)
-    known = quotes.filter(pl.col("mid").is_finite())
+    is_whole = pl.col("spread").is_null() | (pl.col("spread") >= 0)
+    known = quotes.filter(pl.col("mid").is_finite() & (pl.col("mid") > 0) & is_whole)
     begun = known.with_columns(pl.col("second") // step * step)
     last = begun.group_by("second", maintain_order=True).last()
     return Quotes(levels, step, session.collect(last.sort("second")))
@@ -94,6 +96,15 @@ def _columns(rows: pl.LazyFrame, **columns: pl.Expr) -> pl.LazyFrame:
     second = market_time() // SECOND_NS
     nothing = {name: pl.lit(None) for name in _SCHEMA}
     return rows.select(**(nothing | {"second": second} | columns)).cast(_SCHEMA)
+
+
+def _of_trades(rows: pl.LazyFrame) -> pl.LazyFrame:
+    # Buys are at the ask and sells at the bid, so their middle does not jump between the two.
+    last = [
+        pl.when(pl.col("side").cast(pl.String) == side).then("price").forward_fill().backward_fill()
+        for side in ("buy", "sell")
+    ]
+    return _columns(rows, mid=pl.coalesce((last[0] + last[1]) / 2, "price"))
 
 
 def _usual_levels(session: Session, rows: pl.LazyFrame) -> int:

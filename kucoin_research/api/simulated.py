@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,8 @@ class SimulatedExchange(OwnServer, sim.Exchange):
         names: dict[str, type[pl.DataType]] = {"symbol": pl.String, "trait": pl.String}
         schema = names | dict.fromkeys(("recorded", "simulated"), pl.Float64)
         rows = pl.DataFrame(self.likenesses, schema=schema, orient="row")
-        return rows.with_columns(ratio=pl.col("simulated") / pl.col("recorded"))
+        known = pl.when(pl.col("recorded") != 0).then("recorded")
+        return rows.with_columns(ratio=pl.col("simulated") / known)
 
     @property
     def credentials(self) -> Credentials:
@@ -85,7 +86,8 @@ def simulate(
         A recording, as ``load`` gives it, or its path, or several paths. Its symbols get markets
         that are like the recorded ones in price, volatility, spread, depth, intensity and sizes
         (``likeness`` shows how much), and symbols that the catalog does not have are added. Prices
-        begin where the recording begins and go their own way. Record ``trade`` and one of
+        begin where the recording begins and go their own way. Volatility needs best prices: trades
+        alone show it less well. Record ``trade`` and one of
         ``depth50``, ``depth5`` and ``level2``, the latter for the intensity of the book; what a
         recording does not show stays as in the catalog. It takes some seconds for each symbol.
     **options
@@ -121,10 +123,12 @@ def simulate(
 
 
 def _alike(
-    like: Session | str | Path | Iterable[str | Path], seed: int, options: Mapping[str, Any]
+    like: Session | str | Path | Iterable[str | Path], seed: int, options: dict[str, Any]
 ) -> sim.Alike:
     symbols = options.get("symbols")
     wanted = None if symbols is None else texts(symbols, "symbols")
+    if wanted is not None:
+        options["symbols"] = wanted  # it may have been an iterator
     return sim.markets_like(
         recorded_markets(like, wanted),
         seed=seed,

@@ -15,7 +15,7 @@ from kucoin_research.sim.accounts.ledger import ZERO, CoinWallet, decimal_text
 from kucoin_research.sim.accounts.members import Debtor, Member
 from kucoin_research.sim.accounts.orders import OrderRefused
 from kucoin_research.sim.accounts.private_reports import PrivateReports
-from kucoin_research.sim.engine.catalog import Listing
+from kucoin_research.sim.engine.catalog import DOLLARS, Listing
 from kucoin_research.sim.engine.fundamental_value import BASES, FundamentalValue, coin_of
 
 __all__ = ["DEBT_LIMIT", "MarginLender"]
@@ -41,7 +41,11 @@ class MarginLender:
 
     def __init__(self, reports: PrivateReports, seed: int, listings: Iterable[Listing]) -> None:
         self._reports = reports
-        models = {coin_of(row.base): row.price_model for row in listings if row.price_model}
+        models = {
+            coin_of(row.base): row.price_model
+            for row in listings
+            if row.price_model and row.quote in DOLLARS
+        }
         self._values = {
             coin: FundamentalValue(seed, coin, models.get(coin)) for coin in BASES | models
         }

@@ -9,9 +9,11 @@ from typing import Any, Literal
 from kucoin_research.sim.engine.fundamental_value import PriceModel
 from kucoin_research.sim.engine.risk_tiers import RiskTier, risk_tiers
 
-__all__ = ["HOUR_MS", "IMR_FACTOR", "LISTINGS", "MMR_LIMIT", "Flow", "Listing"]
+__all__ = ["DOLLARS", "HOUR_MS", "IMR_FACTOR", "LISTINGS", "MMR_LIMIT", "Flow", "Listing"]
 
 HOUR_MS = 3_600_000
+#: Quotes that are worth a dollar.
+DOLLARS = frozenset({"USDT", "USDC", "USD"})
 #: The highest maintenance margin of cross margin, a fraction of the value.
 MMR_LIMIT = Decimal("0.3")
 IMR_FACTOR = Decimal("1.3")

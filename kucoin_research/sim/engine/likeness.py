@@ -15,7 +15,7 @@ from statistics import fmean
 from typing import NamedTuple
 
 from kucoin_research.errors import InvalidInput
-from kucoin_research.sim.engine.catalog import LISTINGS, Listing
+from kucoin_research.sim.engine.catalog import DOLLARS, LISTINGS, Listing
 from kucoin_research.sim.engine.fair_price import FairPrice
 from kucoin_research.sim.engine.fundamental_value import BASES, PriceModel, coin_of
 from kucoin_research.sim.engine.market import Market
@@ -26,7 +26,9 @@ __all__ = ["Alike", "Likeness", "RecordedMarket", "listings_like"]
 
 SECOND_NS = 1_000_000_000
 # Actions of the market in each sample; 10,000 are about half a second of work.
-_ROUNDS = (6_000, 6_000, 6_000, 25_000, 25_000)
+_ROUNDS = (6_000, 6_000, 6_000, 6_000, 25_000, 25_000)
+_FURTHEST = 4.0  # no number moves by a larger factor in one round
+_HOPELESS = 100.0  # a trait that is further off counts as this far
 _NEAR = 0.05  # a trait that is this near, as a fraction, is left as it is
 _WARM_UP = 60  # seconds before a sample, as the exchange has them before its first reader
 _SHORTEST, _LONGEST = 120, 14_400  # seconds of a sample
@@ -34,10 +36,11 @@ _DAY = 86_400
 _STEP = 10  # seconds between looks at the activity
 _UNKNOWN_COIN = PriceModel(1.0, 1.3, 0.5)
 _LARGEST_BASIS = 0.05
+_FEWEST_TICKS = 30  # of a price: a book of fewer has no room for its levels
 _BAND = 0.75  # in roots of the ticks by which the price moves in a minute
 
 # Bounds of the fitted numbers, so that no recording asks for a market that cannot work.
-_ACTIONS_PER_SECOND = (0.02, 400.0)
+_ACTIONS_PER_SECOND = (0.02, 1_000.0)
 _TRADE_SHARE = (0.002, 0.6)
 _GAP = (0.5, 2_000.0)
 _LEVELS = (20, 1_500)
@@ -79,8 +82,8 @@ def listings_like(
     """Make the listings of markets that are like recorded ones.
 
     Prices begin where the recording begins. A coin has one price for all its markets: that of the
-    market with the most trades. Volatility and intensity come and go; their averages over as long a
-    time as was recorded are the recorded ones.
+    market in dollars with the most trades. Volatility and intensity come and go; their averages
+    over as long a time as was recorded, a day at most, are near the recorded ones.
 
     Parameters
     ----------
@@ -102,7 +105,7 @@ def listings_like(
     for each in sorted(recorded, key=_rank):
         known = _known(each.offer, catalog)
         listing, shown = _Fit(known, each.traits, models, seed, start_ns).run()
-        if listing.price_model is not None:
+        if listing.price_model is not None and _is_of_the_coin(listing.quote):
             models.setdefault(coin_of(listing.base), listing.price_model)
         made[listing.symbol] = listing
         rows += _compared(listing.symbol, each.traits, shown)
@@ -112,7 +115,12 @@ def listings_like(
 
 def _rank(each: RecordedMarket) -> tuple[bool, float]:
     # Markets priced in dollars first, those with most trades before others.
-    return each.offer.quote == "BTC", -(each.traits.takers or 0.0)
+    return each.offer.quote not in DOLLARS, -(each.traits.takers or 0.0)
+
+
+def _is_of_the_coin(quote: str) -> bool:
+    # Whether prices in this quote say what the coin is worth in dollars.
+    return quote in DOLLARS or quote == "BTC"
 
 
 def _known(offer: Offer, catalog: Mapping[str, Listing]) -> Listing:
@@ -125,7 +133,10 @@ def _known(offer: Offer, catalog: Mapping[str, Listing]) -> Listing:
         )
     if not offer.tick_size or not offer.lot_size:
         if known is None:
-            raise InvalidInput(f"the steps of {offer.symbol} are not known; leave it out")
+            raise InvalidInput(
+                f"the recording does not describe {offer.symbol}, and the catalog does not have "
+                "it: leave it out, by `symbols`"
+            )
         return known
     return replace(
         _new(offer) if known is None else known,
@@ -186,8 +197,14 @@ class _Fit:
         self._seed = seed
         self._start_ns = start_ns
         coin = coin_of(listing.base)
-        self._leads = coin not in models  # else another market has set the price of the coin
+        # Else another market has set the price of the coin.
+        self._leads = coin not in models or not _is_of_the_coin(listing.quote)
         model = models.get(coin) or BASES.get(coin, _UNKNOWN_COIN)
+        if traits.price is not None and traits.price < _FEWEST_TICKS * float(listing.tick_size):
+            raise InvalidInput(
+                f"the price of {listing.symbol}, {traits.price:g}, is less than {_FEWEST_TICKS} "
+                f"ticks of {listing.tick_size}: leave it out, by `symbols`"
+            )
         quote = models.get(coin_of(listing.quote))
         listing = replace(listing, price_model=model, quote_model=quote, is_quiet=False)
         self._listing = _guessed(listing, traits)
@@ -198,10 +215,9 @@ class _Fit:
         for actions in _ROUNDS:
             self._place()
             shown = self._sample(actions)
-            if actions == max(_ROUNDS):
-                found.append((_distance(self._traits, shown), self._listing, shown))
+            found.append((_distance(self._traits, shown), self._listing, shown))
             better = self._nearer(shown)
-            if better == self._listing and found:
+            if better == self._listing and actions == max(_ROUNDS):
                 break
             self._listing = better
         _, self._listing, shown = min(found, key=lambda each: each[0])
@@ -230,7 +246,7 @@ class _Fit:
         market = Market(listing, self._seed, self._start_ns)
         market.advance(self._start_ns + _WARM_UP * SECOND_NS)
         shown = watch(market, seconds, levels=traits.levels, lag=traits.lag)
-        whole = min(_DAY, max(seconds, int(traits.seconds)))
+        whole = min(_DAY, max(_SHORTEST, int(traits.seconds)))
         fair = FairPrice(listing, self._seed)
         begin = self._start_ns // SECOND_NS + _WARM_UP
         pace = self._pace(fair, begin, whole) / self._pace(fair, begin, seconds)
@@ -263,9 +279,13 @@ class _Fit:
         orders = _ratio(traits.takers, shown.takers)
         if traits.book_changes is None:
             pace = orders
-        # More orders are nearer to each other, and so are those with smaller gaps.
+        # More orders are nearer to each other. Smaller gaps bring them nearer, too, but where the
+        # gaps are small beside the width most orders stand nearer than its end, and larger ones
+        # fill it.
         wider = sqrt(_ratio(traits.width, shown.width))
         levels = round(_within(flow.levels / wider, _LEVELS))
+        is_crowded = flow.gap_ticks * 4.0 * float(listing.tick_size) < (shown.width or 0.0)
+        gap = _within(flow.gap_ticks / wider if is_crowded else flow.gap_ticks * wider, _GAP)
         spread = flow.trade_spread
         if traits.size_spread is not None and shown.size_spread is not None:
             spread = _within(spread + traits.size_spread - shown.size_spread, _SIZE_SPREAD)
@@ -278,7 +298,7 @@ class _Fit:
             order_size=max(1, round(flow.order_size * _ratio(traits.depth, shown.depth))),
             trade_size=max(1, round(flow.trade_size * _ratio(traits.taker_size, shown.taker_size))),
             trade_spread=spread,
-            gap_ticks=_within(flow.gap_ticks * wider, _GAP),
+            gap_ticks=gap,
         )
         model = listing.price_model
         if self._leads and model is not None:
@@ -320,7 +340,9 @@ def _guessed(listing: Listing, traits: MarketTraits) -> Listing:
 def _distance(recorded: MarketTraits, shown: MarketTraits) -> float:
     """Return how far a market is from a recorded one: the sum of its traits' logarithmic errors."""
     pairs = [(each.recorded, each.simulated) for each in _compared("", recorded, shown)]
-    return fsum(abs(log(wanted / found)) for wanted, found in pairs if wanted > 0 and found > 0)
+    return fsum(
+        abs(log(max(found, wanted / _HOPELESS) / wanted)) for wanted, found in pairs if wanted > 0
+    )
 
 
 def _compared(symbol: str, recorded: MarketTraits, shown: MarketTraits) -> Iterable[Likeness]:
@@ -332,9 +354,11 @@ def _compared(symbol: str, recorded: MarketTraits, shown: MarketTraits) -> Itera
 
 def _ratio(wanted: float | None, found: float | None) -> float:
     """Return by what to multiply; 1 for a trait that is not known, or near enough."""
-    if not wanted or not found:
+    if wanted is None or found is None or wanted == found:
         return 1.0
-    ratio = wanted / found
+    if wanted <= 0 or found <= 0:
+        return _FURTHEST if wanted > found else 1.0 / _FURTHEST
+    ratio = _within(wanted / found, (1.0 / _FURTHEST, _FURTHEST))
     return 1.0 if abs(log(ratio)) < _NEAR else ratio
 
 

@@ -132,12 +132,13 @@ def traits_of(
         lag = _MINUTE if seconds >= _LONG else _SHORT_LAG
     minutes = (trade_seconds or seconds) / _MINUTE
     sizes = takers.sizes if takers is not None else ()
+    mids = {each.second: each.mid for each in samples if each.mid > 0}
     return MarketTraits(
         seconds=seconds,
         levels=levels,
         lag=lag,
         price=samples[0].mid if samples else None,
-        volatility=volatility({each.second: each.mid for each in samples}, lag),
+        volatility=volatility(mids, lag),
         spread=_mean(each.spread for each in samples),
         depth=_middle(each.depth for each in samples),
         width=_mean(each.width for each in samples),

@@ -181,6 +181,8 @@ class OrderFlow:
         """Add levels to a side that is about to run out of them."""
         for side in (self._book.bids, self._book.asks):
             while len(side.keys) < self._fewest_levels:
+                if side.sign > 0 and side.keys and len(side.keys) >= max(1, side.keys[-1] // 2):
+                    break  # of so few ticks that there is no room for more bids
                 self._extend(side)
 
     def _first_impact(self, fair: float) -> float:

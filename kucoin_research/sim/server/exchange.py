@@ -283,5 +283,6 @@ def markets_like(
     InvalidInput
         If an argument is invalid, or a market cannot be simulated.
     """
+    make_settings({"contracts": contracts})
     start_ns = clock_from(start, 1.0, machine).now_ns
     return listings_like(recorded, listings_for(None, contracts=contracts), seed, start_ns)

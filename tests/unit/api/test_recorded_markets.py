@@ -15,6 +15,7 @@ from kucoin_research.model.records import (
     Trade,
 )
 from kucoin_research.sessions.writing.recorder import Recorder
+from tests.exchanges import simulate
 from tests.unit.rows import NOON
 
 SECOND = 10**9
@@ -165,3 +166,127 @@ def test_what_shows_too_little_is_refused(tmp_path):
     session = recorded(tmp_path / "good", [bbo(0, 1.0, 2.0), bbo(70, 1.0, 2.0)], ["bbo"])
     with pytest.raises(UnknownSymbol, match="has none of 'SOLUSDTM'; it has: XBTUSDTM"):
         recorded_markets(session, ["SOLUSDTM"])
+
+
+def gap(begin, end, channel):
+    return Status(
+        WHOLE + begin * SECOND, WHOLE + end * SECOND, "XBTUSDTM", "gap", channel, "lost", None, None
+    )
+
+
+def slow_trade(minute):
+    time = WHOLE + minute * 60 * SECOND
+    return Trade(time, time, "XBTUSDTM", minute, str(minute), "buy", 100.0, 2.0)
+
+
+def by_arrival(rows):
+    return sorted(rows, key=lambda row: row.local_timestamp)
+
+
+def test_short_gaps_between_rare_rows_are_as_long_as_they_are(tmp_path):
+    gaps = [
+        gap(60 * minute + at, 60 * minute + at + 1, "trade")
+        for minute in range(60)
+        for at in (10, 20, 30)
+    ]
+    rows = by_arrival([*gaps, *map(slow_trade, range(61))])
+
+    traits = traits_of(recorded(tmp_path, rows, ["trade"]))
+
+    assert traits.seconds == 3_600 - 180
+    assert traits.takers == pytest.approx(61 / 57)
+
+
+def test_a_channel_that_was_subscribed_to_later_is_averaged_over_its_own_time(tmp_path):
+    rows = [bbo(second, 99.5, 100.5) for second in range(0, 601, 5)]
+    rows += [level2(400, 1, "buy", 99.5, 1.0, is_snapshot=True)]
+    rows += [level2(second, second, "buy", 99.5, 2.0) for second in range(401, 601)]
+
+    traits = traits_of(recorded(tmp_path, by_arrival(rows), ["bbo", "level2"]))
+
+    assert traits.book_changes == pytest.approx(1.0, rel=0.02)
+
+
+def test_one_trade_in_an_hour_is_one_in_an_hour(tmp_path):
+    rows = [bbo(second, 99.5, 100.5) for second in range(0, 3_601, 5)] + [slow_trade(30)]
+
+    traits = traits_of(recorded(tmp_path, by_arrival(rows), ["bbo", "trade"]))
+
+    assert traits.takers == pytest.approx(1 / 60)
+
+
+def test_two_recordings_of_the_same_rows_count_once(tmp_path):
+    rows = [level2(0, 1, "buy", 99.0, 1.0, is_snapshot=True)]
+    rows += [level2(0, 1, "sell", 100.0, 1.0, is_snapshot=True)]
+    rows += [level2(second, second + 1, "buy", 99.0, 1.0 + second) for second in range(1, 121)]
+    rows += [
+        trade(second, 1.0)._replace(local_timestamp=WHOLE + second * SECOND)
+        for second in range(120)
+    ]
+    rows = by_arrival(rows)
+    one = recorded(tmp_path / "one", rows, ["level2", "trade"])
+    later = [row._replace(local_timestamp=row.local_timestamp + 1_000) for row in rows]
+    two = recorded(tmp_path / "two", later, ["level2", "trade"])
+
+    alone, [both] = traits_of(one), recorded_markets(kr.load([one.path, two.path]))
+
+    assert (both.traits.book_changes, both.traits.takers) == (alone.book_changes, alone.takers)
+    # Trades without ids cannot be told from each other: all count.
+    rows = [trade(second, 1.0)._replace(trade_id=None, sequence=None) for second in range(120)]
+    later = [row._replace(local_timestamp=row.local_timestamp + 1_000) for row in rows]
+    nameless = [
+        recorded(tmp_path / name, each, ["trade"]).path
+        for name, each in (("a", rows), ("b", later))
+    ]
+    [market] = recorded_markets(kr.load(nameless))
+    assert market.traits.takers == pytest.approx(60, rel=0.02)
+
+
+def test_a_bounce_between_bid_and_ask_is_no_volatility(tmp_path):
+    rows = [
+        trade(second, 1.0, ("buy", "sell")[second % 2])._replace(price=100.5 - second % 2)
+        for second in range(600)
+    ]
+
+    traits = traits_of(recorded(tmp_path, rows, ["trade"]))
+
+    assert traits.volatility == pytest.approx(0.0, abs=1e-4)
+    assert traits.price == pytest.approx(100.0, abs=0.6)
+
+
+def test_rows_without_the_time_of_the_exchange_count_at_their_arrival(tmp_path):
+    rows = [
+        trade(second, 1.0)._replace(timestamp=0, local_timestamp=WHOLE + second * SECOND)
+        for second in range(0, 121, 10)
+    ]
+
+    traits = traits_of(recorded(tmp_path, rows, ["trade"]))
+
+    assert (traits.seconds, traits.takers) == (120.0, 6.5)
+
+
+def test_quotes_that_cannot_be_are_left_out(tmp_path):
+    rows = [bbo(second, 99.5, 100.5) for second in range(0, 121, 5)]
+    rows += [bbo(52, 0.0, 0.0), bbo(57, 101.0, 100.0), bbo(62, -1.0, 1.0)]
+
+    traits = traits_of(recorded(tmp_path, by_arrival(rows), ["bbo"]))
+
+    assert (traits.spread, traits.volatility) == (1.0, 0.0)
+
+
+def test_times_of_decades_are_refused(tmp_path):
+    rows = [trade(0, 1.0), trade(60, 1.0)._replace(timestamp=WHOLE - 40 * 365 * 86_400 * SECOND)]
+
+    with pytest.raises(InvalidInput, match=r"span 14,600 days, and 400 are the most"):
+        traits_of(recorded(tmp_path, rows, ["trade"]))
+
+
+def test_a_recording_that_describes_nothing_leaves_the_catalog_as_it_is(tmp_path):
+    made = Recorder(tmp_path, symbols=["XBTUSDTM"], channels=["trade"])
+    made.take([trade(second, 1.0) for second in range(0, 121, 10)])
+    assert made.close()
+
+    with simulate(like=made.path, symbols=(name for name in ["XBTUSDTM"])) as x:
+        row = kr.instrument("XBTUSDTM", venue=x.venue)
+
+    assert (row.contract_multiplier, row.tick_size, row.is_inverse) == (0.001, 0.1, False)

@@ -136,10 +136,72 @@ def test_steps_of_the_recording_are_taken(brief):
     ("facts", "text"),
     [
         ({"expires": START}, "is a dated contract"),
-        ({"symbol": "XYZUSDTM", "tick_size": None}, "the steps of XYZUSDTM are not known"),
+        (
+            {"symbol": "XYZUSDTM", "tick_size": None},
+            "does not describe XYZUSDTM, and the catalog does not have it",
+        ),
     ],
 )
 def test_what_cannot_be_simulated_is_refused(facts, text):
     symbol = facts.pop("symbol", "SOLUSDTM")
     with pytest.raises(InvalidInput, match=text):
         alike(RecordedMarket(offer(symbol, **facts), MarketTraits(seconds=100.0)))
+
+
+def test_a_price_of_a_few_ticks_is_refused():
+    traits = MarketTraits(seconds=100.0, price=0.02)
+
+    with pytest.raises(InvalidInput, match=r"0\.02, is less than 30 ticks of 0\.001"):
+        alike(RecordedMarket(offer("SOLUSDTM"), traits))
+
+
+def test_a_pair_in_a_coin_does_not_set_the_price_of_the_coin(brief):
+    cross = offer("KCS-ETH", market="spot", base="KCS", quote="ETH", tick_size=1e-7, multiplier=1.0)
+
+    listings, ratios = alike(
+        RecordedMarket(cross, MarketTraits(seconds=100.0, price=0.0042, takers=5.0))
+    )
+
+    assert ratios["KCS-ETH", "price"] == pytest.approx(1.0, abs=0.01)
+    assert listings["KCS-USDT"] is LISTINGS["KCS-USDT"]
+    assert listings["KCSUSDTM"] is LISTINGS["KCSUSDTM"]
+
+
+def test_a_dense_and_busy_book_is_not_frozen():
+    # A level at each tick, and more changes than the price has moves.
+    traits = MarketTraits(
+        seconds=400.0, levels=50, lag=10, price=100.0, volatility=0.0035, spread=0.1, depth=2_400.0,
+        width=4.9, book_changes=50.0, takers=10.0, taker_size=13.0, size_spread=0.8,
+    )  # fmt: skip
+    steps = offer("XYZUSDTM", base="XYZ", tick_size=0.1)
+
+    _, ratios = alike(RecordedMarket(steps, traits))
+
+    for (_, trait), ratio in ratios.items():
+        assert 0.6 < ratio < 1.67, trait
+
+
+def test_the_time_of_the_sample_does_not_matter():
+    # Four minutes were recorded. A slow market needs hours for a sample, in which its volatility
+    # and its pace change: they are the recorded ones in the minutes, not in the hours.
+    seconds = 240
+    traits = watched("KCSUSDTM", seconds)
+
+    listings, ratios = alike(RecordedMarket(offer("KCSUSDTM"), traits), seed=3)
+
+    def pace(hours):
+        fair = FairPrice(listings["KCSUSDTM"], 3)
+        found = []
+        for second in range(60, 60 + int(hours * 3_600), 10):
+            fair.ticks(START // 10**6 + second * 1_000)
+            found.append(fair.activity)
+        return sum(found) / len(found)
+
+    market = Market(listings["KCSUSDTM"], 3, START)
+    market.advance(START + 60 * 10**9)
+    hours = 4.0
+    shown = watch(market, int(hours * 3_600), levels=5, lag=60)
+    scaled = shown.book_changes * pace(seconds / 3_600) / pace(hours)
+    assert scaled / traits.book_changes == pytest.approx(
+        ratios["KCSUSDTM", "book_changes"], rel=0.1
+    )

@@ -1,5 +1,6 @@
 import hashlib
 from collections import Counter
+from dataclasses import replace
 from itertools import groupby, pairwise
 from statistics import fmean
 
@@ -7,6 +8,7 @@ import pytest
 
 from kucoin_research.errors import InvalidInput
 from kucoin_research.sim.engine.catalog import LISTINGS
+from kucoin_research.sim.engine.fundamental_value import PriceModel
 from kucoin_research.sim.engine.market import BookChange, Market, Trade
 from kucoin_research.sim.engine.matching import MOST_BOOKS
 
@@ -362,3 +364,16 @@ def test_the_index_price_is_near_the_start_price_however_cheap_the_coin(symbol):
 
     assert found == pytest.approx(LISTINGS[symbol].start_price, rel=0.2)
     assert found != round(found, LISTINGS[symbol].price_decimals - 2)
+
+
+@pytest.mark.parametrize("ticks", [1, 2, 8, 13])
+def test_a_price_of_a_few_ticks_does_not_stop_the_market(ticks):
+    # There are no bids below one tick: fewer than a side has at least elsewhere.
+    model = PriceModel(ticks * 0.001, 1.0, 0.3)
+    listing = replace(LISTINGS["KCSUSDTM"], price_model=model, basis=0.0)
+    cheap = Market(listing, 5, START)
+
+    cheap.advance(START + 10 * MINUTE)
+
+    assert 1 <= cheap.best_bid < cheap.best_ask
+    assert len(cheap.levels("buy")) <= cheap.best_bid
