@@ -20,7 +20,9 @@ promise it, so the tests check it.
 from __future__ import annotations
 
 import functools
+import mmap
 import struct
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from itertools import accumulate, chain, islice
 from typing import Any, TypeAlias
@@ -50,6 +52,7 @@ _LOCAL = "local_timestamp"
 # Average room per row for values of varying length; a block without room left is closed early.
 _TEXT_BYTES = 32
 _LIST_VALUES = 56
+_LARGE = 1 << 20  # bytes; the system's own pages are worth their call from here on
 
 # Errors of struct, dict lookups, `len` and `str.encode` for a value that does not fit its column.
 _BAD_VALUE = (struct.error, TypeError, ValueError, KeyError, OverflowError, AttributeError)
@@ -464,8 +467,8 @@ class _Fixed:
         self.name = name
         self._dtype = dtype
         self._format, self._codes, self._missing, self._arrow = _FIXED[kind]
-        # Zeros are valid codes, which Arrow wants even under a null; untouched pages cost nothing.
-        self._memory = np.zeros(limit, self._format)
+        # Zeros are valid codes, which Arrow wants even under a null.
+        self._memory = _zeros(limit, self._format)
         self._view: memoryview[Any] = self._memory.data
         self._mask = _Mask(limit)
 
@@ -526,7 +529,7 @@ class _Ragged:
     def __init__(self, name: str, kind: Column, limit: int) -> None:
         self.name = name
         self._is_text = kind is Column.TEXT
-        self._offsets = np.zeros(limit + 1, np.int64)
+        self._offsets = _zeros(limit + 1, "q")
         self._offsets_view: memoryview[int] = self._offsets.data
         self._mask = _Mask(limit)
         self._make_room(limit * (_TEXT_BYTES if self._is_text else _LIST_VALUES))
@@ -588,8 +591,24 @@ class _Ragged:
         return True
 
     def _make_room(self, elements: int) -> None:
-        self._data = np.zeros(elements, "B" if self._is_text else "d")
+        self._data = _zeros(elements, "B" if self._is_text else "d")
         self._bytes = self._data.data.cast("B")
+
+
+def _zeros(count: int, code: str) -> npt.NDArray[Any]:
+    """Make zeros of a type, of which a page costs time and memory only once it is written.
+
+    The allocator of ``np.zeros`` does so with memory that comes from the system. Memory that was
+    freed before is cleared, and a block with lists of levels has more than 100 MB.
+    """
+    size = count * np.dtype(code).itemsize
+    if size < _LARGE:
+        return np.zeros(count, code)
+    if sys.platform == "win32":
+        memory = mmap.mmap(-1, size)
+    else:  # private, so that a forked child does not write into its parent's rows
+        memory = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    return np.frombuffer(memory, code)
 
 
 def _joined_texts(values: Values) -> tuple[Iterable[int], Any]:

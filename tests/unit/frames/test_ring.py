@@ -32,6 +32,7 @@ from kucoin_research.model.records import (
     columns_of,
     schema_of,
 )
+from tests import processes
 
 DEFAULTS: dict[Column, Any] = {
     Column.TIME: 1_700_000_000_000_000_000,
@@ -402,13 +403,13 @@ def test_sealing_a_block_does_not_move_its_values():
 
 @pytest.mark.parametrize("record", CHANNELS.values(), ids=CHANNELS)
 def test_snapshots_never_change(record: type[Record]):
-    ring = Ring(record, capacity=600, block_rows=50)
+    ring = Ring(record, capacity=200, block_rows=20)
     names = columns_of(record)
     missing = make(record, **dict.fromkeys(names))
     given: list[Record] = []
     snapshots = []
 
-    for number in range(0, 2_400, 8):  # wraps three times and more
+    for number in range(0, 800, 8):  # wraps three times and more
         values: dict[Column, Any] = {
             Column.TIME: number,
             Column.INTEGER: number,
@@ -423,7 +424,7 @@ def test_snapshots_never_change(record: type[Record]):
         rows = [row, missing] * 4 if number % 5 == 0 else [row] * 8
         ring.extend(rows)
         given += rows
-        if number < 700:
+        if number < 240:
             frame = ring.frame()
             snapshots.append((frame, digest(frame), len(given)))
     gc.collect()
@@ -445,6 +446,21 @@ def test_snapshot_outlives_the_ring():
     _ = [bytearray(100_000) for _ in range(100)]  # takes the memory, had it been freed
 
     assert rows_of(frame) == books
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it does not fork")
+def test_a_forked_child_does_not_write_into_the_rows_of_its_parent():
+    script = """
+import os
+from kucoin_research.frames import ring
+memory = ring._zeros(1 << 20, "d")
+if os.fork() == 0:
+    memory[:] = 1.0
+    os._exit(0)
+os.wait()
+print(memory.nbytes, memory.any())
+"""
+    assert processes.run(sys.executable, "-c", script).stdout == f"{8 << 20} False\n"
 
 
 def test_changing_a_snapshot_changes_neither_ring_nor_other_snapshots():
