@@ -204,8 +204,8 @@ def exchanging(context):
                     b"HTTP/1.1 101 Yes\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                     b"Sec-WebSocket-Accept: " + base64.b64encode(accept) + b"\r\n\r\n\x81\x02hi"
                 )
-                while sock.recv(65_536):
-                    pass
+                sock.recv(65_536)  # the client says goodbye, and waits for the same
+                sock.sendall(b"\x88\x02\x03\xe8")
                 return
 
     return script
