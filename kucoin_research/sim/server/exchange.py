@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -130,8 +129,12 @@ class Exchange(Doors):
             site.sites = sites
         ports = {"futures": futures_port, "spot": spot_port}
         super().__init__(self._core, sites, ROUTES, host=host, ports=ports)
+        if self._schedule:
+            self._call(self._plan_chaos)
+
+    def _plan_chaos(self) -> None:
         for planned in self._schedule:
-            self._call(functools.partial(self._faults.plan, planned.after_ns, planned.fault))
+            self._faults.plan(planned.after_ns, planned.fault)
 
     def __repr__(self) -> str:
         state = "closed" if self.is_closed else f"{self.futures_url} {self.spot_url}"
