@@ -21,6 +21,13 @@ from tests.processes import run
 START = datetime(2026, 1, 5, tzinfo=UTC)  # of the exchange's clock
 
 
+@pytest.fixture(scope="module")
+def exchange(held_time):
+    """Slower than that of other modules: a symbol that is asked for again has to catch up."""
+    with simulate(seed=7, speed=5.0) as running:
+        yield running
+
+
 def quick(*arguments, **options):
     return kr.stream_to_frame(*arguments, progress=False, **options)
 

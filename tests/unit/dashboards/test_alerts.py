@@ -420,17 +420,22 @@ def test_each_outage_is_told(desk, others):
         assert alert.count == 2
 
 
-def test_silence_is_told(desk):
+def test_silence_is_told(desk, held_time):
     with (
-        simulate(seed=5, speed=30.0) as x,
+        simulate(seed=5, speed=5.0) as x,
         kr.stream("XBTUSDTM", ["trade"], venue=x.venue) as s,
     ):
         s.wait("trade", rows=3)
         alerts = desk(s)
         alert = alerts.add("age > 20", "XBTUSDTM")
         x.inject("stall", symbol="XBTUSDTM")
-        wait_until(lambda: alerts.look() or alert.count)
+        held_time.pass_by(19.0)
+        alerts.look()
+        assert not alert.count
+        held_time.pass_by(2.0)
+        alerts.look()
 
+        assert alert.count == 1
         assert alert.fired[0].value > 20
 
 

@@ -1014,7 +1014,7 @@ class Play:
             assert rows == sorted(kept - withheld)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(histories(), st.lists(st.sampled_from(ACTIONS), min_size=50, max_size=90), st.data())
 def test_ready_means_right_and_what_is_withheld_is_told_exactly(history, actions, data):
     Play(history).run(actions, data)

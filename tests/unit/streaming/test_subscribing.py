@@ -18,6 +18,13 @@ FAST = kr.Healing(overlap=0.3, connects_per_minute=600, most_backoff=1.0)
 FEEDS = ["classic", "pro"]
 
 
+@pytest.fixture(scope="module")
+def exchange(held_time):
+    """Slower than that of other modules: a symbol that comes back has to catch up."""
+    with simulate(seed=7, speed=5.0) as running:
+        yield running
+
+
 @pytest.fixture
 def stream(exchange):
     with kr.stream(

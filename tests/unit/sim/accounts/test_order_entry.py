@@ -125,7 +125,7 @@ def test_futures_wallets_and_positions_add_up(seed):
             if position is not None:
                 assert position.quantity == signed_lots(member.fills, symbol)
 
-    stormy(floor, member, symbols, 2_500, check)
+    stormy(floor, member, symbols, 1_800, check)
 
     account = floor.account(member)
     account.cancel_all()

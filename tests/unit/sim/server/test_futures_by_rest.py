@@ -12,8 +12,8 @@ from tests.unit.sim.signed import life, private_client, subscribe_private
 KCS, INVERSE = "KCSUSDTM", "XBTUSDM"
 SETTLES = {KCS: "USDT", INVERSE: "XBT"}
 SIZES = {KCS: 400, INVERSE: 900}
-CALLS, MEAN_GAP = 200, 18.0  # seconds of virtual time between two calls
-START = "2026-01-05T15:00:00Z"
+CALLS, MEAN_GAP = 200, 9.0  # seconds of virtual time between two calls
+START = "2026-01-05T15:40:00Z"
 SETTLED_NS = 1_767_628_812_000_000_000  # both contracts settled their funding 12 s before
 TINY = Decimal("1e-9")  # figures of positions have ten digits
 
