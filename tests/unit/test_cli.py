@@ -55,7 +55,7 @@ def refusal(capsys, *words):
 
 
 def test_save_data_writes_every_row(tmp_path):
-    done = run("XBTUSDTM", "--timeout", "2", "--venue", "demo", "--save-data", cwd=tmp_path)
+    done = run("XBTUSDTM", "--timeout", "5", "--venue", "demo", "--save-data", cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr
     (path,) = tmp_path.glob("XBTUSDTM_ticker_*.csv")

@@ -1,6 +1,8 @@
 """Interrupts are raised at the right places, and lose nothing there."""
 
+import contextlib
 import signal
+import sys
 import threading
 
 import pytest
@@ -129,6 +131,17 @@ def nothing_is_left():
 
     assert kr.running() == []
     wait_until(lambda: not threads())
+
+
+def test_no_step_that_is_interrupted_leaves_an_exception_that_was_handled():
+    def made(*numbers):
+        with contextlib.suppress(KeyboardInterrupt), interrupt_at(*numbers) as lines:
+            threading.Event()
+        return lines()
+
+    for number in range(1, made() + 1):
+        made(number)
+        assert sys.exc_info() == (None, None, None), number
 
 
 def collected(exchange, *numbers, after=None):
