@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +17,7 @@ __all__ = [
     "SIDE_BY_SIDE",
     "BookWalk",
     "Levels",
+    "as_far_as_known",
     "levels_of",
     "no_levels",
     "sound_changes",
@@ -38,12 +40,18 @@ BOOK_FORMS = (SIDE_BY_SIDE, _LISTS, _NUMBERED, CHANGES)
 
 
 class Levels(NamedTuple):
-    """An order book as arrays: prices and sizes of both sides, best first."""
+    """An order book as arrays: prices and sizes of both sides, best first.
+
+    Below ``floor`` and above ``ceiling`` it is not known whether orders rest; elsewhere, a price
+    that is not among the levels has none.
+    """
 
     bids: Floats
     bid_sizes: Floats
     asks: Floats
     ask_sizes: Floats
+    floor: float = -inf
+    ceiling: float = inf
 
     @property
     def mid(self) -> float | None:
@@ -56,6 +64,19 @@ class Levels(NamedTuple):
     def is_crossed(self) -> bool:
         """Whether the best bid is at or above the best ask; a real market's never is."""
         return bool(self.bids.size and self.asks.size and self.bids[0] >= self.asks[0])
+
+
+def as_far_as_known(levels: Levels) -> Levels:
+    """Bound a book that an exchange may have cut off: at the last level of its longer side.
+
+    A side that is shorter than the other was not cut off.
+    """
+    deepest = max(levels.bids.size, levels.asks.size)
+    is_cut = [bool(side.size) and side.size == deepest for side in (levels.bids, levels.asks)]
+    return levels._replace(
+        floor=float(levels.bids[-1]) if is_cut[0] else -inf,
+        ceiling=float(levels.asks[-1]) if is_cut[1] else inf,
+    )
 
 
 def levels_of(frame: pl.DataFrame) -> Levels:
@@ -141,11 +162,17 @@ def no_levels() -> Levels:
 
 
 class BookWalk:
-    """Applies the changes of an order book, one batch after the other, and samples its states."""
+    """Applies the changes of an order book, one batch after the other, and samples its states.
+
+    A snapshot may be cut off. Beyond its last level some changes are known, but not the levels
+    between them, so the states end there.
+    """
 
     def __init__(self) -> None:
         self._sides: dict[str, dict[float, float]] = {"buy": {}, "sell": {}}
         self._was_snapshot = False
+        self._has_snapshot = False  # before one, nothing is known but the changes
+        self._floor, self._ceiling = -inf, inf
 
     def states(self, rows: pl.DataFrame, times: Times, width: int) -> list[tuple[int, Levels]]:
         """Apply changes of these times (ns); returns the last state in each bucket of time."""
@@ -162,21 +189,53 @@ class BookWalk:
         return found
 
     def _apply(self, is_snapshot: bool, side: str, price: float, size: float) -> None:
-        if is_snapshot and not self._was_snapshot:
-            self._sides = {"buy": {}, "sell": {}}
-        self._was_snapshot = is_snapshot
+        if is_snapshot != self._was_snapshot:
+            if is_snapshot:
+                self._sides = {"buy": {}, "sell": {}}
+            else:
+                self._bound()
+            self._was_snapshot = is_snapshot
         if size:
             self._sides[side][price] = size
         else:
             self._sides[side].pop(price, None)
 
+    def _bound(self) -> None:
+        # The levels are those of a snapshot.
+        self._has_snapshot = True
+        known = as_far_as_known(self._arrays(-inf, inf))
+        self._floor, self._ceiling = known.floor, known.ceiling
+
     def _levels(self) -> Levels:
-        bids = sorted(self._sides["buy"].items(), reverse=True)[:200]
-        asks = sorted(self._sides["sell"].items())[:200]
+        if self._was_snapshot:
+            self._bound()
+        if not self._has_snapshot:
+            return _longest(self._arrays(-inf, inf)._replace(floor=inf, ceiling=-inf))
+        levels = self._arrays(self._floor, self._ceiling)
+        return _longest(levels._replace(floor=self._floor, ceiling=self._ceiling))
+
+    def _arrays(self, floor: float, ceiling: float) -> Levels:
+        bids, asks = self._sides["buy"], self._sides["sell"]
+        bid_prices = sorted((price for price in bids if price >= floor), reverse=True)
+        ask_prices = sorted(price for price in asks if price <= ceiling)
         return Levels(
-            *(
-                np.array([each[part] for each in side], float)
-                for side in (bids, asks)
-                for part in (0, 1)
-            )
+            np.array(bid_prices, float),
+            np.array([bids[price] for price in bid_prices], float),
+            np.array(ask_prices, float),
+            np.array([asks[price] for price in ask_prices], float),
         )
+
+
+def _longest(levels: Levels) -> Levels:
+    # A heat map keeps hundreds of books, so their number of levels is bounded.
+    bids, bid_sizes, asks, ask_sizes, floor, ceiling = levels
+    if bids.size > _MOST_LEVELS:
+        bids, bid_sizes = bids[:_MOST_LEVELS], bid_sizes[:_MOST_LEVELS]
+        floor = max(floor, float(bids[-1]))
+    if asks.size > _MOST_LEVELS:
+        asks, ask_sizes = asks[:_MOST_LEVELS], ask_sizes[:_MOST_LEVELS]
+        ceiling = min(ceiling, float(asks[-1]))
+    return Levels(bids, bid_sizes, asks, ask_sizes, floor, ceiling)
+
+
+_MOST_LEVELS = 2_000  # of a side, in a state: twice what KuCoin's snapshots of futures have

@@ -296,6 +296,9 @@ def heatmap(
 ) -> Figure | LiveFigure:
     """Show the order book over time; the colour is the size at each price, on a log scale.
 
+    Prices are grey where the book is not known: beyond the last level of a feed of 5 or 50 levels,
+    and beyond the end of a snapshot that the exchange cut off. Elsewhere, no colour is no order.
+
     Parameters
     ----------
     source

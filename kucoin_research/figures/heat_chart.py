@@ -13,6 +13,7 @@ from kucoin_research.figures.book_levels import (
     CHANGES,
     BookWalk,
     Levels,
+    as_far_as_known,
     levels_of,
     sound_changes,
 )
@@ -33,6 +34,9 @@ Floats32 = npt.NDArray[np.float32]
 
 class HeatChart(TimeChart):
     """Shows the book over time: the colour is the size that rested at each price.
+
+    Prices at which a book is not known are grey: beyond the last level of a feed that has 5 or 50
+    of a side, and beyond the end of a snapshot that the exchange cut off.
 
     Options: ``bins``, the number of price steps on the height; ``unit`` of the sizes, left out: the
     exchange's.
@@ -57,7 +61,7 @@ class HeatChart(TimeChart):
         self._has_later = False
 
     def spec(self) -> Spec:
-        """Describe the traces: heat map, best bid, best ask."""
+        """Describe the traces: heat map, best bid, best ask, and what is not known."""
         quote = {"shape": "hv", "width": 1.2, "hoverinfo": "skip"}
         size = f"10<sup>%{{z:.1f}}</sup>{self._sizes.unit_word}"
         return {
@@ -87,6 +91,21 @@ class HeatChart(TimeChart):
                 # Their labels put them into the line of values above the chart.
                 line("best bid", "$buy", "", meta={"label": "bid"}, **quote),
                 line("best ask", "$sell", "", meta={"label": "ask"}, dash=ASK_DASH, **quote),
+                {
+                    "type": "heatmap",
+                    "name": "not known",
+                    "x": [],
+                    "y": [],
+                    "z": [],
+                    "transpose": True,
+                    "colorscale": [[0, "$unknown"], [1, "$unknown"]],
+                    "zmin": 0,
+                    "zmax": 1,
+                    "showscale": False,
+                    "showlegend": True,
+                    "hoverongaps": False,
+                    "hovertemplate": "not known at %{y:,.15~r}<extra></extra>",
+                },
             ],
             "layout": self._time_layout(
                 "order book over time",
@@ -112,7 +131,9 @@ class HeatChart(TimeChart):
         keys = times // self._width
         last = np.flatnonzero(np.append(keys[1:] != keys[:-1], True))
         for place in last[-4 * self._most :]:
-            self._columns[int(keys[place])] = levels_of(rows[int(place) : int(place) + 1])
+            self._columns[int(keys[place])] = as_far_as_known(
+                levels_of(rows[int(place) : int(place) + 1])
+            )
 
     def _take_changes(self, role: str, rows: pl.DataFrame) -> None:
         # The changes since the snapshot are all needed, so the span is cut out of the result.
@@ -164,8 +185,9 @@ class HeatChart(TimeChart):
         """Draw the rows taken so far."""
         self._drop_old()
         arrays: Arrays = {}
-        x, y, z = self._matrix()
+        x, y, z, unknown = self._matrix()
         arrays[0, "x"], arrays[0, "y"], arrays[0, "z"] = x, y, z
+        arrays[3, "x"], arrays[3, "y"], arrays[3, "z"] = x, y, unknown
         gaps = self.gap_breaks
         for trace, touch in enumerate(self._touch, 1):
             times, values = broken(touch.times, touch.values, gaps)
@@ -183,26 +205,30 @@ class HeatChart(TimeChart):
         oldest = horizon // self._width
         self._columns = {k: levels for k, levels in self._columns.items() if k >= oldest}
 
-    def _matrix(self) -> tuple[Floats, Floats, Floats32]:
+    def _matrix(self) -> tuple[Floats, Floats, Floats32, Floats32]:
+        # Times, prices, logarithms of the sizes, and 1 where nothing is known.
         keys = self._keys()
         books = self._standing(keys)
         there = [book for book in books if book is not None]
         if not any(book.bids.size or book.asks.size for book in there):
-            return np.empty(0), np.empty(0), np.empty((0, 0), np.float32)
+            nothing = np.empty((0, 0), np.float32)
+            return np.empty(0), np.empty(0), nothing, nothing
         low, high = _price_range(there)
         step = self._fitted_step(low, high)
         first, count = floor(low / step), int(floor(high / step) - floor(low / step)) + 1
         if count == 1:  # plotly would draw a single row with height 1, whatever the price
             first, count = first - 1, 3
-        sizes = np.full((keys.size, count), np.nan, np.float64)
+        prices: Floats = (first + np.arange(count, dtype=np.float64) + 0.5) * step
+        sizes = np.zeros((keys.size, count), np.float64)
+        is_known = np.zeros((keys.size, count), np.bool_)
         for place, book in enumerate(books):
             if book is not None:
                 sizes[place] = _binned(book, self._sizes, step, first, count)
-        z = np.where(np.isfinite(sizes), np.log10(np.maximum(sizes, 1e-9)), np.nan)
-        z[sizes == 0] = np.nan
-        prices = (first + np.arange(count) + 0.5) * step
+                is_known[place] = (prices >= book.floor) & (prices <= book.ceiling)
+        z = np.where(sizes > 0, np.log10(np.maximum(sizes, 1e-9)), np.nan)
+        unknown = np.where(is_known | (sizes > 0), np.nan, 1.0)
         x = self.on_axis(self._column_times(keys))
-        return x, prices.astype(np.float64), z.astype(np.float32)
+        return x, prices, z.astype(np.float32), unknown.astype(np.float32)
 
     def _keys(self) -> Times:
         """Return the columns from the first book in view to the last, also those without one."""
@@ -276,8 +302,8 @@ def _colour_range(z: Floats32) -> tuple[float, float]:
 
 
 def _binned(levels: Levels, shown: ShownSizes, step: float, first: int, count: int) -> Floats:
-    prices = np.concatenate((levels.bids[:200], levels.asks[:200]))
-    sizes = np.concatenate((levels.bid_sizes[:200], levels.ask_sizes[:200]))
+    prices = np.concatenate((levels.bids, levels.asks))
+    sizes = np.concatenate((levels.bid_sizes, levels.ask_sizes))
     sizes = shown.of(sizes, prices)
     places = np.floor(prices / step + 1e-9).astype(np.int64) - first
     inside = (places >= 0) & (places < count)

@@ -83,7 +83,8 @@ def _traces(chart: Chart, spec: Spec, drawing: Drawing) -> Iterator[str]:
             if number == 0:
                 yield from _candles(spec, drawing)
         elif trace["type"] == "heatmap":
-            yield from _heat(trace["name"], y)
+            if trace.get("showscale", True):  # else it only marks what is not known
+                yield from _heat(trace["name"], y)
         elif not (x.size and y.size) or trace.get("xaxis", "x") != "x":
             continue  # a histogram needs no words, since notes have its percentiles
         elif chart.time_axis is None:

@@ -24,6 +24,7 @@ from kucoin_research.sim.engine.catalog import Flow
 from kucoin_research.sim.engine.matching import BookSide, MatchingBook
 from kucoin_research.sim.engine.parent_orders import ParentOrders
 from kucoin_research.sim.engine.price_impact import PriceImpact
+from kucoin_research.sim.engine.walls import Walls
 
 __all__ = ["OrderFlow", "Tables", "shared_tables"]
 
@@ -31,14 +32,18 @@ _TABLE = 4_096  # power of two: picks from a table of quantiles are cheaper than
 _ORDER_SPREAD = 1.2  # standard deviation of the logarithm of the sizes of resting orders
 _DIGITS = (1, 1, 2, 2, 3, 12)  # significant digits of sizes, by frequency
 _DIGITS_FORMAT = {digits: f"{{:.{digits - 1}e}}".format for digits in set(_DIGITS)}
+_NEAREST = 8  # in gaps of the book: the scale of that law
 _REACH = 0.9  # tail exponent of the distances of orders from the best price
 
 _HEAT_DECAY_MS = 1_500.0
 _HEAT_BRANCHING = 0.5
 _HEAT_LIMIT = 8.0
 _INFORMED = 0.2  # chance that a stale quote is traded against rather than withdrawn
+# Trades move the price at most this far from the index's, in the volatility of a minute.
+_MOST_IMPACT = 1.25
 _CALM = 0.7  # activity above which market makers offer less
-_WALL = 0.02
+_BIG = 0.02  # chance that an order is several times as large
+_CROWDED = 4  # a queue of this many orders loses one more at a time
 _ROUNDNESS = (1, 1, 5, 10)  # multiples of the round price, by frequency
 _FEWEST_LEVELS = 12
 
@@ -93,6 +98,7 @@ class OrderFlow:
         "_slack",
         "_trade_sizes",
         "_volatility",
+        "_walls",
     )
 
     def __init__(
@@ -120,7 +126,15 @@ class OrderFlow:
         self._heat = 0.0
         self._heat_time = 0
         self._parents = ParentOrders(rng.random, flow.parent_tail)
-        self._impact = PriceImpact(0.0, flow.trade_size)
+        self._impact = PriceImpact(0.0, flow.trade_size, 1.0)
+        self._walls = Walls(
+            book,
+            rng.random,
+            reach=self._reach,
+            per_minute=_volume_per_minute(flow),
+            steps=self._round_steps,
+            actions=flow.actions_per_second,
+        )
         self._volatility = volatility
         self._slack = 1.0
         self._is_race = False
@@ -131,10 +145,14 @@ class OrderFlow:
         """Fill an empty book around the fair price."""
         self._fair = fair = self._fair_ticks(now_ms)
         self._heat_time = now_ms
-        self._impact = PriceImpact(self._first_impact(fair), self._flow.trade_size)
+        minute = self._volatility * fair
+        self._impact = PriceImpact(
+            self._first_impact(fair), self._flow.trade_size, _MOST_IMPACT * minute
+        )
         bid = max(1, floor(fair))
         self._fill(self._book.bids, bid)
         self._fill(self._book.asks, -(bid + ceil(self._flow.spread_ticks)))
+        self._walls.open(now_ms, minute)
 
     def delay_ms(self, now_ms: int, activity: float) -> float:
         """Draw the time to the next action; ``activity`` is relative volatility."""
@@ -154,10 +172,11 @@ class OrderFlow:
         flow, book, impact = self._flow, self._book, self._impact
         if now_ms >= impact.refresh_ms:
             impact.refresh(now_ms)
+            if now_ms >= self._walls.due_ms:
+                self._walls.tend(now_ms)
         fair = self._fair_ticks(now_ms) + impact.ticks
         if abs(fair - self._fair) > flow.band_ticks:
             self._fair = fair
-        self.keep_alive()
         slack = flow.spread_ticks
         if self._fair > slack - book.asks.keys[-1]:
             self._follow(book.asks, book.bids, now_ms)
@@ -187,7 +206,7 @@ class OrderFlow:
 
     def _first_impact(self, fair: float) -> float:
         # The square-root law: Y times volatility times the root of size over volume, in ticks.
-        per_minute = 60.0 * self._flow.actions_per_second * self._flow.trade_share
+        per_minute = _trades_per_minute(self._flow)
         return self._flow.impact * self._volatility * fair / sqrt(per_minute)
 
     def _trade(self, now_ms: int) -> None:
@@ -215,6 +234,9 @@ class OrderFlow:
                 # A thin side moves too: one level behind the fair price for the one that goes.
                 self._extend(stale)
             key = stale.keys[-1]
+            if key in self._walls.standing and (piece := self._walls.piece(key)):
+                self._hit(stale, key, piece, now_ms)
+                break
             if not self._book.cancel_level(stale, key):
                 self._hit(stale, key, stale.sizes[key], now_ms)
         if random() < 0.5 and stale.keys[-1] <= limit:
@@ -270,9 +292,7 @@ class OrderFlow:
         if distance and random() < 0.06:
             key -= key % self._round_steps[int(random() * len(_ROUNDNESS))]
             size *= 2
-            if random() < _WALL * 10:
-                size *= 10
-        elif random() < _WALL:
+        elif random() < _BIG:
             size *= 6
         if side.sign > 0 and key < 1:
             return
@@ -282,7 +302,8 @@ class OrderFlow:
         random = self._random
         key = side.keys[-1] - 1 - int(self._reach * random() ** 1.5)
         if side.sign < 0 or key >= 1:
-            self._book.add(side, key, self._sizes[int(random() * _TABLE)])
+            # Far away, people offer less.
+            self._book.add(side, key, self._sizes[int(random() * random() * _TABLE)])
 
     def _cancel_near(self, side: BookSide) -> None:
         random = self._random
@@ -291,16 +312,21 @@ class OrderFlow:
             self._withdraw(side, side.keys[-1 - rank])
 
     def _cancel_any(self, side: BookSide) -> None:
-        # Market makers move orders along with the price.
+        # Market makers move orders along with the price; those far away wait.
         levels = len(side.keys)
         if levels > self._fewest_levels:
-            self._withdraw(side, side.keys[int(self._random() * levels)])
+            self._withdraw(side, side.keys[-1 - int(levels * self._random() ** 1.5)])
 
     def _withdraw(self, side: BookSide, key: int) -> None:
+        # An order is as likely to go in a long queue as in a short one.
         queue = side.queues[key]
         order = queue[int(self._random() * len(queue))]
         if order.owner is None:
             self._book.cancel(side, order)
+        for _ in range(len(queue) // _CROWDED):
+            order = queue[int(self._random() * len(queue))]
+            if order.owner is None:
+                self._book.cancel(side, order)
 
     def _tighten(self) -> None:
         # Market makers narrow the spread around the fair price.
@@ -336,8 +362,8 @@ class OrderFlow:
             if side.sign > 0 and key < 1:
                 return
             for _ in range(1 + int(random() * 2.2)):
-                size = self._sizes[int(random() * _TABLE)]
-                self._book.add(side, key, size * 12 if random() < _WALL else size)
+                size = self._sizes[int(random() * random() * _TABLE)]
+                self._book.add(side, key, size)
             gap = self._flow.gap_ticks * (0.6 + 2.0 * rank / self._flow.levels)
             key -= 1 + int(-log(1.0 - random()) * gap)
 
@@ -347,6 +373,15 @@ class OrderFlow:
             self._heat *= exp(-elapsed / _HEAT_DECAY_MS)
         self._heat_time = now_ms
         return self._heat
+
+
+def _trades_per_minute(flow: Flow) -> float:
+    return 60.0 * flow.actions_per_second * flow.trade_share
+
+
+def _volume_per_minute(flow: Flow) -> float:
+    # The sizes of trades are log-normal.
+    return _trades_per_minute(flow) * flow.trade_size * exp(flow.trade_spread**2 / 2)
 
 
 def _make_tables(flow: Flow, rng: Random) -> Tables:
@@ -403,10 +438,10 @@ def _round_steps(step: int, reach: int) -> list[int]:
 
 def _distance_table(flow: Flow) -> list[int]:
     # Quantiles of a power law in ticks behind the best price, cut at the end of the book.
-    longest = _reach(flow) // 2
+    longest = _reach(flow)
     distances = []
     for index, tail in enumerate(_tails()):
-        distance = int(flow.gap_ticks * 4 * tail)
+        distance = int(flow.gap_ticks * _NEAREST * tail)
         # Beyond the book's end the law is replaced by an even spread over its far half.
         distances.append(distance if distance < longest else longest - index % (longest // 2 + 1))
     return distances

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from math import exp, sin, tau
+from math import exp, fsum, sin, tau
 from random import Random
 
 from kucoin_research.sim.engine.catalog import Flow, Listing
@@ -51,7 +51,7 @@ class QuietValue:
         """Return the price at a time, ns since 1970, unrounded."""
         seconds = time_ns / 1e9
         return self._start_price * exp(
-            sum([size * sin(speed * seconds + phase) for speed, size, phase in self._waves])
+            fsum(size * sin(speed * seconds + phase) for speed, size, phase in self._waves)
         )
 
     def minutes(self, day: int) -> list[float]:

@@ -328,7 +328,8 @@ def test_the_colours_of_a_heat_map_have_a_label_whatever_the_sizes(size, label):
 
 def test_both_ways_to_a_heat_map_agree():
     rows = [
-        level(0, "buy", 99.0, 100.0, True), level(0, "sell", 101.0, 10.0, True),
+        level(0, "buy", 99.0, 100.0, True), level(0, "buy", 97.0, 100.0, True),
+        level(0, "sell", 101.0, 10.0, True),
         level(1, "sell", 101.0, 10.0), level(2, "buy", 98.0, 1_000.0),
     ]  # fmt: skip
 

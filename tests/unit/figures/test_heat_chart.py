@@ -6,7 +6,7 @@ import pytest
 from kucoin_research.figures.chart import Sketch, View
 from kucoin_research.figures.heat_chart import HeatChart
 from kucoin_research.model.records import Depth50, Level2
-from tests.unit.figures.test_figures import SECOND, at, depth50, frame, ms
+from tests.unit.figures.test_figures import SECOND, at, depth50, frame, level, ms
 
 
 def zoomed(begin, end, *batches, px=1_000, window=300):
@@ -75,3 +75,65 @@ def test_a_book_far_before_a_short_view_takes_no_columns():
     drawing = zoomed(3_600, 3_600.1, books(0, 3_600.05, 9_000), px=300)
 
     assert drawing.arrays[0, "z"].shape[0] < 80
+
+
+def shown(rows):
+    """The heat map of rows: prices, sizes (0: none rest), and whether the book is known there."""
+    chart = HeatChart(View(1_000, None, 300 * SECOND), Sketch(options={"bins": 20}))
+    chart.take("book", rows)
+    arrays = chart.draw().arrays
+    sizes = np.nan_to_num(10.0 ** arrays[0, "z"].astype(float))
+    return arrays[0, "y"], sizes, np.isnan(arrays[3, "z"])
+
+
+def test_beyond_the_last_level_of_a_feed_the_book_is_not_known():
+    prices, sizes, is_known = shown(frame(Depth50, [depth50(0, 100.0), depth50(1, 110.0)]))
+
+    first, second = is_known[0], is_known[-1]
+    assert first[(prices > 97) & (prices < 103)].all()
+    assert not first[prices > 104].any()
+    assert second[(prices > 107) & (prices < 113)].all()
+    assert not second[prices < 106].any()
+    assert not sizes[~is_known].any()
+
+
+def ladder(size=1.0, count=300):
+    """A snapshot of levels one apart, of as many bids as asks."""
+    bids = [level(0, "buy", 1_000.0 - n, size, True) for n in range(count)]
+    return bids + [level(0, "sell", 1_001.0 + n, size, True) for n in range(count)]
+
+
+def test_a_book_is_drawn_as_far_as_its_snapshot_reaches():
+    rows = [*ladder(), level(1, "buy", 600.0, 5.0), level(2, "buy", 1_000.0, 2.0)]
+    rows += [level(3, "sell", 1_001.0 + n, 0.0) for n in range(200)]
+    rows += [level(4, "sell", 1_400.0, 9.0)]  # beyond the snapshot: its neighbours are unknown
+
+    prices, sizes, is_known = shown(frame(Level2, rows))
+
+    assert sizes[0][is_known[0]].all()  # each price has its level, also beyond the 200th
+    newest = is_known[-1]
+    assert newest[prices < 1_295].all()
+    assert not newest[prices > 1_305].any()
+    assert not sizes[-1][prices > 1_305].any()
+    assert not sizes[-1][(prices > 1_010) & (prices < 1_195)].any()  # known: no orders
+
+
+def test_a_side_that_was_not_cut_off_is_known_to_its_end():
+    rows = [*ladder(count=60), level(0, "buy", 940.0, 1.0, True), level(1, "buy", 1_000.0, 0.0)]
+    rows += [level(2, "sell", 1_001.0 + n, 0.0) for n in range(20)]
+    # The 60 asks are all there are: what comes beyond the last of them is known as well.
+    rows += [level(3, "sell", 1_090.0, 7.0)]
+
+    prices, sizes, is_known = shown(frame(Level2, rows))
+
+    assert is_known[-1][prices > 945].all()
+    assert sizes[-1][np.abs(prices - 1_090) < 6].max() == pytest.approx(7.0)
+
+
+def test_changes_without_a_snapshot_leave_the_rest_unknown():
+    rows = [level(0, "buy", 90.0, 4.0), level(0, "sell", 110.0, 4.0)]
+
+    _, sizes, is_known = shown(frame(Level2, rows))
+
+    assert (is_known == (sizes > 0)).all()
+    assert is_known.sum() == 2

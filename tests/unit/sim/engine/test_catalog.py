@@ -114,3 +114,8 @@ def test_listing_is_consistent(listing):
     assert is_spot or listing.index_symbol.startswith(".")
     if listing.quote != "BTC":
         assert listing.start_price == BASES[listing.base.replace("BTC", "XBT")].start_price
+
+
+@pytest.mark.parametrize("listing", LISTINGS.values(), ids=lambda listing: listing.symbol)
+def test_an_index_price_has_digits_for_a_fifth_of_a_basis_point(listing):
+    assert 10.0**-listing.index_decimals / listing.start_price < 2e-5

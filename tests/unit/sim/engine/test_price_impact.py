@@ -5,11 +5,12 @@ import pytest
 from kucoin_research.sim.engine.price_impact import PriceImpact
 
 SECOND = 1_000
+FAR = 1e9  # a bound that nothing in these tests comes near
 
 
 def worked(seconds, *, size=100, rest=0):
     """The distance after an order of a size each second for some seconds, and a rest."""
-    impact = PriceImpact(10.0, 100)
+    impact = PriceImpact(10.0, 100, FAR)
     for second in range(seconds):
         impact.add(second * SECOND, size, is_buy=True)
     impact.refresh((seconds + rest) * SECOND)
@@ -17,7 +18,7 @@ def worked(seconds, *, size=100, rest=0):
 
 
 def test_an_order_moves_the_price_by_the_root_of_its_size():
-    impact = PriceImpact(10.0, 100)
+    impact = PriceImpact(10.0, 100, FAR)
 
     impact.add(5, 400, is_buy=True)
 
@@ -25,7 +26,7 @@ def test_an_order_moves_the_price_by_the_root_of_its_size():
 
 
 def test_a_sale_takes_a_buy_of_the_same_size_back():
-    impact = PriceImpact(10.0, 100)
+    impact = PriceImpact(10.0, 100, FAR)
 
     impact.add(5, 400, is_buy=True)
     impact.add(5, 400, is_buy=False)
@@ -46,12 +47,30 @@ def test_a_part_of_the_impact_is_left_after_as_long_again_and_all_of_it_fades():
     assert worked(120, rest=86_400) < peak / 1_000
 
 
-def test_no_single_order_moves_the_price_beyond_a_bound():
-    assert worked(1, size=10**12) == worked(1, size=10**9)
+@pytest.mark.parametrize("is_buy", [True, False])
+def test_the_distance_stays_below_its_bound(is_buy):
+    impact = PriceImpact(10.0, 100, 50.0)
+
+    distances = []
+    for second in range(600):
+        impact.add(second * SECOND, 10_000, is_buy=is_buy)
+        distances.append(abs(impact.ticks))
+
+    assert 25.0 < distances[0] < max(distances) < 50.0
+
+
+def test_a_huge_order_holds_the_price_no_longer_than_a_large_one():
+    def left(size):
+        impact = PriceImpact(10.0, 100, 50.0)
+        impact.add(0, size, is_buy=True)
+        impact.refresh(3_600 * SECOND)
+        return impact.ticks
+
+    assert left(10**12) == left(10**6) < 1.0
 
 
 def test_between_refreshes_nothing_changes():
-    impact = PriceImpact(10.0, 100)
+    impact = PriceImpact(10.0, 100, FAR)
     impact.add(1_000, 100, is_buy=True)
     before = impact.ticks
 

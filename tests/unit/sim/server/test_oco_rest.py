@@ -80,7 +80,7 @@ def test_the_fill_of_the_limit_order_cancels_the_stop_order(desk):
     best = caller.get("/api/v1/market/orderbook/level1", symbol="BTC-USDT")["bestBid"]
     pair_id = place(caller, **BUY | {"price": best})
 
-    let_pass(exchange, 60)
+    let_pass(exchange, 600)
 
     assert [row["status"] for row in legs(caller, pair_id)] == ["DONE", "CANCELLED"]
     assert caller.get(f"{OCO}/order/{pair_id}")["status"] == "DONE"

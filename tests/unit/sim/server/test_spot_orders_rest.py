@@ -201,7 +201,7 @@ def test_rows_private_frames_and_public_tape_say_the_same(desk):
         taken = caller.post(ORDERS, clientOid="taker", **LIMIT | {"price": "85100", "size": "0.05"})
         best = caller.get("/api/v1/market/orderbook/level1", symbol="BTC-USDT")["bestBid"]
         rested = caller.post(ORDERS, clientOid="maker", **LIMIT | {"price": best})
-        let_pass(exchange, 60)
+        let_pass(exchange, 600)
         drain(client)
         frames = client.messages()
 
