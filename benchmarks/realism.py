@@ -200,7 +200,7 @@ def _all_facts(watched: Watched) -> dict[str, float]:
         "autocorrelation of absolute 10 s returns": _autocorrelation(moves, 1),
         "the same at a lag of 5 min": _mean_autocorrelation(moves, 25, 35),
         "decay exponent of the same": _decay(moves, (1, 3, 10, 30, 60)),
-        "volume and volatility of 1 min": _correlation(np.log(volume), np.log(volatility)),
+        "volume and volatility of 1 min": _correlation(_logs(volume), _logs(volatility)),
         "lag-1 autocorrelation of trade signs": _autocorrelation(watched.signs, 1),
         "decay exponent of trade signs": _decay(watched.signs, (1, 3, 10, 30, 100)),
         "tail exponent of trade sizes": _hill(watched.sizes, 0.02),
@@ -210,8 +210,8 @@ def _all_facts(watched: Watched) -> dict[str, float]:
         "queue at the hump over the best": float(hump / density[0]),
         "queue at the hump over far away": float(hump / density[-1]),
         "placement exponent": _hill(watched.placed_distances[watched.placed_distances > 0], 0.2),
-        "spread and volatility of 1 min": _correlation(np.log(spread), np.log(volatility)),
-        "depth and volatility of 1 min": _correlation(np.log(depth), np.log(volatility)),
+        "spread and volatility of 1 min": _correlation(_logs(spread), _logs(volatility)),
+        "depth and volatility of 1 min": _correlation(_logs(depth), _logs(volatility)),
         "mid less index, median in bp": float(np.median(off)),
         "mid less index, 99 % below, in bp": float(np.percentile(off, 99)),
         "mid less index, largest in bp": float(off.max()),
@@ -303,6 +303,12 @@ def _funding(market: Market, hours: int) -> tuple[Floats, Floats]:
 def _kurtosis(values: Floats) -> float:
     values = values - values.mean()
     return float((values**4).mean() / (values**2).mean() ** 2 - 3.0)
+
+
+def _logs(values: Floats) -> Floats:
+    # Of a minute without a trade, minus infinity: correlations leave it out.
+    with np.errstate(divide="ignore"):
+        return np.log(values)
 
 
 def _correlation(left: Floats, right: Floats) -> float:

@@ -367,6 +367,7 @@ class OrderEntry:
                 owner=member.user_id,
                 worst_ticks=checked.worst_ticks,
                 stp=checked.stp,
+                whole=request.taken_over_at is not None,
             ),
         )
         now_ns = engine.now_ns // _MS * _MS

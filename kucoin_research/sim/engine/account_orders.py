@@ -18,6 +18,7 @@ SelfTrade: TypeAlias = Literal["", "CN", "CO", "CB", "DC"]
 
 # Market orders reach this far past the best price, as a fraction of it.
 _MARKET_REACH = 0.05
+_ANY_PRICE = 1 << 60  # in ticks
 # A limit price further than this through the fair price is refused: beyond the price bands of the
 # listings, which lie around the mark or the best price.
 _PRICE_BAND = 0.15
@@ -84,6 +85,7 @@ class AccountOrders:
         now_ms: int,
         worst_ticks: int | None = None,
         stp: SelfTrade = "",
+        whole: bool = False,
     ) -> Submission:
         """Match an order, and rest the remainder in the book if its time in force allows.
 
@@ -93,6 +95,8 @@ class AccountOrders:
         own, other = (book.bids, book.asks) if side == "buy" else (book.asks, book.bids)
         limit = worst_ticks if price_ticks is None else price_ticks
         key = _market_key(own, other) if limit is None else limit * own.sign
+        if whole:
+            key = _ANY_PRICE if side == "buy" else -1
         book.set_time(now_ms)
         order = book.make_order(own, key, size, owner)
         order_id = book.order_text(order.number)
@@ -104,6 +108,9 @@ class AccountOrders:
         ):
             return Submission(order_id, "rejected", 0, 0, [])
         dropped, prevented = self._take(order, other, stp)
+        while whole and order.remaining:
+            self._flow.keep_alive()  # others come for so cheap a price
+            self._book.take(order)
         filled = size - order.remaining - dropped
         if filled:
             self._flow.on_taken(now_ms, filled, is_buy=side == "buy")

@@ -182,6 +182,7 @@ class Market:
         owner: str = "",
         worst_ticks: int | None = None,
         stp: SelfTrade = "",
+        whole: bool = False,
     ) -> Submission:
         """Enter an account's order at ``now_ns``, in the book in which the crowd trades.
 
@@ -205,6 +206,8 @@ class Market:
             Instead of a trade with an order of the same owner: ``"CN"`` drops the rest of this one,
             ``"CO"`` cancels the older one, ``"CB"`` does both, and ``"DC"`` takes the size of the
             smaller one from both. Empty for a trade.
+        whole
+            Whether a market order is filled at any price and to its end, as a liquidation is.
 
         Returns
         -------
@@ -226,6 +229,7 @@ class Market:
             owner=owner,
             worst_ticks=worst_ticks,
             stp=stp,
+            whole=whole,
             now_ms=self.now_ns // MS_NS,
         )
         return done._replace(events=self._drain())

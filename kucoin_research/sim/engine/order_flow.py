@@ -149,9 +149,10 @@ class OrderFlow:
         self._impact = PriceImpact(
             self._first_impact(fair), self._flow.trade_size, _MOST_IMPACT * minute
         )
-        bid = max(1, floor(fair))
+        spread = ceil(self._flow.spread_ticks)
+        bid = max(1, floor(fair - (spread - 1) / 2))
         self._fill(self._book.bids, bid)
-        self._fill(self._book.asks, -(bid + ceil(self._flow.spread_ticks)))
+        self._fill(self._book.asks, -(bid + spread))
         self._walls.open(now_ms, minute)
 
     def delay_ms(self, now_ms: int, activity: float) -> float:
@@ -332,8 +333,9 @@ class OrderFlow:
         # Market makers narrow the spread around the fair price.
         book, random = self._book, self._random
         bid, ask = book.bids.keys[-1], -book.asks.keys[-1]
-        new_bid = max(bid, min(ask - 1, floor(self._fair)))
-        new_ask = new_bid + 1 + int(random() * self._slack)
+        wider = int(random() * self._slack)
+        new_bid = max(bid, min(ask - 1, floor(self._fair - wider / 2)))
+        new_ask = new_bid + 1 + wider
         most = self._size_range
         if new_bid > bid:
             book.add(book.bids, new_bid, self._sizes[int(random() * random() * most)])

@@ -228,3 +228,16 @@ def test_orders_lead_to_what_a_plain_list_of_orders_says(plan):
         assert done.filled == filled
         assert done.resting == (size - filled - dropped if status == "open" else 0)
         assert a_market.best_bid < a_market.best_ask
+
+
+@pytest.mark.parametrize("side", ["buy", "sell"])
+def test_a_liquidation_is_filled_to_its_end_though_the_book_is_not_enough(side):
+    a_market = market("KCSUSDTM")
+    other = "sell" if side == "buy" else "buy"
+    size = 3 * sum(each for _, each in a_market.levels(other))
+
+    done = a_market.submit(side, size, owner="me", whole=True)
+
+    assert (done.status, done.filled, done.resting) == ("filled", size, 0)
+    assert sum(event.size for event in done.events if isinstance(event, Trade)) == size
+    assert a_market.best_bid < a_market.best_ask
