@@ -100,7 +100,7 @@ def test_a_stream_brings_the_best_prices_between_two_calls(exchange, held_time):
         ages = s.frame().sort("turnover", descending=True)["age_s"]
 
         assert asked(exchange, PRICES) == before
-        assert ages.head(3).max() < 2
+        assert ages.head(3).max() < 4
         assert s.line.startswith("best prices streamed")
     assert [each for each in kr.running() if "screener" in each.name] == []
 

@@ -101,7 +101,7 @@ def test_the_report_says_when_and_for_how_long(crossed):
     (over,) = s.report().channel("level2").crossed
 
     assert over.began == still.began
-    assert over.seconds == pytest.approx(0.09, abs=0.02)
+    assert 0 < over.seconds <= 0.11  # until somebody acts at its price, at most
     assert f"for {over.seconds:.3f} s in all; it was not served meanwhile" in str(s.report())
     assert "was not served meanwhile" in s.report()._repr_html_()
     events = s.frame("status")["event"].to_list()

@@ -10,14 +10,14 @@ PAIR = "BTC-USDT"
 
 
 def resting_in_the_spread(floor, me, size, side="buy"):
-    """Place an order between the best prices, where nobody else is."""
+    """Place an order between the best prices, so that nobody can come before it."""
     engine = floor.hub.caught_up(PAIR)
     for _ in range(1_000):
         if engine.best_ask - engine.best_bid > 1:
             break
         floor.run(0.1)
         floor.hub.caught_up(PAIR)
-    ticks = engine.best_bid + 1
+    ticks = engine.best_ask - 1 if side == "buy" else engine.best_bid + 1
     return me.place(PAIR, side, size, price=engine.price_text(ticks)), engine.price_text(ticks)
 
 
