@@ -107,9 +107,13 @@ class AccountOrders:
             time_in_force == "FOK" and _reachable(other, -key, owner if stp else None) < size
         ):
             return Submission(order_id, "rejected", 0, 0, [])
+        worst = other.keys[0] if other.keys else key
         dropped, prevented = self._take(order, other, stp)
-        while whole and order.remaining:
-            self._flow.keep_alive()  # others come for so cheap a price
+        if whole and order.remaining:
+            # Somebody takes the rest, at a worse price than all others.
+            self._book.add(
+                other, max(1, worst - 1) if side == "sell" else worst - 1, order.remaining
+            )
             self._book.take(order)
         filled = size - order.remaining - dropped
         if filled:

@@ -72,6 +72,11 @@ class Flow:
     race: float = 0.8
     trade_spread: float = 1.6
 
+    @property
+    def trades_per_minute(self) -> float:
+        """Average number of taking orders in a minute, but for those that follow the price."""
+        return 60.0 * self.actions_per_second * self.trade_share
+
 
 @dataclass(frozen=True, slots=True)
 class Listing:

@@ -62,6 +62,7 @@ __all__ = [
 _MINUTE_NS = MINUTE_MS * MS_NS
 _TRADES_KEPT = 500
 _LONGEST_TRADE_STEP = 200
+_FEW_TRADES = 12  # in a minute: with fewer, a new market may be asked for its last before the first
 
 
 class Market:
@@ -136,7 +137,7 @@ class Market:
             self._book, listing.flow, rng, fair.ticks, tables, volatility=fair.minute_volatility
         )
         self._orders = AccountOrders(self._book, self._flow, fair)
-        if listing.is_quiet:
+        if listing.is_quiet or listing.flow.trades_per_minute < _FEW_TRADES:
             self._recall_last_trade(start_ms)
         self._next_ms = self._open_book(start_ms)
 

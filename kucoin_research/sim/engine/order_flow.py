@@ -207,7 +207,7 @@ class OrderFlow:
 
     def _first_impact(self, fair: float) -> float:
         # The square-root law: Y times volatility times the root of size over volume, in ticks.
-        per_minute = _trades_per_minute(self._flow)
+        per_minute = self._flow.trades_per_minute
         return self._flow.impact * self._volatility * fair / sqrt(per_minute)
 
     def _trade(self, now_ms: int) -> None:
@@ -377,13 +377,9 @@ class OrderFlow:
         return self._heat
 
 
-def _trades_per_minute(flow: Flow) -> float:
-    return 60.0 * flow.actions_per_second * flow.trade_share
-
-
 def _volume_per_minute(flow: Flow) -> float:
     # The sizes of trades are log-normal.
-    return _trades_per_minute(flow) * flow.trade_size * exp(flow.trade_spread**2 / 2)
+    return flow.trades_per_minute * flow.trade_size * exp(flow.trade_spread**2 / 2)
 
 
 def _make_tables(flow: Flow, rng: Random) -> Tables:

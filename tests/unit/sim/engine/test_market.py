@@ -377,3 +377,12 @@ def test_a_price_of_a_few_ticks_does_not_stop_the_market(ticks):
 
     assert 1 <= cheap.best_bid < cheap.best_ask
     assert len(cheap.levels("buy")) <= cheap.best_bid
+
+
+@pytest.mark.parametrize("symbol", ["KCSUSDTM", "KCS-USDT", "SHIB-USDT", "ETH-BTC"])
+def test_a_slow_market_has_a_last_trade_from_the_start(symbol):
+    slow = market(symbol)
+
+    assert slow.last_trade.time_ns < START
+    assert slow.price(slow.last_trade.price_ticks) == slow.stats_24h(START).last
+    assert list(slow.trades) == [slow.last_trade]
