@@ -165,32 +165,40 @@ class BookWalk:
     """Applies the changes of an order book, one batch after the other, and samples its states.
 
     A snapshot may be cut off. Beyond its last level some changes are known, but not the levels
-    between them, so the states end there.
+    between them, so the states end there: bids at the snapshot's lowest one, asks at its highest
+    one. If the market leaves this range, one side of a state is empty.
     """
 
     def __init__(self) -> None:
         self._sides: dict[str, dict[float, float]] = {"buy": {}, "sell": {}}
         self._was_snapshot = False
+        self._snapshot: int | None = None  # its sequence
         self._has_snapshot = False  # before one, nothing is known but the changes
         self._floor, self._ceiling = -inf, inf
 
     def states(self, rows: pl.DataFrame, times: Times, width: int) -> list[tuple[int, Levels]]:
         """Apply changes of these times (ns); returns the last state in each bucket of time."""
         parts = [rows[name].to_list() for name in ("is_snapshot", "side", "price", "size")]
+        is_numbered = "sequence" in rows.columns
+        parts.append(rows["sequence"].to_list() if is_numbered else [None] * rows.height)
         found: list[tuple[int, Levels]] = []
         last_time = 0
-        for time, is_snapshot, side, price, size in zip(times.tolist(), *parts, strict=True):
+        for time, is_snapshot, *change in zip(times.tolist(), *parts, strict=True):
             if last_time and time // width != last_time // width:
                 found.append((last_time, self._levels()))
             last_time = time
-            self._apply(is_snapshot, side, price, size)
+            self._apply(is_snapshot, *change)
         if last_time:
             found.append((last_time, self._levels()))
         return found
 
-    def _apply(self, is_snapshot: bool, side: str, price: float, size: float) -> None:
-        if is_snapshot != self._was_snapshot:
+    def _apply(
+        self, is_snapshot: bool, side: str, price: float, size: float, sequence: int | None
+    ) -> None:
+        is_next = is_snapshot and sequence != self._snapshot  # of two snapshots in a row
+        if is_snapshot != self._was_snapshot or is_next:
             if is_snapshot:
+                self._snapshot = sequence
                 self._sides = {"buy": {}, "sell": {}}
             else:
                 self._bound()
@@ -201,10 +209,13 @@ class BookWalk:
             self._sides[side].pop(price, None)
 
     def _bound(self) -> None:
-        # The levels are those of a snapshot.
+        # The levels are those of a snapshot. KuCoin cuts books of spot off at 100 levels of a side,
+        # other programs cut both sides off at one number.
         self._has_snapshot = True
-        known = as_far_as_known(self._arrays(-inf, inf))
-        self._floor, self._ceiling = known.floor, known.ceiling
+        bids, asks = self._sides["buy"], self._sides["sell"]
+        is_even = len(bids) == len(asks)
+        self._floor = min(bids) if len(bids) == _CUT_AT or (bids and is_even) else -inf
+        self._ceiling = max(asks) if len(asks) == _CUT_AT or (asks and is_even) else inf
 
     def _levels(self) -> Levels:
         if self._was_snapshot:
@@ -212,7 +223,13 @@ class BookWalk:
         if not self._has_snapshot:
             return _longest(self._arrays(-inf, inf)._replace(floor=inf, ceiling=-inf))
         levels = self._arrays(self._floor, self._ceiling)
-        return _longest(levels._replace(floor=self._floor, ceiling=self._ceiling))
+        # Asks below the floor came after the snapshot, and so did bids above the ceiling: there,
+        # all changes are known, up to the best price of the other side.
+        floor = min(self._floor, float(levels.asks[0])) if levels.asks.size else self._floor
+        ceiling = max(self._ceiling, float(levels.bids[0])) if levels.bids.size else self._ceiling
+        if not levels.asks.size and not levels.bids.size:
+            floor, ceiling = inf, -inf
+        return _longest(levels._replace(floor=floor, ceiling=ceiling))
 
     def _arrays(self, floor: float, ceiling: float) -> Levels:
         bids, asks = self._sides["buy"], self._sides["sell"]
@@ -238,4 +255,5 @@ def _longest(levels: Levels) -> Levels:
     return Levels(bids, bid_sizes, asks, ask_sizes, floor, ceiling)
 
 
+_CUT_AT = 100
 _MOST_LEVELS = 2_000  # of a side, in a state: twice what KuCoin's snapshots of futures have

@@ -19,7 +19,7 @@ import polars as pl
 from kucoin_research.figures.columns import arrivals, events
 from kucoin_research.figures.day_lines import day_lines
 from kucoin_research.figures.empty_axes import axes_of, has_values
-from kucoin_research.figures.gaps import GapMap, GapMark, Mapped, breaks, shapes
+from kucoin_research.figures.gaps import GapMap, GapMark, Mapped, begins, breaks, shapes
 from kucoin_research.figures.history_plan import CandlePlan
 from kucoin_research.figures.seam import NO_SEAM, Seam, history_note, seam_line
 from kucoin_research.figures.theme import Spec, axis, fitted, layout, literal
@@ -366,6 +366,11 @@ class TimeChart(Chart):
     def gap_breaks(self) -> Times:
         """The instants at which lines break."""
         return breaks(self._gaps)
+
+    @property
+    def gap_begins(self) -> Times:
+        """The instants from which on rows are missing."""
+        return begins(self._gaps)
 
     @property
     def horizon(self) -> int | None:

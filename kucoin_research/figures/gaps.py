@@ -24,6 +24,7 @@ __all__ = [
     "GapMap",
     "GapMark",
     "Mapped",
+    "begins",
     "breaks",
     "gaps_of",
     "prompt",
@@ -47,6 +48,7 @@ GAP_EVENTS = (
 )
 #: The kind of the time between two recordings that are shown as one.
 BETWEEN = "between sessions"
+_UNFILLED = frozenset({"gap", BETWEEN, *_LONG})
 _MOST = 60  # shapes drawn; of more, the shortest are left out
 
 
@@ -267,9 +269,14 @@ def breaks(gaps: Iterable[Mapped]) -> Times:
     middles = [
         gap.begin + (gap.end - gap.begin) // 2
         for gap in gaps
-        if gap.kind in ("gap", BETWEEN, *_LONG) and gap.end is not None
+        if gap.kind in _UNFILLED and gap.end is not None
     ]
     return np.array(sorted(middles), np.int64)
+
+
+def begins(gaps: Iterable[Mapped]) -> Times:
+    """Return the instants from which on rows are missing, of each gap that was not filled."""
+    return np.array(sorted(gap.begin for gap in gaps if gap.kind in _UNFILLED), np.int64)
 
 
 def shapes(gaps: Sequence[Mapped], newest: int, zone: Zone, *, shortest_ns: int = 0) -> list[Spec]:

@@ -56,6 +56,7 @@ class HeatChart(TimeChart):
         self._sizes = sizes_of(sketch)
         self._columns: dict[int, Levels] = {}  # by bucket of time
         self._touch = [Extremes(view.points) for _ in range(2)]
+        self._blanks: list[list[int]] = [[], []]  # times from which on the best is not known
         self._walk: BookWalk | None = None
         self._earlier: tuple[int, Levels] | None = None  # of the walk, the last before the span
         self._has_later = False
@@ -143,7 +144,7 @@ class HeatChart(TimeChart):
         if times.size:
             self._fit()
         for time, levels in self._walk.states(rows, events(rows), self._width):
-            if levels.mid is not None:
+            if levels.bids.size or levels.asks.size or self._columns:
                 self._take_state(time, levels)
 
     def _take_state(self, time: int, levels: Levels) -> None:
@@ -164,8 +165,13 @@ class HeatChart(TimeChart):
     def _put(self, time: int, levels: Levels) -> None:
         self._columns[time // self._width] = levels
         at = np.array([time], np.int64)
-        self._touch[0].add(at, levels.bids[:1])
-        self._touch[1].add(at, levels.asks[:1])
+        for touch, blanks, side in zip(
+            self._touch, self._blanks, (levels.bids, levels.asks), strict=True
+        ):
+            if side.size:
+                touch.add(at, side[:1])
+            elif touch.times.size and (not blanks or blanks[-1] < touch.times[-1]):
+                blanks.append(time)
 
     def _fit(self) -> None:
         # Columns grow wider as the time shown grows longer, to keep their number bounded.
@@ -189,8 +195,9 @@ class HeatChart(TimeChart):
         arrays[0, "x"], arrays[0, "y"], arrays[0, "z"] = x, y, z
         arrays[3, "x"], arrays[3, "y"], arrays[3, "z"] = x, y, unknown
         gaps = self.gap_breaks
-        for trace, touch in enumerate(self._touch, 1):
-            times, values = broken(touch.times, touch.values, gaps)
+        for trace, (touch, blanks) in enumerate(zip(self._touch, self._blanks, strict=True), 1):
+            ends = np.sort(np.concatenate((gaps, np.array(blanks, np.int64))))
+            times, values = broken(touch.times, touch.values, ends)
             arrays[trace, "x"], arrays[trace, "y"] = self.on_axis(times), values
         low, high = _colour_range(z)
         colours = {"0.zmin": low, "0.zmax": high, "0.showscale": bool(z.size)}
@@ -200,8 +207,9 @@ class HeatChart(TimeChart):
         horizon = self.horizon
         if horizon is None:
             return
-        for touch in self._touch:
+        for touch, blanks in zip(self._touch, self._blanks, strict=True):
             touch.drop_before(horizon)
+            blanks[:] = [time for time in blanks if time >= horizon]
         oldest = horizon // self._width
         self._columns = {k: levels for k, levels in self._columns.items() if k >= oldest}
 
@@ -242,13 +250,18 @@ class HeatChart(TimeChart):
 
     def _standing(self, keys: Times) -> list[Levels | None]:
         """Return the book at each of some columns in a row."""
-        # A book stays as it is until it changes; after a long silence it is unknown.
-        stands = self._stands
+        # A book stays as it is until it changes; after a long silence, or where rows are missing,
+        # it is unknown.
+        stands, lost = self._stands, self.gap_begins // self._width
         newest = max((key for key in self._columns if keys.size and key < keys[0]), default=None)
         found: list[Levels | None] = []
         for key in keys.tolist():
             newest = key if key in self._columns else newest
-            has_ended = newest is None or key - newest > stands
+            has_ended = (
+                newest is None
+                or key - newest > stands
+                or np.searchsorted(lost, newest) < np.searchsorted(lost, key)
+            )
             found.append(None if newest is None or has_ended else self._columns[newest])
         return found
 
@@ -280,11 +293,11 @@ class HeatChart(TimeChart):
 
 
 def _price_range(books: Sequence[Levels]) -> tuple[float, float]:
-    lows = [book.bids[:_PRICED][-1] for book in books if book.bids.size]
-    highs = [book.asks[:_PRICED][-1] for book in books if book.asks.size]
-    low = min(lows) if lows else min(highs)
-    high = max(highs) if highs else max(lows)
-    return float(low), float(high)
+    # Where one side is not known, the market is at the other one's best.
+    found = [book for book in books if book.bids.size or book.asks.size]
+    lows = [(book.bids[:_PRICED][-1] if book.bids.size else book.asks[0]) for book in found]
+    highs = [(book.asks[:_PRICED][-1] if book.asks.size else book.bids[0]) for book in found]
+    return float(min(lows)), float(max(highs))
 
 
 _PRICED = 50  # levels of a side that the range of prices covers

@@ -25,9 +25,14 @@ OrderEvent: TypeAlias = Literal["received", "open", "match", "update", "filled",
 
 
 def _match_fields(order: AccountOrder, trade: Trade, *, is_taker: bool) -> dict[str, Any]:
-    engine = order.engine
+    engine, taken_over_at = order.engine, order.request.taken_over_at
     return {
-        "matchPrice": engine.price_text(trade.price_ticks),
+        # A take-over is the account's own, at a price of its own, whatever the market pays.
+        "matchPrice": (
+            engine.price_text(trade.price_ticks)
+            if taken_over_at is None
+            else decimal_text(taken_over_at)
+        ),
         "matchSize": engine.size_text(trade.size),
         "tradeId": trade.trade_id,
         "feeType": "takerFee" if is_taker else "makerFee",

@@ -146,7 +146,8 @@ def _funds(order: AccountOrder) -> _Amounts:
         return _Amounts(ZERO, ZERO, ZERO)
     price, size = Decimal(order.engine.price_text(order.price_ticks)), _sizes(order)
     asked, canceled = price * size.asked, price * size.canceled
-    return _Amounts(asked, asked - order.value - canceled, canceled)
+    # A sell may have been worth more than its price.
+    return _Amounts(asked, max(ZERO, asked - order.value - canceled), canceled)
 
 
 def order_sizes(order: AccountOrder) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from kucoin_research.figures.chart import Sketch, View
+from kucoin_research.figures.gaps import GapMark
 from kucoin_research.figures.heat_chart import HeatChart
 from kucoin_research.model.records import Depth50, Level2
 from tests.unit.figures.test_figures import SECOND, at, depth50, frame, level, ms
@@ -137,3 +138,58 @@ def test_changes_without_a_snapshot_leave_the_rest_unknown():
 
     assert (is_known == (sizes > 0)).all()
     assert is_known.sum() == 2
+
+
+def test_a_market_that_leaves_its_snapshot_is_drawn_where_it_is_known():
+    # Spot snapshots have 100 levels of a side. The price falls below the lowest bid.
+    rows = ladder(count=100)
+    rows += [level(1, "buy", 1_000.0 - n, 0.0) for n in range(100)]
+    rows += [level(1, "sell", 880.0 + n, 3.0) for n in range(100)]
+    rows += [level(1, "buy", 879.0, 3.0)]  # whether others stand near it is not known
+    chart = HeatChart(View(1_000, None, 300 * SECOND), Sketch(options={"bins": 40}))
+    chart.take("book", frame(Level2, rows[:200]))
+    chart.take("book", frame(Level2, rows[200:]))
+    chart.take("book", frame(Level2, [level(20, "sell", 881.0, 4.0)]))
+
+    arrays = chart.draw().arrays
+    prices, is_known = arrays[0, "y"], np.isnan(arrays[3, "z"][-1])
+    step = prices[1] - prices[0]
+
+    assert is_known[prices > 880 + step].all()
+    assert not is_known[prices < 880 - step].any()
+    assert np.isfinite(arrays[0, "z"][-1])[(prices > 880 + step) & (prices < 970)].all()
+    asks, bids = arrays[2, "y"], arrays[1, "y"]
+    assert asks[-1] == 880.0
+    assert arrays[2, "x"][-1] == ms(20)
+    # The line of bids ends: it is not drawn on to a price that is not known.
+    assert bids[np.isfinite(bids)].tolist() == [1_000.0]
+    chart.take("book", frame(Level2, [level(40, "buy", 950.0, 1.0), level(41, "sell", 950.0, 1.0)]))
+    assert np.isnan(chart.draw().arrays[1, "y"]).any()
+
+
+def test_of_two_snapshots_in_a_row_the_second_one_is_the_book():
+    def snapshot(second, middle, sequence):
+        return [
+            (at(second), at(second), "XBTUSDTM", sequence, True, side, middle + step, 5.0)
+            for side, step in (("buy", -1.0), ("sell", 1.0))
+        ]
+
+    rows = [*snapshot(0, 100.0, 7), *snapshot(1, 110.0, 9)]
+
+    prices, sizes, _ = shown(frame(Level2, rows))
+
+    newest = prices[sizes[-1] > 0]
+    assert newest.min() == pytest.approx(109.0, abs=1.0)
+
+
+def test_no_book_stands_where_rows_are_missing():
+    chart = HeatChart(View(1_000, None, 300 * SECOND), Sketch())
+    chart.mark([GapMark("gap", at(3), at(9), "lost")])
+    chart.take("book", books(0, 1, 2, 3, 9, 10, 11))
+
+    arrays = chart.draw().arrays
+    inside = (arrays[0, "x"] > ms(4)) & (arrays[0, "x"] < ms(8.5))
+
+    assert inside.any()
+    assert not np.isfinite(arrays[0, "z"][inside]).any()
+    assert np.isfinite(arrays[3, "z"][inside]).all()  # grey: not known

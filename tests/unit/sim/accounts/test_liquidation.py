@@ -153,6 +153,10 @@ def test_small_positions_are_taken_over_at_once():
     assert account.positions == {}
     [order] = floor.liquid_orders()
     assert order.request.taken_over_at is not None
+    # The account is told the price that it is charged, not the one that the market paid.
+    frames = floor.data("symbolOrderChange", orderId=order.order_id, type="match")
+    assert frames
+    assert {Decimal(one["matchPrice"]) for one in frames} == {order.request.taken_over_at}
 
 
 def risk(floor, coin):
