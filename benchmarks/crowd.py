@@ -20,11 +20,11 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 SECONDS = 20.0
-TOPICS = (
-    "/contractMarket/level2:XBTUSDTM,ETHUSDTM",
-    "/contractMarket/execution:XBTUSDTM,ETHUSDTM",
-    "/contractMarket/tickerV2:XBTUSDTM,ETHUSDTM",
-    "/contractMarket/level2Depth50:XBTUSDTM,ETHUSDTM,SOLUSDTM",
+# Enough of them for 20,000 messages/s in the quietest hours, too: the pace follows volatility.
+SYMBOLS = "XBTUSDTM,ETHUSDTM,SOLUSDTM,DOGEUSDTM,XBTUSDCM,XBTUSDM"
+TOPICS = tuple(
+    f"/contractMarket/{channel}:{SYMBOLS}"
+    for channel in ("level2", "execution", "tickerV2", "level2Depth50", "level2Depth5")
 )
 
 
