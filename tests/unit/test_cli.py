@@ -298,7 +298,7 @@ def test_rows_that_cannot_be_saved_here_are_saved_elsewhere_and_told(tmp_path, e
     refuge = tmp_path / "refuge"
     refuge.mkdir()
     done = run(
-        "XBTUSDTM", "ETHUSDTM", "--timeout", "1.5", "--save-data", cwd=tmp_path, TMPDIR=str(refuge),
+        "XBTUSDTM", "ETHUSDTM", "--timeout", "3", "--save-data", cwd=tmp_path, TMPDIR=str(refuge),
         TEMP=str(refuge), KUCOIN_FUTURES_URL=exchange.futures_url,
         KUCOIN_SPOT_URL=exchange.spot_url,
     )  # fmt: skip
@@ -306,8 +306,9 @@ def test_rows_that_cannot_be_saved_here_are_saved_elsewhere_and_told(tmp_path, e
     assert done.returncode == 1
     assert "rows cannot be saved here" in done.stderr
     (saved,) = refuge.rglob("XBTUSDTM_ticker_*.csv")
-    assert f"{pl.read_csv(saved).height:,} rows written to {saved}" in done.stdout
-    assert pl.read_csv(saved).height > 1
+    count = pl.read_csv(saved).height  # on a busy machine, only one or two
+    assert count
+    assert re.search(rf"{count:,} rows? written to {re.escape(str(saved))}", done.stdout)
 
 
 def test_a_folder_that_cannot_be_written_is_reported_before_anything_is_streamed(
