@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +73,14 @@ def recorded_markets(
     ]
 
 
+class _Rows(NamedTuple):
+    """The rows of a channel: the times of the first and the last (ns), and their number."""
+
+    first: int
+    last: int
+    number: int
+
+
 class _Recording:
     """One market of a session."""
 
@@ -79,19 +88,19 @@ class _Recording:
         self._session = session
         self._symbol = symbol
         names = dict.fromkeys(parse_channel(each).name for each in session.channels)
-        spans = {name: self._span_of(name) for name in names if name in ("trade", *QUOTES)}
-        self._spans = {name: span for name, span in spans.items() if span is not None}
+        found = {name: self._find(name) for name in names if name in ("trade", *QUOTES)}
+        self._rows = {name: rows for name, rows in found.items() if rows is not None}
         self._holes: dict[str, list[Span]] = {}
 
     def traits(self) -> MarketTraits:
         """Measure what the market was like."""
-        if not self._spans:
+        if not self._rows:
             raise InvalidInput(
                 f"like: {self._session.name} has neither trades nor best prices of "
                 f"{self._symbol}; record trade and one of {', '.join(QUOTES)}, or leave it out by "
                 "`symbols`"
             )
-        channel = next((each for each in QUOTES if each in self._spans), "trade")
+        channel = next((each for each in QUOTES if each in self._rows), "trade")
         seconds = self._covered(channel)
         if seconds < _SHORTEST:
             raise InvalidInput(
@@ -101,20 +110,20 @@ class _Recording:
         quotes = quotes_of(self._session, channel, self._symbol, seconds)
         return traits_of(
             self._samples(quotes, channel),
-            self._takers() if "trade" in self._spans else None,
+            self._takers() if "trade" in self._rows else None,
             seconds=seconds,
-            trade_seconds=self._covered("trade") if "trade" in self._spans else None,
+            trade_seconds=self._covered("trade") if "trade" in self._rows else None,
             levels=quotes.levels,
             book_changes=self._book_changes(),
         )
 
-    def _span_of(self, channel: str) -> Span | None:
-        """Return the first and the last time of a channel's rows; None without rows."""
+    def _find(self, channel: str) -> _Rows | None:
+        """Look at the rows of a channel, once; None without rows."""
         time = market_time()
-        columns = [time.min().alias("first"), time.max().alias("last")]
+        columns = [time.min().alias("first"), time.max().alias("last"), pl.len()]
         if channel == "level2":
             columns.append(pl.col("is_snapshot").any())
-        first, last, *rest = self._session.collect(
+        first, last, count, *rest = self._session.collect(
             self._session.scan(channel, self._symbol).select(columns)
         ).row(0)
         if first is None or rest == [False]:  # no book without a snapshot
@@ -124,7 +133,7 @@ class _Recording:
                 f"like: the times of {channel} of {self._symbol} in {self._session.name} span "
                 f"{(last - first) / (86_400 * SECOND_NS):,.0f} days, and 400 are the most"
             )
-        return first, last
+        return _Rows(first, last, count)
 
     def _holes_of(self, channel: str) -> list[Span]:
         """Return the times in which rows of a channel are missing, by the exchange's clock."""
@@ -145,11 +154,10 @@ class _Recording:
 
     def _begin_and_end(self, channel: str) -> Span:
         # A rare row is not where its channel began: other channels say that the market was watched.
-        first, last = self._spans[channel]
-        begin = min(begin for begin, _ in self._spans.values())
-        end = max(end for _, end in self._spans.values())
-        rows = self._session.scan(channel, self._symbol).select(pl.len())
-        patience = _LATE * (last - first) / max(1, self._session.collect(rows).item() - 1)
+        first, last, count = self._rows[channel]
+        begin = min(rows.first for rows in self._rows.values())
+        end = max(rows.last for rows in self._rows.values())
+        patience = _LATE * (last - first) / max(1, count - 1)
         is_rare = not patience
         return (
             begin if is_rare or first - begin < patience else first,
@@ -196,7 +204,7 @@ class _Recording:
 
     def _book_changes(self) -> float | None:
         """Return the changes of the book per second; only ``level2`` has them all."""
-        if "level2" not in self._spans:
+        if "level2" not in self._rows:
             return None
         rows = self._session.scan("level2", self._symbol).filter(~pl.col("is_snapshot"))
         if len(self._session.paths) > 1:

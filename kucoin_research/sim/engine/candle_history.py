@@ -62,7 +62,7 @@ class CandleHistory:
         rng = Random(f"{self._name}:history:{day}")
         listing = self.listing
         wicks = self._units.in_ticks(fair.minute_volatility * 0.5)
-        per_minute = listing.flow.actions_per_second * listing.flow.trade_share * 60
+        per_minute = listing.flow.trades_per_minute
         rows = []
         last = (self._start_ms - 1) // MINUTE_MS - day * MINUTES_PER_DAY
         for minute in self._minutes(last):

@@ -249,8 +249,10 @@ class _Fit:
         whole = min(_DAY, max(_SHORTEST, int(traits.seconds)))
         fair = FairPrice(listing, self._seed)
         begin = self._start_ns // SECOND_NS + _WARM_UP
-        pace = self._pace(fair, begin, whole) / self._pace(fair, begin, seconds)
-        moves = self._moves(fair, begin, whole) / self._moves(fair, begin, seconds)
+        (pace, moves), (own_pace, own_moves) = (
+            _course(fair, begin, length) for length in (whole, seconds)
+        )
+        pace, moves = pace / own_pace, moves / own_moves
         return replace(
             shown,
             volatility=_times(shown.volatility, moves),
@@ -258,19 +260,6 @@ class _Fit:
             takers=_times(shown.takers, pace),
             volume=_times(shown.volume, pace),
         )
-
-    def _pace(self, fair: FairPrice, begin: int, seconds: int) -> float:
-        """Return the mean activity over some time."""
-        found = []
-        for second in range(begin, begin + seconds, _STEP):
-            fair.ticks(second * 1_000)
-            found.append(fair.activity)
-        return fmean(found)
-
-    def _moves(self, fair: FairPrice, begin: int, seconds: int) -> float:
-        """Return the volatility of the fair price over some time."""
-        times = range(begin, begin + seconds, _STEP)
-        return volatility({at // _STEP: fair.at(at * 1_000) for at in times}, 1) or 1.0
 
     def _nearer(self, shown: MarketTraits) -> Listing:
         # The same market with each number moved by the part that its trait lacks.
@@ -305,6 +294,16 @@ class _Fit:
             scale = _within(model.scale * _ratio(traits.volatility, shown.volatility), _SCALE)
             model = replace(model, scale=scale)
         return replace(listing, flow=flow, price_model=model)
+
+
+def _course(fair: FairPrice, begin: int, seconds: int) -> tuple[float, float]:
+    """Return the mean activity and the volatility of a fair price over some time."""
+    activities, prices = [], {}
+    for second in range(begin, begin + seconds, _STEP):
+        fair.ticks(second * 1_000)
+        activities.append(fair.activity)
+        prices[second // _STEP] = fair.at(second * 1_000)
+    return fmean(activities), volatility(prices, 1) or 1.0
 
 
 def _guessed(listing: Listing, traits: MarketTraits) -> Listing:
