@@ -26,7 +26,13 @@ def look_until(page, selector, condition="true", which=0):
         f"""([selector, which]) => {{
           const node = [...document.querySelectorAll(selector)].at(which);
           const box = node?.getBoundingClientRect();
-          if (!box?.width) return false;
+          if (!box?.width) {{
+            // What is hidden until somebody looks has no place: its nearest shown parent has.
+            let near = node;
+            while (near && !near.getBoundingClientRect().width) near = near.parentElement;
+            near?.scrollIntoView({{block: 'center'}});
+            return false;
+          }}
           const seen = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
           if (!node.contains(seen)) {{
             node.scrollIntoView({{block: 'center'}});
