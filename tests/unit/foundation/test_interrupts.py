@@ -139,9 +139,24 @@ def test_no_step_that_is_interrupted_leaves_an_exception_that_was_handled():
             threading.Event()
         return lines()
 
-    for number in range(1, made() + 1):
+    steps = range(1, made() + 1)
+    assert steps
+    for number in steps:
         made(number)
         assert sys.exc_info() == (None, None, None), number
+
+
+def test_no_step_that_is_interrupted_leaves_a_lock_that_its_block_should_release():
+    def listed(*numbers):
+        with contextlib.suppress(KeyboardInterrupt), interrupt_at(*numbers) as lines:
+            threading.enumerate()
+        return lines()
+
+    steps = range(1, listed() + 1)
+    assert steps
+    for number in steps:
+        listed(number)
+        assert "unlocked" in repr(threading._active_limbo_lock), number
 
 
 def collected(exchange, *numbers, after=None):
