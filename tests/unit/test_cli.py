@@ -70,7 +70,7 @@ def test_save_data_writes_every_row(tmp_path):
 def test_the_guides_words_all_work(tmp_path, exchange):
     done = run(
         "XBTUSDTM", "--channels", "ticker", "trade", "candle", "depth", "--market", "futures",
-        "--verbose", "--timeout", "1", "--save-data",
+        "--verbose", "--timeout", "3", "--save-data",
         cwd=tmp_path, KUCOIN_FUTURES_URL=exchange.futures_url, KUCOIN_SPOT_URL=exchange.spot_url,
     )  # fmt: skip
 
@@ -82,7 +82,7 @@ def test_the_guides_words_all_work(tmp_path, exchange):
 
 
 def test_a_second_run_appends_and_repeats_no_header(tmp_path, exchange):
-    words = ["XBTUSDTM", "--timeout", "1", "--save-data"]
+    words = ["XBTUSDTM", "--timeout", "2", "--save-data"]
     urls = {"KUCOIN_FUTURES_URL": exchange.futures_url, "KUCOIN_SPOT_URL": exchange.spot_url}
     run(*words, cwd=tmp_path, **urls)
     (path,) = tmp_path.glob("*.csv")
@@ -324,7 +324,7 @@ def test_a_folder_that_cannot_be_written_is_reported_before_anything_is_streamed
 
 def test_each_row_is_saved_once_however_often_it_is_asked_for(tmp_path, exchange):
     done = run(
-        "--timeout", "2", "--save-data", "XBTUSDTM", "BTC-USDT", "XBTUSDTM", "--channels",
+        "--timeout", "3", "--save-data", "XBTUSDTM", "BTC-USDT", "XBTUSDTM", "--channels",
         "candle", "candle:5min", "bbo", "bbo", "status",
         cwd=tmp_path, KUCOIN_FUTURES_URL=exchange.futures_url, KUCOIN_SPOT_URL=exchange.spot_url,
     )  # fmt: skip
