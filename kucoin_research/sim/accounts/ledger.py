@@ -333,6 +333,11 @@ class Position:
         return abs(self.value(mark)) * (rate + self._taker_fee)
 
     @property
+    def closing_side(self) -> Side:
+        """The side of an order that reduces it; of no use when flat."""
+        return "sell" if self.quantity > 0 else "buy"
+
+    @property
     def lost(self) -> Decimal:
         """The isolated margin that a liquidation costs, without the closing fee."""
         return self.margin.initial + self.margin_funding + self.added_margin

@@ -29,7 +29,6 @@ from kucoin_research.sim.accounts.order_units import price_of
 from kucoin_research.sim.accounts.orders import OrderRequest
 from kucoin_research.sim.accounts.risk_levels import RiskLevels
 from kucoin_research.sim.accounts.venue import OrderPlacer, Venue
-from kucoin_research.sim.engine.market import Side
 
 __all__ = ["Liquidation", "is_spent"]
 
@@ -114,7 +113,7 @@ class Liquidation:
 
     def _reduce(self, member: Member, position: Position, lots: int, bound: Decimal) -> bool:
         # Returns whether the lots were closed.
-        symbol, side, before = position.listing.symbol, _closing_side(position), position.quantity
+        symbol, side, before = position.listing.symbol, position.closing_side, position.quantity
         engine = self._venue.caught_up(symbol)
         worst = worst_ticks(side, engine, bound)
         assert worst is not None, "futures have a mark price"
@@ -133,7 +132,7 @@ class Liquidation:
     def _take_over(self, member: Member, position: Position, end: TakeOver) -> None:
         request = OrderRequest(
             symbol=position.listing.symbol,
-            side=_closing_side(position),
+            side=position.closing_side,
             size=Decimal(abs(position.quantity)),
             reduce_only=True,
             taken_over_at=end.price,
@@ -145,10 +144,6 @@ class Liquidation:
         for order in member.orders_of(position.listing.symbol):
             if order.is_active:  # the end of one order may have ended another one
                 self._orders.cancel(member, order.order_id)
-
-
-def _closing_side(position: Position) -> Side:
-    return "sell" if position.quantity > 0 else "buy"
 
 
 def _worth(position: Position, mark: Decimal) -> Decimal:

@@ -374,7 +374,7 @@ class Member:
         The part of an order that only closes a position binds no margin.
         """
         closable = {
-            (symbol, "sell" if position.quantity > 0 else "buy"): abs(position.quantity)
+            (symbol, position.closing_side): abs(position.quantity)
             for symbol, position in self.positions.items()
         }
         parts = []

@@ -27,7 +27,7 @@ from kucoin_research.sim.accounts.orders import OrderRefused, OrderRequest
 from kucoin_research.sim.accounts.venue import Venue
 from kucoin_research.sim.engine.account_orders import SelfTrade
 from kucoin_research.sim.engine.catalog import Listing
-from kucoin_research.sim.engine.market import Market, Side
+from kucoin_research.sim.engine.market import Market
 
 __all__ = ["CheckedOrder", "check_margin", "check_order", "check_request", "leverage_of"]
 
@@ -346,14 +346,13 @@ def check_margin_mode(member: Member, request: OrderRequest) -> None:
 
 def _closing(member: Member, request: OrderRequest) -> OrderRequest:
     # An order that closes the whole position takes side and size from it.
-    position = member.positions.get(request.symbol)
-    quantity = position.quantity if position is not None else 0
     if request.stop:
         return replace(request, reduce_only=True)
-    if not quantity:
+    position = member.positions.get(request.symbol)
+    if position is None or not position.quantity:
         raise OrderRefused("300009", "No open positions to close.")
-    side: Side = "sell" if quantity > 0 else "buy"
-    return replace(request, side=side, size=Decimal(abs(quantity)), reduce_only=True)
+    size = Decimal(abs(position.quantity))
+    return replace(request, side=position.closing_side, size=size, reduce_only=True)
 
 
 def _expected_price(
