@@ -13,7 +13,7 @@ to it (Bouchaud, Mezard and Potters 2002, cond-mat/0203511).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from math import ceil, exp, floor, log, sqrt
 from random import Random
@@ -21,7 +21,7 @@ from statistics import NormalDist
 from typing import Any, NamedTuple
 
 from kucoin_research.sim.engine.catalog import Flow
-from kucoin_research.sim.engine.matching import BookSide, MatchingBook
+from kucoin_research.sim.engine.matching import BookSide, MatchingBook, Order
 from kucoin_research.sim.engine.parent_orders import ParentOrders
 from kucoin_research.sim.engine.price_impact import PriceImpact
 from kucoin_research.sim.engine.walls import Walls
@@ -321,13 +321,14 @@ class OrderFlow:
     def _withdraw(self, side: BookSide, key: int) -> None:
         # An order is as likely to go in a long queue as in a short one.
         queue = side.queues[key]
+        self._withdraw_one(side, queue)
+        for _ in range(len(queue) // _CROWDED):
+            self._withdraw_one(side, queue)
+
+    def _withdraw_one(self, side: BookSide, queue: Sequence[Order]) -> None:
         order = queue[int(self._random() * len(queue))]
         if order.owner is None:
             self._book.cancel(side, order)
-        for _ in range(len(queue) // _CROWDED):
-            order = queue[int(self._random() * len(queue))]
-            if order.owner is None:
-                self._book.cancel(side, order)
 
     def _tighten(self) -> None:
         # Market makers narrow the spread around the fair price.
