@@ -44,27 +44,24 @@ def _first_steps(code):
     return first
 
 
-def _is_leaving(frame):
-    """Tell whether this is the second visit to a ``with`` line, which leaves its block.
+def _takes_no_signal(frame):
+    """Tell whether this line begins where CPython does not look for signals.
 
-    It comes before the lock of the block is released. CPython takes no signal there: it looks for
-    them after a call, and leaving the block is the next one.
+    It looks after a call, and where a function begins or a loop begins again.
     """
-    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip()
-    is_with = line.startswith(("with ", "async with "))
-    return is_with and frame.f_lasti != _first_steps(frame.f_code)[frame.f_lineno]
+    line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
+    # The end of a handler: interrupted there, CPython 3.11 keeps the exception that was handled for
+    # the rest of the thread. `threading` has some.
+    if line == "pass":
+        return True
+    # The second visit to this line leaves its block: interrupted there, its lock is kept.
+    return line.startswith("with ") and frame.f_lasti != _first_steps(frame.f_code)[frame.f_lineno]
 
 
 def _is_counted(frame):
     name = frame.f_code.co_filename
-    # CPython 3.11 keeps the exception that was handled, for the rest of the thread, if the `pass`
-    # at the end of its handler is interrupted; `threading` has some.
-    if linecache.getline(name, frame.f_lineno).strip() == "pass":
-        return False
-    if _is_leaving(frame):
-        return False
     is_ours = name.startswith(PACKAGE) and not _is_holding(frame)
-    return is_ours or name.endswith("threading.py")
+    return (is_ours or name.endswith("threading.py")) and not _takes_no_signal(frame)
 
 
 @contextmanager

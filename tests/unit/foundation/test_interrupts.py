@@ -133,30 +133,29 @@ def nothing_is_left():
     wait_until(lambda: not threads())
 
 
-def test_no_step_that_is_interrupted_leaves_an_exception_that_was_handled():
-    def made(*numbers):
+def check_at_each_step(work, holds):
+    """Interrupt some work at its first step, then at its second, and so on; check after each."""
+
+    def done(*numbers):
         with contextlib.suppress(KeyboardInterrupt), interrupt_at(*numbers) as lines:
-            threading.Event()
+            work()
         return lines()
 
-    steps = range(1, made() + 1)
+    steps = range(1, done() + 1)
     assert steps
     for number in steps:
-        made(number)
-        assert sys.exc_info() == (None, None, None), number
+        done(number)
+        assert holds(), number
+
+
+def test_no_step_that_is_interrupted_leaves_an_exception_that_was_handled():
+    check_at_each_step(threading.Event, lambda: sys.exc_info() == (None, None, None))
 
 
 def test_no_step_that_is_interrupted_leaves_a_lock_that_its_block_should_release():
-    def listed(*numbers):
-        with contextlib.suppress(KeyboardInterrupt), interrupt_at(*numbers) as lines:
-            threading.enumerate()
-        return lines()
-
-    steps = range(1, listed() + 1)
-    assert steps
-    for number in steps:
-        listed(number)
-        assert "unlocked" in repr(threading._active_limbo_lock), number
+    check_at_each_step(
+        threading.enumerate, lambda: "unlocked" in repr(threading._active_limbo_lock)
+    )
 
 
 def collected(exchange, *numbers, after=None):
