@@ -15,7 +15,7 @@ from kucoin_research.figures.history_rows import HistoryRows
 from kucoin_research.figures.past import Want
 from tests.conftest import wait_until
 from tests.exchanges import simulate
-from tests.processes import run
+from tests.processes import PATIENCE, run
 
 # One thread of the process draws all figures, in the machine's time.
 REAL_TIME = True
@@ -155,7 +155,9 @@ def test_own_orders_and_position_are_shown_by_themselves_where_there_is_a_key(ma
     me, account = exchange.credentials, exchange.demo_account
     channels = ["ticker", "depth50", "order", "fill", "position"]
     with kr.stream("XBTUSDTM", channels, venue=exchange.venue, credentials=me) as stream:
-        price = round(0.99 * stream.wait("ticker")["price"][-1])
+        # Tickers may come before the account's channels are answered.
+        assert stream.wait_until_live(PATIENCE)
+        price = round(0.99 * stream.wait("ticker", timeout=PATIENCE)["price"][-1])
         account.place("XBTUSDTM", "buy", 3, price=price)
         account.place("XBTUSDTM", "buy", 2)
         board = make(stream)
