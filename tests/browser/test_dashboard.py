@@ -221,8 +221,10 @@ def share_one_time_axis(page, shots):
     page.locator(f"{LOWER} .modebar-btn[data-val=pan]").first.dispatch_event("click")
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 0.8, middle, steps=3)
-    page.wait_for_function(IS_ONE_RANGE)  # along with the hand
-    assert page.evaluate(RANGES)[0][0] < before[0][0] - 1
+    # Along with the hand, in the page's own time.
+    page.wait_for_function(
+        f"begin => ({RANGES})()[0][0] < begin - 1 && ({IS_ONE_RANGE})()", arg=before[0][0]
+    )
     page.mouse.move(box["x"] + box["width"] * 0.7, middle, steps=3)
     page.mouse.up()
     page.locator(".kr-lower .kr-tabs button:has-text('Spread')").click()
